@@ -1,0 +1,1 @@
+"""Undisclosed: comments, preferences and a mailer with one reader a letter."""

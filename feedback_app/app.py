@@ -1,0 +1,106 @@
+"""The web app, put together in a readable list of steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask, Response, abort, send_from_directory
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import NotFound
+
+from feedback_app import clock
+from feedback_app.comments.views import comments
+from feedback_app.config import Settings, Switch
+from feedback_app.customers.views import customers
+from feedback_app.db import Store
+from feedback_app.mailing.outbox import outbox_pages
+from feedback_app.store import open_store, secret_key
+from feedback_app.tokens import Signer
+from feedback_app.web import MOST_BYTES, PRIVATE, House, prepare_errors, prepare_headers
+from feedback_app.workers import alive
+
+FORM_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What `undisclosed serve` adds to the app: the site itself, and the workers that have to be up."""
+
+    loopback: bool
+    workers: frozenset[str]
+
+
+def create_app(settings: Settings, store: Store | None = None, serving: Serving | None = None) -> Flask:
+    """The app for these settings. Raises StoreProblem or KeyProblem where it could only answer wrongly."""
+    store = store or open_store(settings)
+    signer = Signer(secret_key(settings), "the signing key")
+    app = Flask(__name__, static_folder=None)
+    app.config.update(
+        SECRET_KEY=signer.session_keys[0],
+        SECRET_KEY_FALLBACKS=signer.session_keys[1:],
+        SESSION_COOKIE_NAME="undisclosed",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.site_url.startswith("https:"),
+        MAX_CONTENT_LENGTH=MOST_BYTES,
+        MAX_FORM_MEMORY_SIZE=MOST_BYTES,
+        WTF_CSRF_TIME_LIMIT=FORM_SECONDS if settings.rate_limits is Switch.ON else None,
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions["undisclosed"] = House(settings, store, signer)
+    prepare_headers(app)
+    prepare_errors(app)
+    app.register_blueprint(comments)
+    app.register_blueprint(customers)
+    app.add_url_rule("/feedback/health", "health", _health(store, serving))
+    kind, _, folder = settings.smtp_url.partition(":")
+    if serving and serving.loopback and kind == "outbox":
+        app.register_blueprint(outbox_pages(Path(folder).resolve()))
+    if serving:
+        _serve_site(app, settings.output.resolve())
+    return app
+
+
+def _health(store: Store, serving: Serving | None) -> Callable[[], ResponseReturnValue]:
+    def health() -> ResponseReturnValue:
+        """200 when the store answers (and, under `serve`, when every worker is up), 503 when not."""
+        expected = serving.workers if serving else frozenset()
+        try:
+            with store.reading() as session:
+                missing = expected - _answering(session)
+        except SQLAlchemyError:
+            return {"status": "unavailable", "store": "does not answer"}, 503, PRIVATE
+        if missing:
+            return {"status": "unavailable", "store": "ok", "workers": "not all are up"}, 503, PRIVATE
+        return {"status": "ok", "store": "ok"}, 200, PRIVATE
+
+    return health
+
+
+def _answering(session: Session) -> set[str]:
+    session.execute(select(1))
+    return alive(session, now=clock.now())
+
+
+def _serve_site(app: Flask, output: Path) -> None:
+    """The built site, as any static server would give it out."""
+
+    @app.get("/", defaults={"path": ""})
+    @app.get("/<path:path>")
+    def site(path: str) -> Response:
+        if any(piece.startswith(".") for piece in path.split("/")):
+            abort(404)
+        if not path or path.endswith("/"):
+            path += "index.html"
+        try:
+            page = send_from_directory(output, path, conditional=True)
+        except NotFound:
+            page = send_from_directory(output, f"{path}/index.html", conditional=True)
+        if path.endswith(".atom.xml"):
+            page.content_type = "application/atom+xml; charset=utf-8"
+        page.headers["Cache-Control"] = "no-cache"
+        page.headers["Referrer-Policy"] = "same-origin"
+        return page

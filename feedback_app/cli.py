@@ -1,0 +1,117 @@
+"""The command `undisclosed`: attaches each slice's group."""
+
+import os
+import sys
+
+import click
+
+from feedback_app.comments.cli import comments
+from feedback_app.config import DEFAULT_PORT, SettingsError
+from feedback_app.console import Context, Refused, pass_context
+from feedback_app.crypto import CannotOpen, KeyProblem
+from feedback_app.customers.cli import audience, customers
+from feedback_app.mailing.cli import mail
+from feedback_app.store import StoreProblem, upgrade_store
+
+PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
+
+
+class Undisclosed(click.Group):
+    """A group whose problems are one line each, whatever command met them."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except PROBLEMS as error:
+            raise Refused(str(error)) from error
+
+
+@click.group(cls=Undisclosed)
+@click.version_option(package_name="undisclosed", message="%(version)s")
+@click.pass_context
+def undisclosed(ctx: click.Context) -> None:
+    """A shop's blog, its comments, its customers' preferences, and a mailer with one reader a letter."""
+    context = ctx.ensure_object(Context)
+    ctx.call_on_close(context.close)
+
+
+undisclosed.add_command(comments)
+undisclosed.add_command(customers)
+undisclosed.add_command(audience)
+undisclosed.add_command(mail)
+
+
+@comments.result_callback()
+@pass_context
+def _publish_decisions(context: Context, _result: object) -> None:
+    """What was decided is on the site when the command returns."""
+    from feedback_app.publishing.threads import catch_up  # noqa: PLC0415 - only these commands need it
+
+    catch_up(context.settings, context.store)
+
+
+@undisclosed.command()
+@click.option("--full", is_flag=True, help="Forget what was known of the site.")
+@pass_context
+def build(context: Context, *, full: bool) -> None:
+    """Build the site into the output folder; only files that differ are written."""
+    from feedback_app.publishing.builder import BuildRefused, build_site  # noqa: PLC0415 - Pelican is slow to import
+
+    try:
+        report = build_site(context.settings, context.store, full=full)
+    except BuildRefused as error:
+        raise Refused(str(error)) from error
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    files = report.files
+    click.echo(
+        f"{report.posts} posts in {report.seconds:.1f} s: {files.written} files written, {files.removed} removed, "
+        f"{files.unchanged} unchanged."
+    )
+
+
+@undisclosed.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
+@pass_context
+def serve(context: Context, host: str, port: int) -> None:
+    """Build, then serve site and app, watch the content, follow the store and send mail, until Ctrl-C."""
+    from feedback_app import serving  # noqa: PLC0415 - Pelican is slow to import
+    from feedback_app.publishing.builder import BuildRefused  # noqa: PLC0415 - the same
+
+    settings = context.settings
+    try:
+        port = serving.free_port(host, port)
+        if "UNDISCLOSED_SITE_URL" not in os.environ and "site_url" not in settings.model_fields_set:
+            settings = settings.at(f"http://{'127.0.0.1' if serving.is_loopback(host) else host}:{port}")
+        report = serving.prepare(settings)
+    except (serving.PortTaken, BuildRefused) as error:
+        raise Refused(str(error)) from error
+    click.echo(f"{settings.shop_name}: {report.posts} posts. Ctrl-C ends it.")
+    for name, where in serving.places(settings, host, port):
+        click.echo(f"  {name:<12} {where}")
+    serving.serve(settings, host, port)
+
+
+@undisclosed.group()
+def db() -> None:
+    """The store."""
+
+
+@db.command()
+@pass_context
+def upgrade(context: Context) -> None:
+    """Bring the store's tables to this program's version; safe to run twice."""
+    before, after = upgrade_store(context.settings)
+    click.echo(f"The store is at {after} (it was at {before or 'nothing'}).")
+
+
+def main() -> None:
+    """Run the command."""
+    try:
+        undisclosed(obj=Context(), prog_name="undisclosed")
+    except BrokenPipeError:
+        # Somebody closed the pipe (`| head`): that is no failure worth a traceback.
+        sys.stderr.close()
+        sys.exit(1)

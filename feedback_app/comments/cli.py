@@ -1,0 +1,74 @@
+"""`undisclosed comments`: list and decide."""
+
+import click
+
+from feedback_app import clock
+from feedback_app.comments.models import CommentStatus
+from feedback_app.comments.rendering import rfc3339
+from feedback_app.comments.services import NoSuchComment, decide, list_comments
+from feedback_app.console import Context, Refused, pass_context, print_json
+
+VERBS = {
+    "approve": (CommentStatus.APPROVED, "approved"),
+    "reject": (CommentStatus.REJECTED, "rejected"),
+    "spam": (CommentStatus.SPAM, "marked as spam"),
+    "delete": (CommentStatus.DELETED, "deleted"),
+}
+
+
+@click.group()
+def comments() -> None:
+    """Comments: see what waits, and decide."""
+
+
+@comments.command("list")
+@click.option("--status", type=click.Choice([status.value for status in CommentStatus]), help="Only these.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_context
+def list_command(context: Context, status: str | None, *, as_json: bool) -> None:
+    """List comments, oldest first."""
+    with context.store.reading() as session:
+        rows = list_comments(session, CommentStatus(status) if status else None)
+    if as_json:
+        print_json(
+            [
+                {
+                    "id": comment.id,
+                    "post": thread.path,
+                    "parent": comment.parent_id,
+                    "author": comment.author,
+                    "status": comment.status,
+                    "created_at": rfc3339(comment.created_at),
+                    "text": comment.text,
+                }
+                for comment, thread in rows
+            ]
+        )
+        return
+    for comment, thread in rows:
+        first = comment.text.splitlines()[0] if comment.text else ""
+        click.echo(f"{comment.id:>5}  {comment.status:<8}  {thread.path}  {comment.author}: {first[:60]}")
+    click.echo(f"{len(rows)} {'comment' if len(rows) == 1 else 'comments'}.")
+
+
+def _deciding(verb: str) -> click.Command:
+    status, done = VERBS[verb]
+
+    @click.command(verb, help=f"{verb.capitalize()} comments, by their numbers.")
+    @click.argument("numbers", metavar="ID...", nargs=-1, required=True, type=click.IntRange(min=1))
+    @pass_context
+    def command(context: Context, numbers: tuple[int, ...]) -> None:
+        try:
+            with context.store.writing() as session:
+                changed = decide(session, numbers, status, now=clock.now())
+        except NoSuchComment as error:
+            raise Refused(str(error)) from error
+        asked = len(set(numbers))
+        already = f" {asked - changed} had been already." if asked > changed else ""
+        click.echo(f"{changed} {'comment' if changed == 1 else 'comments'} {done}.{already}")
+
+    return command
+
+
+for _verb in VERBS:
+    comments.add_command(_deciding(_verb))

@@ -1,0 +1,156 @@
+"""The one renderer of threads, counts and comment feeds: a full build and an approved comment use the same lines.
+
+Everything is printed through an environment that escapes; only `Comment.html`, which the gate has cleaned, is not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from feedback_app.comments.models import Comment
+
+DEEPEST = 4
+FEED_LENGTH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the blog is: its public address (no trailing slash), its name, the clock on its wall."""
+
+    site_url: str
+    site_name: str
+    zone: ZoneInfo
+
+
+@dataclass(slots=True)
+class Node:
+    """A comment and the answers drawn below it."""
+
+    comment: Comment
+    answers: "list[Node]" = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A comment in a feed, with its post's path and title."""
+
+    comment: Comment
+    path: str
+    title: str
+
+
+def clock(moment: datetime) -> str:
+    """A time as the blog's readers know it: 9:41 AM."""
+    return f"{moment.hour % 12 or 12}:{moment:%M} {'AM' if moment.hour < 12 else 'PM'}"  # noqa: PLR2004 - noon
+
+
+def long_date(moment: datetime) -> str:
+    """A date and time as the blog's readers know it: October 10, 2007, 9:41 AM."""
+    return f"{moment:%B} {moment.day}, {moment.year}, {clock(moment)}"
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment for machines, in UTC (RFC 3339)."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def tree(comments: Sequence[Comment]) -> list[Node]:
+    """The comments as they are drawn: answers below what they answer, the deepest ones side by side.
+
+    An answer to a comment that is not shown any more stands where its question would have stood.
+    """
+    nodes = {comment.id: Node(comment) for comment in comments}
+    depth: dict[int, int] = {}
+    above: dict[int, Node] = {}
+    top = []
+    for comment in comments:
+        parent = nodes.get(comment.parent_id) if comment.parent_id is not None else None
+        if parent is None or parent.comment.id not in depth:
+            depth[comment.id] = 1
+            top.append(nodes[comment.id])
+            continue
+        if depth[parent.comment.id] >= DEEPEST:
+            parent = above[parent.comment.id]
+        depth[comment.id] = depth[parent.comment.id] + 1
+        above[comment.id] = parent
+        parent.answers.append(nodes[comment.id])
+    return top
+
+
+def count_text(count: int) -> str:
+    """`1 Comment`, `2 Comments`."""
+    return f"{count} Comment" if count == 1 else f"{count} Comments"
+
+
+def form_url(path: str, parent: int | None = None) -> str:
+    """Where the form for a comment on a post (or an answer) is."""
+    answer = "" if parent is None else f"&parent={parent}"
+    return f"/feedback/comments/new?post={quote(path)}{answer}"
+
+
+def feed_path(path: str) -> str:
+    """Where a post's comment feed is."""
+    return f"{path.removesuffix('.html')}.comments.atom.xml"
+
+
+def thread_html(path: str, comments: Sequence[Comment], place: Place) -> Markup:
+    """A post's thread as it stands in its page."""
+    html = _environment.get_template("comments/thread.html").render(
+        path=path, count=count_text(len(comments)), nodes=tree(comments), zone=place.zone
+    )
+    return Markup(html)  # noqa: S704 - made by the escaping environment
+
+
+def thread_feed(path: str, title: str, published_at: datetime, comments: Sequence[Comment], place: Place) -> str:
+    """The Atom feed of one post's comments, newest first (RFC 4287, with RFC 4685's threading)."""
+    entries = [Entry(comment, path, title) for comment in reversed(comments)]
+    return _feed(
+        place,
+        title=f"Comments on {title}",
+        page=path,
+        feed=feed_path(path),
+        entries=entries,
+        published_at=published_at,
+    )
+
+
+def site_feed(entries: Sequence[Entry], published_at: datetime, place: Place) -> str:
+    """The Atom feed of the whole blog's newest comments."""
+    return _feed(
+        place,
+        title=f"Comments on {place.site_name}",
+        page="/",
+        feed="/feeds/comments.atom.xml",
+        entries=entries,
+        published_at=published_at,
+    )
+
+
+def _feed(place: Place, *, title: str, page: str, feed: str, entries: Sequence[Entry], published_at: datetime) -> str:
+    # Where nobody has commented yet, the post itself is the latest that happened.
+    updated = max([published_at, *(entry.comment.changed_at for entry in entries)])
+    return _environment.get_template("comments/feed.xml").render(
+        title=title, page=page, feed=feed, entries=entries, updated=updated, place=place, tag=_tag(place.site_url)
+    )
+
+
+def _tag(site_url: str) -> str:
+    # RFC 4151: a tag URI's authority is a host and a date on which the name was its owner's.
+    return f"tag:{urlsplit(site_url).hostname},2007:"
+
+
+_environment = Environment(
+    loader=PackageLoader("feedback_app"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_environment.filters |= {"long_date": long_date, "rfc3339": rfc3339, "count_text": count_text}
+_environment.globals |= {"form_url": form_url, "feed_path": feed_path}

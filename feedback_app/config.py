@@ -1,0 +1,204 @@
+"""Settings: read once from the environment and `INSTANCE/settings.toml`, checked, then frozen."""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from email.utils import parseaddr
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+PREFIX = "UNDISCLOSED_"
+DEFAULT_PORT = 8000
+
+
+class SettingsError(Exception):
+    """A setting is unknown or malformed; the message is one line that names it."""
+
+
+class Moderation(StrEnum):
+    """Which comments wait for the owner."""
+
+    ALL = "all"
+    FIRST = "first"
+    NONE = "none"
+
+
+class Switch(StrEnum):
+    """A setting that is on or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+def _site_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        message = "must be http://host or https://host, without a path"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
+def _mailbox(value: str) -> str:
+    name, address = parseaddr(value)
+    if address.count("@") != 1 or any(character in value for character in "\r\n\0"):
+        message = "must be an address, or a name and an address: Shop <hello@shop.example>"
+        raise ValueError(message)
+    if not address.isascii() or (name and not name.isprintable()):
+        message = "must have an ASCII address and a printable name"
+        raise ValueError(message)
+    return value
+
+
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        message = "must be one line"
+        raise ValueError(message)
+    return value
+
+
+SMTP_SCHEMES = ("smtp", "smtp+starttls", "smtps")
+
+
+def _smtp_url(value: str) -> str:
+    if value.startswith("outbox:") and len(value) > len("outbox:"):
+        return value
+    parts = urlsplit(value)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in SMTP_SCHEMES or not parts.hostname or (port is None and parts.scheme == "smtp"):
+        message = "must be smtp://host:port, smtp+starttls://user:password@host:port, smtps://… or outbox:FOLDER"
+        raise ValueError(message)
+    return value
+
+
+def _store_url(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme.partition("+")[0] not in {"sqlite", "postgresql", "postgres"}:
+        message = "must be a sqlite:/// or postgresql:// URL"
+        raise ValueError(message)
+    if scheme in {"postgresql", "postgres"}:
+        return f"postgresql+psycopg://{rest}"
+    return value
+
+
+def _served_at(instance: Path) -> Path:
+    return instance / "served-at.json"
+
+
+def _default_store_url(values: dict[str, Any]) -> str:
+    return f"sqlite:///{values['instance'].resolve() / 'store.db'}"
+
+
+def _default_smtp_url(values: dict[str, Any]) -> str:
+    return f"outbox:{values['instance'] / 'outbox'}"
+
+
+def _default_reply_to(values: dict[str, Any]) -> str:
+    return str(values["mail_from"])
+
+
+def _default_site_url(values: dict[str, Any]) -> str:
+    """Where `serve` last put the site: builds and letters made beside it lead to the same place."""
+    try:
+        return str(json.loads(_served_at(values["instance"]).read_text(encoding="utf-8"))["site_url"])
+    except (OSError, ValueError, KeyError):
+        return f"http://127.0.0.1:{DEFAULT_PORT}"
+
+
+SiteUrl = Annotated[str, AfterValidator(_site_url)]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
+Line = Annotated[str, AfterValidator(_one_line)]
+
+
+class Settings(BaseModel):
+    """Everything a shop can set. Units: minutes for the hold, letters for the rates, a share from 0 to 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    instance: Path
+    # These three can hold passwords: never in a repr, never in a log.
+    store_url: Annotated[str, AfterValidator(_store_url), Field(repr=False, default_factory=_default_store_url)]
+    secret_key: SecretStr | None = None
+    address_key: SecretStr | None = None
+    smtp_url: Annotated[str, AfterValidator(_smtp_url), Field(repr=False, default_factory=_default_smtp_url)]
+    site_url: Annotated[SiteUrl, Field(default_factory=_default_site_url)]
+    content: Path = Path("content")
+    output: Path = Path("output")
+    mail_from: Mailbox = "Mongrel Socks <hello@mongrelsocks.example>"
+    reply_to: Annotated[Mailbox, Field(default_factory=_default_reply_to)]
+    shop_name: Line = "Mongrel Socks"
+    shop_postal: Line | None = None
+    owner_email: Mailbox | None = None
+    moderation: Moderation = Moderation.FIRST
+    hold_minutes: Annotated[float, Field(ge=0)] = 10
+    halt_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 50
+    send_rate: Annotated[float, Field(ge=0)] = 0
+    domain_rate: Annotated[float, Field(ge=0)] = 0
+    daily_cap: Annotated[int, Field(ge=0)] = 0
+    rate_limits: Switch = Switch.ON
+
+    @property
+    def keys(self) -> Path:
+        """The folder of the key files."""
+        return self.instance / "keys"
+
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """The shop's own addresses, the only ones besides the recipient's that a letter may show."""
+        listed = (self.mail_from, self.reply_to, self.owner_email)
+        return frozenset(parseaddr(mailbox)[1] for mailbox in listed if mailbox)
+
+    def at(self, site_url: str) -> Self:
+        """The same settings for a site at another address."""
+        return self.model_copy(update={"site_url": _site_url(site_url)})
+
+
+def remember_site_url(settings: Settings) -> None:
+    """Note where `serve` put the site, so that commands beside it and later builds make the same links."""
+    settings.instance.mkdir(parents=True, exist_ok=True)
+    _served_at(settings.instance).write_text(json.dumps({"site_url": settings.site_url}), encoding="utf-8")
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path}: {error}"
+        raise SettingsError(message) from error
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read, check and freeze the settings; the environment wins over `INSTANCE/settings.toml`.
+
+    Raises SettingsError, one line that names the setting.
+    """
+    environ = os.environ if environ is None else environ
+    given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
+    instance = Path(given.get("instance") or "instance")
+    path = instance / "settings.toml"
+    in_file = _from_file(path)
+    if "instance" in in_file:
+        message = f"{path}: instance: can only be set by {PREFIX}INSTANCE"
+        raise SettingsError(message)
+    values: dict[str, Any] = {**in_file, **{name: value for name, value in given.items() if value != ""}}
+    values["instance"] = instance
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        where = f"{PREFIX}{name.upper()}" if name in given else f"{path}: {name}"
+        unknown = first["type"] == "extra_forbidden"
+        reason = "there is no such setting" if unknown else first["msg"].removeprefix("Value error, ")
+        message = f"{where}: {reason}"
+        raise SettingsError(message) from None

@@ -1,0 +1,64 @@
+"""What every command shares: its settings and store, its refusals, its JSON."""
+
+import json
+import sys
+from functools import cached_property
+
+import click
+
+from feedback_app.config import Settings, load_settings
+from feedback_app.db import Store
+from feedback_app.store import open_store, secret_key
+from feedback_app.tokens import Signer
+
+
+class Refused(click.ClickException):
+    """Refused or failed: one line on standard error that says why and what to do; exit 1."""
+
+    def show(self, file: object = None) -> None:  # noqa: ARG002 - always standard error
+        """Print the line."""
+        click.echo(f"undisclosed: {self.message}", err=True)
+
+
+class NeedsAPerson(Refused):
+    """Finished, but something needs a person, whom the output tells what; exit 3."""
+
+    exit_code = 3
+
+
+class Context:
+    """Settings and store, opened when a command first asks for them."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, read once."""
+        return load_settings()
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, made when it is missing."""
+        return open_store(self.settings)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """What makes and reads links."""
+        return Signer(secret_key(self.settings), "the signing key")
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+pass_context = click.make_pass_decorator(Context)
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output, and nothing else."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before what can't be undone, where somebody is there to answer; elsewhere the command was the answer."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(question, abort=True)

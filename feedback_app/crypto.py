@@ -1,0 +1,175 @@
+"""Addresses and names at rest: sealed with AES-256-GCM, found again by a keyed hash.
+
+A key's text is a list separated by commas: the first item seals, every item opens. An item `lookup:…` is the key of
+the keyed hash; without one it is derived from the last item, so that it outlives the rotation of the sealing key: an
+erased address cannot be hashed again.
+"""
+
+import base64
+import hmac
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KEY_BYTES = 32
+PASSPHRASE_LENGTH = 16
+KEY_ID_BYTES = 4
+NONCE_BYTES = 12
+LOOKUP = "lookup:"
+
+
+class KeyProblem(Exception):  # noqa: N818 - a problem with a key, told to the owner in one line
+    """A key is missing, malformed or not the store's; the message says which and what to do."""
+
+
+class CannotOpen(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """A sealed value was changed, moved to another place, or sealed with a key that is not here."""
+
+
+def derive(key: bytes, purpose: str, length: int = KEY_BYTES) -> bytes:
+    """A key for one purpose from a master key (HKDF-SHA256, RFC 5869)."""
+    return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=f"undisclosed {purpose}".encode()).derive(key)
+
+
+def new_key() -> str:
+    """A fresh key as text."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def parse_key(text: str, name: str) -> bytes:
+    """The key that a text says: base64 of 32 bytes, or a passphrase of at least 16 characters.
+
+    Raises KeyProblem when it is too short to be a secret.
+    """
+    try:
+        raw = base64.urlsafe_b64decode(text.encode())
+    except ValueError:
+        raw = b""
+    if len(raw) == KEY_BYTES:
+        return raw
+    if len(text) < PASSPHRASE_LENGTH:
+        message = f"{name}: a key is base64 of {KEY_BYTES} random bytes, or at least {PASSPHRASE_LENGTH} characters"
+        raise KeyProblem(message)
+    return derive(text.encode(), "passphrase")
+
+
+def write_key_file(path: Path, text: str) -> None:
+    """Write a key so that only this user can read it, and so that a crash leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_key_file(path: Path) -> str | None:
+    """A key file's text, or None when there is none. Raises KeyProblem when it is there and can't be read."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: the key can't be read ({error.__class__.__name__})"
+        raise KeyProblem(message) from error
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """One key that seals and opens, named by its fingerprint."""
+
+    id: bytes
+    cipher: AESGCM
+
+    @classmethod
+    def of(cls, master: bytes) -> "SealingKey":
+        """The sealing key of a master key."""
+        return cls(derive(master, "key id", KEY_ID_BYTES), AESGCM(derive(master, "seal")))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The keys in force: the first seals, all open; the look-up key is apart."""
+
+    sealing: tuple[SealingKey, ...]
+    lookup: bytes
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> "KeyRing":
+        """The ring that a key's text describes. Raises KeyProblem."""
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        masters = [parse_key(item, name) for item in items if not item.startswith(LOOKUP)]
+        lookups = [parse_key(item.removeprefix(LOOKUP), name) for item in items if item.startswith(LOOKUP)]
+        if not masters or len(lookups) > 1:
+            message = f"{name}: needs at least one key, and at most one {LOOKUP}…"
+            raise KeyProblem(message)
+        lookup = lookups[0] if lookups else derive(masters[-1], "lookup")
+        return cls(tuple(SealingKey.of(master) for master in masters), lookup)
+
+    @property
+    def current_id(self) -> bytes:
+        """The fingerprint of the key that seals."""
+        return self.sealing[0].id
+
+    @property
+    def lookup_check(self) -> bytes:
+        """What a store keeps to recognise its look-up key: tells nothing about the key."""
+        return hmac.digest(self.lookup, b"undisclosed lookup check", "sha256")
+
+    def cipher(self, key_id: bytes) -> AESGCM | None:
+        """The cipher of a fingerprint, or None when the key is not on the ring."""
+        return next((key.cipher for key in self.sealing if key.id == key_id), None)
+
+
+class Vault:
+    """Seals, opens and fingerprints. `reload` reads the ring again: a key may be rotated while a process runs."""
+
+    def __init__(self, ring: KeyRing, reload: Callable[[], KeyRing] | None = None) -> None:
+        """Start with a ring; without `reload` it never changes."""
+        self.ring = ring
+        self._reload = reload
+
+    def refresh(self) -> None:
+        """Read the keys again where they come from."""
+        if self._reload:
+            self.ring = self._reload()
+
+    def seal(self, place: str, owner: bytes, text: str) -> bytes:
+        """Encrypt a text for one place (`table.column`) of one row (`owner`, its fingerprint)."""
+        key = self.ring.sealing[0]
+        nonce = os.urandom(NONCE_BYTES)
+        return key.id + nonce + key.cipher.encrypt(nonce, text.encode(), _bound(place, owner))
+
+    def open(self, place: str, owner: bytes, sealed: bytes) -> str:
+        """Decrypt what was sealed for the same place and row. Raises CannotOpen."""
+        key_id = sealed[:KEY_ID_BYTES]
+        cipher = self.ring.cipher(key_id)
+        if cipher is None:
+            self.refresh()
+            cipher = self.ring.cipher(key_id)
+        if cipher is None:
+            message = f"{place}: sealed with a key that is not here (fingerprint {key_id.hex()})"
+            raise CannotOpen(message)
+        nonce = sealed[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
+        try:
+            return cipher.decrypt(nonce, sealed[KEY_ID_BYTES + NONCE_BYTES :], _bound(place, owner)).decode()
+        except (InvalidTag, ValueError) as error:
+            message = f"{place}: a sealed value was changed or moved here from elsewhere"
+            raise CannotOpen(message) from error
+
+    def fingerprint(self, normalised: str) -> bytes:
+        """The keyed hash (HMAC-SHA256) by which an address is found; useless without the key."""
+        return hmac.digest(self.ring.lookup, normalised.encode(), "sha256")
+
+
+def _bound(place: str, owner: bytes) -> bytes:
+    return place.encode() + b"\0" + owner

@@ -1,0 +1,1 @@
+"""Customers: who they are, what they chose, and the proof of it."""

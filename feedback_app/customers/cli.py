@@ -1,0 +1,95 @@
+"""`undisclosed customers` and `undisclosed audience`."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from feedback_app import clock
+from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json
+from feedback_app.customers import consent
+from feedback_app.customers.importing import ImportRefused, Report, import_customers
+from feedback_app.customers.models import Topic
+
+TOPICS = click.Choice([topic.value for topic in Topic])
+MOST_SHOWN = 20
+
+
+@click.group()
+def customers() -> None:
+    """Customers: who they are and what they chose."""
+
+
+@customers.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--topic", type=TOPICS, required=True, help="What these people agreed to be written to about.")
+@click.option("--evidence", required=True, help="How they agreed: where, when, to what. Kept for good; name nobody.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_context
+def import_command(context: Context, file: Path, topic: str, evidence: str, *, as_json: bool) -> None:
+    """Import customers from a CSV file with a column `email`, and optionally `name` and `name_display`."""
+    try:
+        report = _import(context, file, Topic(topic), evidence)
+    except ImportRefused as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        refused = [{"line": refusal.line, "reason": refusal.reason} for refusal in report.refused]
+        counts = {"added": report.added, "known": report.known, "suppressed": report.suppressed}
+        print_json({**counts, "refused": refused})
+    else:
+        click.echo(
+            f"{report.added} added, {report.known} already known, {report.suppressed} suppressed, "
+            f"{len(report.refused)} refused."
+        )
+        for refusal in report.refused[:MOST_SHOWN]:
+            click.echo(f"  line {refusal.line}: {refusal.reason}")
+        if len(report.refused) > MOST_SHOWN:
+            click.echo(f"  … and {len(report.refused) - MOST_SHOWN} more: --json names them all")
+    if report.refused:
+        message = f"{len(report.refused)} lines of {file.name} were left out; mend them and import the file again"
+        raise NeedsAPerson(message)
+
+
+def _import(context: Context, file: Path, topic: Topic, evidence: str) -> Report:
+    try:
+        size = file.stat().st_size
+    except OSError as error:
+        message = f"{file}: {error.strerror}"
+        raise ImportRefused(message) from error
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Importing", total=size)
+        return import_customers(
+            context.store,
+            file,
+            topic=topic,
+            evidence=evidence,
+            now=clock.now(),
+            progress=lambda position: bar.update(task, completed=position),
+        )
+
+
+@click.command()
+@click.argument("topic", type=TOPICS)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_context
+def audience(context: Context, topic: str, *, as_json: bool) -> None:
+    """Who may be written to about a topic, at this moment, each named as they chose to be."""
+    with context.store.reading() as session:
+        people = consent.audience(session, Topic(topic), now=clock.now())
+        if as_json:
+            # Written piece by piece: a list may be longer than memory.
+            separator = "["
+            for one in people:
+                click.echo(separator + _as_json(one.address, one.name), nl=False)
+                separator = ",\n "
+            click.echo("[]" if separator == "[" else "]")
+            return
+        for one in people:
+            click.echo(f"{one.address}\t{one.name or 'undisclosed'}")
+
+
+def _as_json(address: str, name: str | None) -> str:
+    return json.dumps({"address": address, "name": name}, ensure_ascii=False)

@@ -1,0 +1,132 @@
+"""Consent: the single rule of who may be written to, the choices behind it, and the record that proves them."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
+from sqlalchemy.orm import Session
+
+from feedback_app.customers.models import (
+    ConsentAction,
+    ConsentChannel,
+    ConsentEvent,
+    Customer,
+    Frequency,
+    Preference,
+    Suppression,
+    Topic,
+    Wording,
+)
+from feedback_app.customers.services import Person, person
+
+BATCH = 1000
+
+WORDINGS = {
+    Topic.SPECIALS: "Offers: you may write to me when something is on sale, or free.",
+    Topic.NEWS: "News: you may write to me when there is a new post on the blog.",
+    Topic.REPLIES: "Answers: you may write to me when somebody answers a comment of mine.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One topic whose frequency has changed."""
+
+    topic: Topic
+    before: Frequency | None
+    after: Frequency
+
+
+def writable(topic: Topic, now: datetime) -> ColumnElement[bool]:
+    """The rule: this row of `customers` may be written to about the topic at this moment. A missing choice is a no."""
+    wants = exists().where(
+        Preference.customer_id == Customer.id, Preference.topic == topic, Preference.frequency != Frequency.NEVER
+    )
+    suppressed = exists().where(Suppression.fingerprint == Customer.fingerprint)
+    return and_(wants, not_paused(now), ~suppressed)
+
+
+def not_paused(now: datetime) -> ColumnElement[bool]:
+    """Part of the rule: a pause ends on the morning of its date (UTC)."""
+    return or_(Customer.pause_until.is_(None), Customer.pause_until <= now.date())
+
+
+def may_write_to(session: Session, customer: Customer, topic: Topic, *, now: datetime) -> bool:
+    """Whether a customer may be written to about a topic at this moment."""
+    return session.scalar(select(Customer.id).where(Customer.id == customer.id, writable(topic, now))) is not None
+
+
+def audience(session: Session, topic: Topic, *, now: datetime) -> Iterator[Person]:
+    """Everybody who may be written to about a topic, in the order they came, a batch in memory at a time."""
+    last = 0
+    while True:
+        query = select(Customer).where(Customer.id > last, writable(topic, now)).order_by(Customer.id).limit(BATCH)
+        customers = session.scalars(query).all()
+        for customer in customers:
+            yield person(session, customer)
+        if len(customers) < BATCH:
+            return
+        last = customers[-1].id
+        session.expunge_all()
+
+
+def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:
+    """What a customer chose, by topic; topics without a choice are absent."""
+    rows = session.scalars(select(Preference).where(Preference.customer_id == customer.id))
+    return {row.topic: row.frequency for row in rows}
+
+
+def wording_hash(session: Session, text: str) -> bytes:
+    """Keep a wording once; returns the hash by which events refer to it."""
+    digest = hashlib.sha256(text.encode()).digest()
+    if session.get(Wording, digest) is None:
+        session.add(Wording(hash=digest, text=text))
+        session.flush()
+    return digest
+
+
+def choose(
+    session: Session,
+    customer: Customer,
+    topic: Topic,
+    frequency: Frequency,
+    *,
+    channel: ConsentChannel,
+    wording: str,
+    now: datetime,
+) -> Change | None:
+    """Make a choice of the customer's the one in force, with its line in the record. None when nothing changed.
+
+    A yes lifts a suppression: the person has just shown that the address is theirs and that they want letters.
+    """
+    row = session.get(Preference, (customer.id, topic))
+    before = row.frequency if row else None
+    if before is frequency:
+        return None
+    if row:
+        row.frequency, row.changed_at = frequency, now
+    else:
+        session.add(Preference(customer_id=customer.id, topic=topic, frequency=frequency, changed_at=now))
+    no = frequency is Frequency.NEVER
+    session.add(
+        ConsentEvent(
+            customer_id=customer.id,
+            topic=topic,
+            action=ConsentAction.WITHDRAWN if no else ConsentAction.GIVEN,
+            frequency=frequency,
+            channel=channel,
+            wording_hash=wording_hash(session, wording),
+            at=now,
+        )
+    )
+    if not no:
+        session.execute(delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
+    return Change(topic, before, frequency)
+
+
+def history(session: Session, customer: Customer) -> list[ConsentEvent]:
+    """A customer's record, oldest first."""
+    query = select(ConsentEvent).where(ConsentEvent.customer_id == customer.id).order_by(ConsentEvent.id)
+    return list(session.scalars(query))

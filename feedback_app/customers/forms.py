@@ -1,0 +1,89 @@
+"""The forms of the preference pages."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from flask_wtf import FlaskForm
+from wtforms import DateField, RadioField, StringField
+from wtforms.validators import InputRequired, Length, Optional, ValidationError
+
+from feedback_app import clock
+from feedback_app.customers.addresses import NAME_LENGTH, Address, BadAddress, BadName, clean_name
+from feedback_app.customers.models import Frequency, LetterFormat, NameDisplay, Topic
+
+LONGEST_PAUSE = timedelta(days=3660)
+
+FREQUENCIES = {
+    Frequency.NEVER: "Never",
+    Frequency.EACH: "Each time",
+    Frequency.WEEKLY: "At most once a week",
+    Frequency.MONTHLY: "At most once a month",
+}
+FORMATS = {LetterFormat.HTML: "With colours and links (HTML)", LetterFormat.TEXT: "Plain text"}
+NAMES = {
+    NameDisplay.UNDISCLOSED: "Undisclosed: no name at all",
+    NameDisplay.FIRST: "My first name",
+    NameDisplay.FULL: "My full name",
+}
+
+
+def _choices(
+    words: Mapping[Frequency, str] | Mapping[LetterFormat, str] | Mapping[NameDisplay, str],
+) -> list[tuple[str, str]]:
+    return [(value.value, label) for value, label in words.items()]
+
+
+class AskForm(FlaskForm):
+    """An address to which a link is mailed."""
+
+    email = StringField(
+        "Your e-mail address", validators=[InputRequired("Type the address that we write to."), Length(max=320)]
+    )
+
+    def validate_email(self, field: StringField) -> None:
+        """An address is one."""
+        try:
+            Address.parse(field.data or "")
+        except BadAddress as error:
+            message = f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}."
+            raise ValidationError(message) from None
+
+
+class PreferencesForm(FlaskForm):
+    """Everything a customer can choose."""
+
+    specials = RadioField("Offers", choices=_choices(FREQUENCIES), default=Frequency.NEVER)
+    news = RadioField("News from the blog", choices=_choices(FREQUENCIES), default=Frequency.NEVER)
+    replies = RadioField("Answers to my comments", choices=_choices(FREQUENCIES), default=Frequency.NEVER)
+    format = RadioField("How letters look", choices=_choices(FORMATS), default=LetterFormat.HTML)
+    name_display = RadioField("How letters name me", choices=_choices(NAMES), default=NameDisplay.UNDISCLOSED)
+    name = StringField("My name", validators=[Length(max=NAME_LENGTH)])
+    pause_until = DateField("Write nothing until", validators=[Optional()])
+
+    def validate_name(self, field: StringField) -> None:
+        """A name is one that can stand in a letter."""
+        try:
+            clean_name(field.data)
+        except BadName as error:
+            message = f"{str(error)[:1].upper()}{str(error)[1:]}."
+            raise ValidationError(message) from None
+
+    def validate_pause_until(self, field: DateField) -> None:
+        """A pause ends some day, and not in the past."""
+        today = clock.now().date()
+        if field.data and field.data < today:
+            message = "A pause ends today or later."
+            raise ValidationError(message)
+        if field.data and field.data > today + LONGEST_PAUSE:
+            message = "A pause lasts ten years at most. To get no letters at all, choose Never above."
+            raise ValidationError(message)
+
+    def frequency(self, topic: Topic) -> Frequency:
+        """What was chosen for a topic; call after validation."""
+        return Frequency(self[topic.value].data)
+
+    @property
+    def pause(self) -> date | None:
+        """When the pause ends."""
+        until: date | None = self.pause_until.data
+        return until

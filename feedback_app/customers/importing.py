@@ -1,0 +1,251 @@
+"""Importing customers from a CSV file: streamed, a transaction a batch, a reason for every line left out.
+
+An import with evidence counts as consent to its topic, for people who have not chosen yet. It never overrules a
+choice, never fills a blank over something, and never brings back an address that must not be written to.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from feedback_app.crypto import Vault
+from feedback_app.customers.addresses import ADDRESS_SHAPE, Address, BadAddress, BadName, clean_name
+from feedback_app.customers.consent import wording_hash
+from feedback_app.customers.models import (
+    ConsentAction,
+    ConsentChannel,
+    ConsentEvent,
+    Customer,
+    Frequency,
+    LetterFormat,
+    NameDisplay,
+    Preference,
+    Suppression,
+    Topic,
+)
+from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
+from feedback_app.db import Store
+from feedback_app.store import vault_of
+
+BATCH = 1000
+LINE_BYTES = 64 * 1024
+COLUMNS = ("email", "name", "name_display")
+WORDING = "Imported by the shop, which holds the evidence of this consent."
+
+
+class ImportRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The file as a whole can't be imported; one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A line that was left out, and why; what stood on it is not repeated."""
+
+    line: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What an import did, in numbers. `known` had chosen already, or had been imported before."""
+
+    added: int = 0
+    known: int = 0
+    suppressed: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One good line."""
+
+    address: Address
+    fingerprint: bytes
+    name: str | None
+    name_display: NameDisplay
+
+
+def import_customers(
+    store: Store,
+    path: Path,
+    *,
+    topic: Topic,
+    evidence: str,
+    now: datetime,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Import a file, a transaction a batch. `progress` is told the bytes read so far.
+
+    Raises ImportRefused when the file or the evidence can't be used at all.
+    """
+    if not evidence.strip() or ADDRESS_SHAPE.search(evidence):
+        message = "--evidence: say how these people agreed (where, when), and name nobody: it is kept for good"
+        raise ImportRefused(message)
+    report = Report()
+    with store.reading() as session:
+        vault = vault_of(session)
+    try:
+        with path.open("rb") as file:
+            rows = _rows(file, vault, report)
+            while batch := list(islice(rows, BATCH)):
+                with store.writing() as session:
+                    _import_batch(session, batch, report, topic=topic, evidence=evidence, now=now)
+                progress(file.tell())
+            progress(file.tell())
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise ImportRefused(message) from error
+    return report
+
+
+def _rows(file: BinaryIO, vault: Vault, report: Report) -> Iterator[Row]:
+    reader = csv.reader(_lines(file), strict=True)
+    header = [cell.strip().lower() for cell in next(reader, [])]
+    if "email" not in header:
+        message = f"{file.name}: line 1: the header needs a column `email` (and can have `name` and `name_display`)"
+        raise ImportRefused(message)
+    while True:
+        first = reader.line_num + 1
+        try:
+            cells = next(reader)
+            if any(cells):
+                yield _row(dict(zip(header, cells, strict=False)), vault, extra=len(cells) > len(header))
+        except StopIteration:
+            return
+        except (csv.Error, ValueError) as error:
+            report.refused.append(Refusal(first, _plain(error)))
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """The file's lines as text. What can't be read becomes a line that the next step refuses."""
+    start = True
+    while raw := file.readline(LINE_BYTES):
+        if len(raw) == LINE_BYTES and not raw.endswith(b"\n"):
+            while (rest := file.readline(LINE_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            yield "\udcff\n"
+            continue
+        line = raw.decode("utf-8-sig" if start else "utf-8", errors="surrogateescape")
+        if start and "\0" in line:
+            message = f"{file.name}: this is not a CSV file in UTF-8: save it again as `CSV UTF-8`"
+            raise ImportRefused(message)
+        start = False
+        yield line.replace("\0", "\udcff")
+
+
+def _row(cells: dict[str, str], vault: Vault, *, extra: bool) -> Row:
+    text = {column: cells.get(column, "").strip() for column in COLUMNS}
+    if any("\udc80" <= character <= "\udcff" for cell in text.values() for character in cell):
+        message = "not UTF-8, or much too long: save the file again as `CSV UTF-8`"
+        raise ValueError(message)
+    if extra:
+        message = "more cells than the header names"
+        raise ValueError(message)
+    if ADDRESS_SHAPE.search(text["email"]) and text["email"].count("@") > 1:
+        message = "more than one address in one cell"
+        raise BadAddress(message)
+    address = Address.parse(text["email"])
+    display = text["name_display"].lower() or NameDisplay.UNDISCLOSED
+    if display not in set(NameDisplay):
+        message = f"name_display is one of {', '.join(NameDisplay)}"
+        raise ValueError(message)
+    return Row(address, vault.fingerprint(address.key), clean_name(text["name"]), NameDisplay(display))
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, (BadAddress, BadName)) or not isinstance(error, csv.Error):
+        return str(error)
+    if "field larger" in str(error) or "unexpected end" in str(error):
+        return "a quotation mark that is never closed"
+    return "not a line of CSV"
+
+
+def _import_batch(
+    session: Session, batch: list[Row], report: Report, *, topic: Topic, evidence: str, now: datetime
+) -> None:
+    vault = vault_of(session)
+    rows = {row.fingerprint: row for row in batch}
+    report.known += len(batch) - len(rows)
+    barred = set(session.scalars(select(Suppression.fingerprint).where(Suppression.fingerprint.in_(rows))))
+    report.suppressed += len(barred)
+    wanted = {fingerprint: row for fingerprint, row in rows.items() if fingerprint not in barred}
+    here = select(Customer.fingerprint, Customer.id, Customer.confirmed_at, Customer.name).where(
+        Customer.fingerprint.in_(wanted)
+    )
+    known = {row.fingerprint: row for row in session.execute(here)}
+    fresh = [row for fingerprint, row in wanted.items() if fingerprint not in known]
+    ids = {fingerprint: row.id for fingerprint, row in known.items()}
+    if fresh:
+        ids |= _insert_customers(session, vault, fresh, now)
+    chosen = set(
+        session.scalars(
+            select(Preference.customer_id).where(Preference.topic == topic, Preference.customer_id.in_(ids.values()))
+        )
+    )
+    new = [number for number in ids.values() if number not in chosen]
+    report.added += len(new)
+    report.known += len(ids) - len(new)
+    if not new:
+        return
+    for fingerprint, row in known.items():
+        if row.id not in chosen:
+            _vouch(session, vault, row.id, wanted[fingerprint], named=row.name is not None, now=now)
+    _insert_consents(session, new, topic=topic, evidence=evidence, now=now)
+
+
+def _insert_customers(session: Session, vault: Vault, rows: list[Row], now: datetime) -> dict[bytes, int]:
+    values = [
+        {
+            "fingerprint": row.fingerprint,
+            "address": vault.seal(ADDRESS_PLACE, row.fingerprint, row.address.written),
+            "name": vault.seal(NAME_PLACE, row.fingerprint, row.name) if row.name else None,
+            "name_display": row.name_display,
+            "format": LetterFormat.HTML,
+            "created_at": now,
+            "confirmed_at": now,
+        }
+        for row in rows
+    ]
+    added = session.execute(insert(Customer).returning(Customer.fingerprint, Customer.id), values)
+    return {row.fingerprint: row.id for row in added}
+
+
+def _vouch(session: Session, vault: Vault, number: int, row: Row, *, named: bool, now: datetime) -> None:
+    """Somebody known who has not chosen about this topic: the import vouches for them; a blank fills nothing."""
+    customer = session.get_one(Customer, number)
+    customer.confirmed_at = customer.confirmed_at or now
+    if row.name and not named:
+        session.execute(
+            update(Customer).where(Customer.id == number).values(name=vault.seal(NAME_PLACE, row.fingerprint, row.name))
+        )
+
+
+def _insert_consents(session: Session, numbers: list[int], *, topic: Topic, evidence: str, now: datetime) -> None:
+    wording = wording_hash(session, WORDING)
+    session.execute(
+        insert(Preference),
+        [{"customer_id": number, "topic": topic, "frequency": Frequency.EACH, "changed_at": now} for number in numbers],
+    )
+    session.execute(
+        insert(ConsentEvent),
+        [
+            {
+                "customer_id": number,
+                "topic": topic,
+                "action": ConsentAction.GIVEN,
+                "frequency": Frequency.EACH,
+                "channel": ConsentChannel.IMPORT,
+                "evidence": evidence,
+                "wording_hash": wording,
+                "at": now,
+            }
+            for number in numbers
+        ],
+    )

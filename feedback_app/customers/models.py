@@ -1,0 +1,166 @@
+"""The tables of customers: person, preference, consent event, wording, suppression, link request."""
+
+from datetime import date, datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from feedback_app.db import Base, word
+
+FINGERPRINT = 32
+
+
+class Topic(StrEnum):
+    """What a customer can be written to about."""
+
+    SPECIALS = "specials"
+    NEWS = "news"
+    REPLIES = "replies"
+
+    @property
+    def code(self) -> int:
+        """The number that stands for the topic in a link; never reused."""
+        return {Topic.SPECIALS: 1, Topic.NEWS: 2, Topic.REPLIES: 3}[self]
+
+    @classmethod
+    def of_code(cls, code: int) -> "Topic":
+        """The topic of a link. Raises KeyError."""
+        return {topic.code: topic for topic in cls}[code]
+
+
+class Frequency(StrEnum):
+    """How often a customer wants a topic."""
+
+    NEVER = "never"
+    EACH = "each"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+class NameDisplay(StrEnum):
+    """How a customer is named in letters."""
+
+    UNDISCLOSED = "undisclosed"
+    FIRST = "first"
+    FULL = "full"
+
+
+class LetterFormat(StrEnum):
+    """What a customer's letters are made of."""
+
+    HTML = "html"
+    TEXT = "text"
+
+
+class ConsentAction(StrEnum):
+    """What happened to a consent."""
+
+    GIVEN = "given"
+    CONFIRMED = "confirmed"
+    WITHDRAWN = "withdrawn"
+
+
+class ConsentChannel(StrEnum):
+    """Through what a consent came or went."""
+
+    FORM = "form"
+    IMPORT = "import"
+    UNSUBSCRIBE_PAGE = "unsubscribe page"
+    ONE_CLICK = "one-click"
+    OWNER = "owner"
+
+
+class SuppressionReason(StrEnum):
+    """Why an address must not be written to."""
+
+    ERASED = "erased"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    OWNER = "owner"
+
+
+class Customer(Base):
+    """A person known by an address.
+
+    `fingerprint` is the keyed hash of the normalised address; `address` and `name` are sealed for this row by it.
+    `confirmed_at` is when the person proved that the address is theirs, or an import vouched for it; a customer
+    without it has only asked. Numbers are never given twice (AUTOINCREMENT), because consent events outlive their row.
+    """
+
+    __tablename__ = "customers"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(FINGERPRINT), unique=True)
+    address: Mapped[bytes] = mapped_column(LargeBinary)
+    name: Mapped[bytes | None] = mapped_column(LargeBinary)
+    name_display: Mapped[NameDisplay] = mapped_column(word(NameDisplay), default=NameDisplay.UNDISCLOSED)
+    format: Mapped[LetterFormat] = mapped_column(word(LetterFormat), default=LetterFormat.HTML)
+    pause_until: Mapped[date | None]
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+
+
+class Preference(Base):
+    """What a customer chose about a topic, now. No row is a no."""
+
+    __tablename__ = "preferences"
+    __table_args__ = (Index(None, "topic", "frequency", "customer_id"),)
+
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
+    topic: Mapped[Topic] = mapped_column(word(Topic), primary_key=True)
+    frequency: Mapped[Frequency] = mapped_column(word(Frequency))
+    changed_at: Mapped[datetime]
+
+
+class Wording(Base):
+    """A text that somebody agreed to, kept once, by its SHA-256."""
+
+    __tablename__ = "wordings"
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary(FINGERPRINT), primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
+
+
+class ConsentEvent(Base):
+    """One line of the record that is only ever added to; the database itself refuses to change or delete one.
+
+    `customer_id` is no foreign key: when a person is erased their row goes, the line stays, and nobody is at its end.
+    """
+
+    __tablename__ = "consent_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(index=True)
+    topic: Mapped[Topic] = mapped_column(word(Topic))
+    action: Mapped[ConsentAction] = mapped_column(word(ConsentAction))
+    frequency: Mapped[Frequency] = mapped_column(word(Frequency))
+    channel: Mapped[ConsentChannel] = mapped_column(word(ConsentChannel))
+    evidence: Mapped[str | None] = mapped_column(Text)
+    wording_hash: Mapped[bytes] = mapped_column(ForeignKey("wordings.hash"))
+    at: Mapped[datetime]
+
+
+class Suppression(Base):
+    """The keyed hash of an address that must not be written to, kept even when the person is erased."""
+
+    __tablename__ = "suppressions"
+
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(FINGERPRINT), primary_key=True)
+    reason: Mapped[SuppressionReason] = mapped_column(word(SuppressionReason))
+    at: Mapped[datetime]
+
+
+class LinkRequest(Base):
+    """Somebody asked for a link to an address' preferences; `sent_at` is when the letter with it was accepted."""
+
+    __tablename__ = "link_requests"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), index=True)
+    asked_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime]
+    gave_up: Mapped[str | None] = mapped_column(String(200))

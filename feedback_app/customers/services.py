@@ -1,0 +1,94 @@
+"""Finding, adding and reading customers. Every function takes the session; the entry point commits."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedback_app.customers.addresses import Address
+from feedback_app.customers.models import Customer, LinkRequest, NameDisplay
+from feedback_app.store import vault_of
+
+ADDRESS_PLACE = "customers.address"
+NAME_PLACE = "customers.name"
+QUIET_TIME = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What a letter needs to know of a customer, opened: the address as given, and the name as chosen (or None)."""
+
+    id: int
+    address: str
+    name: str | None
+
+
+def find_customer(session: Session, address: Address) -> Customer | None:
+    """The customer of an address, whatever the case of its letters."""
+    return session.scalar(select(Customer).where(Customer.fingerprint == vault_of(session).fingerprint(address.key)))
+
+
+def find_or_add_customer(session: Session, address: Address, *, now: datetime) -> Customer:
+    """The customer of an address; a new one has proved nothing yet and may be written to about nothing."""
+    customer = find_customer(session, address)
+    if customer is None:
+        vault = vault_of(session)
+        fingerprint = vault.fingerprint(address.key)
+        customer = Customer(
+            fingerprint=fingerprint,
+            address=vault.seal(ADDRESS_PLACE, fingerprint, address.written),
+            created_at=now,
+        )
+        session.add(customer)
+        session.flush()
+    return customer
+
+
+def address_of(session: Session, customer: Customer) -> Address:
+    """A customer's address, opened. Raises CannotOpen."""
+    return Address.parse(vault_of(session).open(ADDRESS_PLACE, customer.fingerprint, customer.address))
+
+
+def name_of(session: Session, customer: Customer) -> str | None:
+    """A customer's whole name, opened, for their own eyes. Raises CannotOpen."""
+    if customer.name is None:
+        return None
+    return vault_of(session).open(NAME_PLACE, customer.fingerprint, customer.name)
+
+
+def set_name(session: Session, customer: Customer, name: str | None) -> None:
+    """Keep a cleaned name, sealed; None takes it away."""
+    vault = vault_of(session)
+    customer.name = vault.seal(NAME_PLACE, customer.fingerprint, name) if name else None
+
+
+def person(session: Session, customer: Customer) -> Person:
+    """A customer as a letter may name them. Raises CannotOpen."""
+    vault = vault_of(session)
+    name = None
+    if customer.name is not None and customer.name_display is not NameDisplay.UNDISCLOSED:
+        name = shown_name(vault.open(NAME_PLACE, customer.fingerprint, customer.name), customer.name_display)
+    return Person(customer.id, vault.open(ADDRESS_PLACE, customer.fingerprint, customer.address), name)
+
+
+def shown_name(name: str | None, display: NameDisplay) -> str | None:
+    """The part of a name that its owner lets letters say."""
+    if not name or display is NameDisplay.UNDISCLOSED:
+        return None
+    return name.split()[0] if display is NameDisplay.FIRST else name
+
+
+def request_link(session: Session, address: Address, *, now: datetime, quiet: bool) -> None:
+    """Note that somebody asked for a link to an address' preferences; the mailer sends it.
+
+    With `quiet`, an address that was asked for a moment ago gets no second letter, so that nobody can be flooded.
+    """
+    customer = find_or_add_customer(session, address, now=now)
+    waiting = select(LinkRequest.id).where(
+        LinkRequest.customer_id == customer.id,
+        (LinkRequest.sent_at.is_(None) & LinkRequest.gave_up.is_(None))
+        | (LinkRequest.asked_at > now - (QUIET_TIME if quiet else timedelta(0))),
+    )
+    if session.scalar(waiting.limit(1)) is None:
+        session.add(LinkRequest(customer_id=customer.id, asked_at=now, next_try_at=now))

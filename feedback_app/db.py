@@ -1,0 +1,138 @@
+"""The tables' common base, the engine, and sessions that read or write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, cast
+
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    DateTime,
+    Delete,
+    Dialect,
+    Engine,
+    Enum,
+    MetaData,
+    TypeDecorator,
+    Update,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import DeclarativeBase, Session
+
+SQLITE = "sqlite"
+BUSY_MILLISECONDS = 30_000
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: aware in Python on every database; a naive one is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database: SQLite keeps no zone, so it gets UTC without one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = "a moment needs its time zone"
+            raise ValueError(message)
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == SQLITE else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the base's signature
+        """From the database: always UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def word(kind: type[StrEnum]) -> Enum:
+    """A column of an enum, kept as its word; the words are the enum's business, not a constraint's."""
+    return Enum(
+        kind, native_enum=False, length=20, values_callable=lambda members: [member.value for member in members]
+    )
+
+
+class Base(DeclarativeBase):
+    """All tables. Constraints are named by convention, so that a migration can name them again."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {datetime: UTCDateTime}
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for a store's URL, with what SQLite must be told on every connection."""
+    if make_url(url).get_backend_name() != SQLITE:
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection has no common type
+    # The driver's own way of beginning transactions is off: the "begin" event says which kind is wanted.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # FULL, not NORMAL: with NORMAL a commit in WAL mode can be lost with the power, and a lost commit here is a lost
+    # "no" or a letter sent twice.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def changed(session: Session, statement: Update | Delete) -> int:
+    """Run an UPDATE or DELETE; returns how many rows it changed."""
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+class Store:
+    """A database that is ready: engine and the two kinds of session. `info` travels with every session."""
+
+    def __init__(self, engine: Engine, info: dict[str, Any]) -> None:
+        """Wrap an engine whose tables are there."""
+        self.engine = engine
+        self.info = info
+
+    @property
+    def dialect(self) -> Literal["sqlite", "postgresql"]:
+        """Which database it is."""
+        return "sqlite" if self.engine.dialect.name == SQLITE else "postgresql"
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one state of the store and changes nothing."""
+        with Session(self.engine, info=self.info, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session that commits at the end, or rolls back on an error.
+
+        On SQLite the write lock is taken at once: a transaction that starts by reading could not wait for it later.
+        """
+        engine = self.engine.execution_options(writing=True)
+        with Session(engine, info=self.info, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()

@@ -1,0 +1,1 @@
+"""The mailer: mailings, letters, deliveries, and the wire."""

@@ -1,0 +1,275 @@
+"""`undisclosed mail`: preview, test, send, cancel, resume, status, list, run."""
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from feedback_app import clock
+from feedback_app.comments.rendering import rfc3339
+from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, print_json
+from feedback_app.crypto import CannotOpen
+from feedback_app.customers.addresses import Address, BadAddress
+from feedback_app.customers.models import LetterFormat
+from feedback_app.customers.services import Person, find_customer, person
+from feedback_app.mailing import services
+from feedback_app.mailing.drafts import Draft, DraftRefused, read_draft
+from feedback_app.mailing.gate import GateRefused
+from feedback_app.mailing.letter import Letter
+from feedback_app.mailing.messages import Desk, MailingMaker
+from feedback_app.mailing.models import DeliveryState, MailingState
+from feedback_app.mailing.reading import shown_letter
+from feedback_app.mailing.services import MailingRefused
+from feedback_app.mailing.transports import Outcome, TransportRefused, opened
+from feedback_app.mailing.worker import IDLE_SECONDS, Done, mail_worker, run_until
+
+FILE = click.Path(path_type=Path)
+NOBODY = 0
+
+
+@click.group()
+def mail() -> None:
+    """Mailings: look, send, unsend, and see who got what."""
+
+
+@mail.command()
+@click.argument("file", type=FILE)
+@click.option("--to", "address", help="As this customer would read it.")
+@pass_context
+def preview(context: Context, file: Path, address: str | None) -> None:
+    """Print a mailing's letter as a mail program shows it."""
+    draft = _draft(context, file)
+    shown = shown_letter(_sample(context, draft, address or "reader@example.com").data)
+    for name, value in shown.headers:
+        if name in {"From", "Reply-To", "To", "Subject"}:
+            click.echo(f"{name}: {value}")
+    click.echo()
+    click.echo(shown.text)
+
+
+@mail.command()
+@click.argument("file", type=FILE)
+@click.option("--to", "address", required=True, help="Who gets the sample.")
+@pass_context
+def test(context: Context, file: Path, address: str) -> None:
+    """Send one sample of a mailing, to one address, now."""
+    letter = _sample(context, _draft(context, file), address)
+    try:
+        with opened(context.settings.smtp_url) as transport:
+            answer = transport.send(letter)
+    except TransportRefused as error:
+        raise Refused(str(error)) from error
+    if answer.outcome is not Outcome.ACCEPTED:
+        message = f"the sample was not accepted: {answer.words}"
+        raise Refused(message)
+    click.echo("1 sample accepted.")
+
+
+@mail.command()
+@click.argument("file", type=FILE)
+@click.option("--hold", "minutes", type=click.FloatRange(min=0), help="Minutes in which it can be unsent.")
+@click.option("--wait", is_flag=True, help="Work until every delivery has ended.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@pass_context
+def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes: bool) -> None:
+    """Freeze a mailing's text and hold it; at the end of the hold it leaves, unless it was cancelled."""
+    draft = _draft(context, file)
+    minutes = context.settings.hold_minutes if minutes is None else minutes
+    with context.store.reading() as session:
+        count = services.audience_count(session, draft.topic, now=clock.now())
+        left_out = services.left_out(session, draft.topic, now=clock.now())
+    click.echo(f"{draft.slug}: {count} {'letter' if count == 1 else 'letters'} about {draft.topic}: {draft.subject}")
+    click.echo(
+        f"Left out: {left_out.no} did not choose {draft.topic}, {left_out.paused} paused, "
+        f"{left_out.suppressed} suppressed."
+    )
+    if not minutes:
+        confirm("Without a hold this can't be unsent. Send?", yes=yes)
+    try:
+        with context.store.writing() as session:
+            mailing = services.hold(session, draft, minutes=minutes, now=clock.now())
+    except MailingRefused as error:
+        raise Refused(str(error)) from error
+    if minutes:
+        click.echo(
+            f"Held until {rfc3339(mailing.due_at)}. To unsend it until then: undisclosed mail cancel {draft.slug}"
+        )
+    if wait:
+        _wait(context, draft.slug)
+    elif not minutes:
+        click.echo("Due now: it leaves as soon as a worker runs (`undisclosed serve` or `undisclosed mail run`).")
+
+
+def _wait(context: Context, slug: str) -> None:
+    stop = threading.Event()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    try:
+        with (
+            mail_worker(context.store, context.settings, _desk(context)) as worker,
+            Progress(*columns, console=Console(stderr=True), transient=True) as bar,
+        ):
+            task = bar.add_task("Sending", total=None)
+            while True:
+                worker.work_once()
+                with context.store.reading() as session:
+                    mailing = services.find_mailing(session, slug)
+                    found = services.counts(session, mailing)
+                open_ = sum(found[state] for state in services.OPEN_STATES)
+                total = sum(found.values())
+                bar.update(task, total=total or None, completed=total - open_)
+                if mailing.state not in {MailingState.HELD, MailingState.SENDING}:
+                    break
+                stop.wait(IDLE_SECONDS)
+    except TransportRefused as error:
+        raise Refused(str(error)) from error
+    click.echo(f"{mailing.state}: {_in_numbers(found)}.")
+    if mailing.state is MailingState.HALTED:
+        message = f"{slug} was halted: {mailing.reason}"
+        raise NeedsAPerson(message)
+    if found[DeliveryState.FAILED] or found[DeliveryState.UNKNOWN]:
+        message = f"some letters failed or are in doubt: undisclosed mail list {slug}"
+        raise NeedsAPerson(message)
+
+
+@mail.command()
+@click.argument("slug")
+@pass_context
+def cancel(context: Context, slug: str) -> None:
+    """Unsend a mailing. In its hold, nobody gets anything; later, what has not left stays here."""
+    try:
+        with context.store.writing() as session:
+            done = services.cancel(session, slug, now=clock.now())
+    except MailingRefused as error:
+        raise Refused(str(error)) from error
+    if done.accepted or done.in_doubt:
+        click.echo(
+            f"{slug} is cancelled. {done.accepted} had left, {done.in_doubt} may have, {done.stopped} will not. "
+            f"Who got it: undisclosed mail list {slug} --state accepted"
+        )
+    else:
+        click.echo(f"{slug} is cancelled. Nobody got anything.")
+
+
+@mail.command()
+@click.argument("slug")
+@pass_context
+def resume(context: Context, slug: str) -> None:
+    """Continue a halted mailing."""
+    try:
+        with context.store.writing() as session:
+            services.resume(session, slug)
+    except MailingRefused as error:
+        raise Refused(str(error)) from error
+    click.echo(f"{slug} goes on.")
+
+
+@mail.command()
+@click.argument("slug")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_context
+def status(context: Context, slug: str, *, as_json: bool) -> None:
+    """Where a mailing stands, in numbers."""
+    try:
+        with context.store.reading() as session:
+            mailing = services.find_mailing(session, slug)
+            found = services.counts(session, mailing)
+    except MailingRefused as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        counts = {state.value: number for state, number in found.items()}
+        print_json({"slug": slug, "state": mailing.state, "counts": counts, "reason": mailing.reason})
+        return
+    click.echo(f"{slug} is {mailing.state}: {_in_numbers(found)}.")
+    if mailing.state is MailingState.HELD:
+        click.echo(f"Held until {rfc3339(mailing.due_at)}. To unsend it: undisclosed mail cancel {slug}")
+    if mailing.state is MailingState.HALTED:
+        click.echo(f"Why: {mailing.reason}. When it is mended: undisclosed mail resume {slug}")
+
+
+@mail.command("list")
+@click.argument("slug")
+@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only these.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_context
+def list_command(context: Context, slug: str, state: str | None, *, as_json: bool) -> None:
+    """Who got a mailing, and who did not and why."""
+    try:
+        with context.store.reading() as session:
+            mailing = services.find_mailing(session, slug)
+            rows = [
+                {
+                    "address": person(session, customer).address if customer else None,
+                    "state": delivery.state,
+                    "reason": delivery.reason,
+                    "message_id": delivery.message_id,
+                    "attempts": delivery.attempts,
+                }
+                for delivery, customer in services.deliveries(session, mailing, DeliveryState(state) if state else None)
+            ]
+    except MailingRefused as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        click.echo(f"{row['state']:<10}  {row['address'] or '(erased)'}  {row['reason'] or ''}".rstrip())
+    click.echo(f"{len(rows)} {'delivery' if len(rows) == 1 else 'deliveries'}.")
+
+
+@mail.command()
+@click.option("--once", is_flag=True, help="Do what is due now and return.")
+@pass_context
+def run(context: Context, *, once: bool) -> None:
+    """Work: send what is due, until ended. Any number of workers can run at once."""
+    stop = threading.Event()
+    total = Done()
+
+    def tell(done: Done) -> None:
+        click.echo(f"{_plural(done.accepted)} accepted, {done.other} not, {done.links} links sent.")
+
+    try:
+        with mail_worker(context.store, context.settings, _desk(context)) as worker:
+            if once:
+                total = worker.work_once()
+                tell(total)
+                return
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: stop.set())
+            click.echo("Working. Ctrl-C ends it after the letters at hand.")
+            run_until(worker, stop, tell)
+    except TransportRefused as error:
+        raise Refused(str(error)) from error
+
+
+def _plural(count: int) -> str:
+    return f"{count} letter" if count == 1 else f"{count} letters"
+
+
+def _in_numbers(found: dict[DeliveryState, int]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in found.items() if number) or "no deliveries"
+
+
+def _desk(context: Context) -> Desk:
+    return Desk(context.settings, context.signer)
+
+
+def _draft(context: Context, file: Path) -> Draft:
+    try:
+        return read_draft(file, context.settings)
+    except DraftRefused as error:
+        raise Refused(str(error)) from error
+
+
+def _sample(context: Context, draft: Draft, text: str) -> Letter:
+    try:
+        address = Address.parse(text)
+        with context.store.reading() as session:
+            customer = find_customer(session, address)
+            reader = person(session, customer) if customer else Person(NOBODY, address.written, None)
+        form = customer.format if customer else LetterFormat.HTML
+        return MailingMaker(_desk(context), draft, None).letter(reader, form, now=clock.now())
+    except (BadAddress, GateRefused, CannotOpen) as error:
+        raise Refused(str(error)) from error

@@ -1,0 +1,24 @@
+"""A letter: one message to one customer, checked when it is made, unchangeable after."""
+
+from collections.abc import Collection
+from dataclasses import InitVar, dataclass
+
+from feedback_app.mailing import gate
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message with one reader. There is no way to make one whose bytes do not pass the gate.
+
+    `own` are the shop's addresses, which a letter may show. Raises GateRefused.
+    """
+
+    sender: str
+    recipient: str
+    message_id: str
+    data: bytes
+    own: InitVar[Collection[str]]
+
+    def __post_init__(self, own: Collection[str]) -> None:
+        """Let the gate look at the bytes that will go on the wire."""
+        gate.check(self.data, sender=self.sender, recipient=self.recipient, own=own)

@@ -1,0 +1,102 @@
+"""Bytes of a message: headers (RFC 5322, RFC 2047) and parts in quoted-printable (RFC 2045), made to be predictable."""
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from email.utils import format_datetime
+
+LINE = 76
+ENCODED_WORD = 75
+_PLAIN = re.compile(r"[ -~]*")
+
+
+def encoded_words(text: str) -> list[str]:
+    """A text as base64 encoded words, none longer than RFC 2047 (section 2) allows, split between characters."""
+    words, piece = [], ""
+    for character in text:
+        if len(_word(piece + character)) > ENCODED_WORD:
+            words.append(_word(piece))
+            piece = character
+        else:
+            piece += character
+    return [*words, _word(piece)]
+
+
+def _word(text: str) -> str:
+    return f"=?utf-8?B?{base64.b64encode(text.encode()).decode()}?="
+
+
+def unstructured(text: str) -> str:
+    """The value of a header such as Subject, folded."""
+    if _PLAIN.fullmatch(text) and "=?" not in text and all(len(word) < LINE for word in text.split(" ")):
+        return _folded(text.split(" "))
+    return "\r\n ".join(encoded_words(text))
+
+
+def _folded(words: Sequence[str]) -> str:
+    lines, line = [], "Subject: "
+    for word in words:
+        if len(line) + len(word) + 1 > LINE and line.strip():
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}" if line else word
+    return "\r\n ".join([*lines, line]).removeprefix("Subject: ").strip()
+
+
+def mailbox(name: str | None, address: str) -> str:
+    """A mailbox with its display name, if the name can be said in one word that no parser reads in another way."""
+    if not name:
+        return address
+    if _PLAIN.fullmatch(name) and "=?" not in name and len(name) < ENCODED_WORD:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}" <{address}>'
+    words = encoded_words(name)
+    return f"{words[0]} <{address}>" if len(words) == 1 else address
+
+
+def quoted_printable(text: str) -> bytes:
+    """A text's lines in quoted-printable, ended by CRLF; no line starts with a dot, none needs dot-stuffing."""
+    return b"".join(_quoted_line(line) for line in text.strip("\n").split("\n"))
+
+
+def _quoted_line(line: str) -> bytes:
+    pieces: list[str] = []
+    length = 0
+    raw = line.encode()
+    for position, byte in enumerate(raw):
+        blank_at_end = byte in b" \t" and position == len(raw) - 1
+        plain = (33 <= byte <= 126 and byte not in b"=") or (byte in b" \t" and not blank_at_end)  # noqa: PLR2004 - RFC 2045, 6.7
+        code = chr(byte) if plain and not (byte == ord(".") and length == 0) else f"={byte:02X}"
+        if length + len(code) > LINE - 1:
+            pieces.append("=\r\n")
+            length = 0
+            code = "=2E" if code == "." else code
+        pieces.append(code)
+        length += len(code)
+    return "".join(pieces).encode() + b"\r\n"
+
+
+def message(headers: Iterable[tuple[str, str]], *, date: datetime, boundary: str, text: str, html: str | None) -> bytes:
+    """A whole message: text alone, or text and HTML as alternatives. `boundary` needs no more than to be unguessable.
+
+    `=_` in the boundary cannot occur in quoted-printable (RFC 2045, section 6.7).
+    """
+    head = [*headers, ("Date", format_datetime(date)), ("MIME-Version", "1.0")]
+    if html is None:
+        head += [("Content-Type", 'text/plain; charset="utf-8"'), ("Content-Transfer-Encoding", "quoted-printable")]
+        return _head(head) + b"\r\n" + quoted_printable(text)
+    edge = f"=_{boundary}"
+    head.append(("Content-Type", f'multipart/alternative; boundary="{edge}"'))
+    parts = b"".join(
+        f"--{edge}\r\n".encode()
+        + _head([("Content-Type", f'text/{kind}; charset="utf-8"'), ("Content-Transfer-Encoding", "quoted-printable")])
+        + b"\r\n"
+        + quoted_printable(body)
+        for kind, body in (("plain", text), ("html", html))
+    )
+    return _head(head) + b"\r\n" + parts + f"--{edge}--\r\n".encode()
+
+
+def _head(headers: Iterable[tuple[str, str]]) -> bytes:
+    return b"".join(f"{name}: {value}\r\n".encode() for name, value in headers)

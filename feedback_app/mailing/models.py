@@ -1,0 +1,77 @@
+"""The tables of the mailer: mailing and delivery."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from feedback_app.customers.models import Topic
+from feedback_app.db import Base, word
+
+
+class MailingState(StrEnum):
+    """The life of a mailing: draft → held → sending → sent, or cancelled, or halted (which `resume` continues)."""
+
+    DRAFT = "draft"
+    HELD = "held"
+    SENDING = "sending"
+    SENT = "sent"
+    CANCELLED = "cancelled"
+    HALTED = "halted"
+
+
+class DeliveryState(StrEnum):
+    """The life of a delivery: queued → submitting → accepted, deferred (tried again later), failed or unknown.
+
+    `skipped` has a reason: the customer said no, say, between the freezing of the audience and the sending.
+    """
+
+    QUEUED = "queued"
+    SUBMITTING = "submitting"
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+class Mailing(Base):
+    """One text to many customers, frozen when it was sent off. `due_at` is the end of its hold."""
+
+    __tablename__ = "mailings"
+    __table_args__ = (Index(None, "state", "due_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(String(100), unique=True)
+    topic: Mapped[Topic] = mapped_column(word(Topic))
+    subject: Mapped[str] = mapped_column(Text)
+    nameless: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    state: Mapped[MailingState] = mapped_column(word(MailingState))
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Delivery(Base):
+    """The ledger's row for one mailing and one customer. Kept without a person when the person is erased."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("mailing_id", "customer_id"),
+        Index(None, "mailing_id", "state", "next_try_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mailing_id: Mapped[int] = mapped_column(ForeignKey("mailings.id"))
+    customer_id: Mapped[int | None] = mapped_column(ForeignKey("customers.id", ondelete="SET NULL"), index=True)
+    state: Mapped[DeliveryState] = mapped_column(word(DeliveryState), default=DeliveryState.QUEUED)
+    reason: Mapped[str | None] = mapped_column(Text)
+    message_id: Mapped[str | None] = mapped_column(String(200))
+    attempts: Mapped[int] = mapped_column(default=0)
+    worker_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    next_try_at: Mapped[datetime | None]
+    changed_at: Mapped[datetime]

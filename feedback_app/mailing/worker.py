@@ -1,0 +1,190 @@
+"""The worker that sends: release what is due, claim, make, send, write down; and the links that people asked for."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.config import Settings
+from feedback_app.crypto import CannotOpen
+from feedback_app.customers.models import Customer, LinkRequest
+from feedback_app.customers.services import person
+from feedback_app.db import Store
+from feedback_app.mailing import services
+from feedback_app.mailing.drafts import Draft
+from feedback_app.mailing.gate import GateRefused
+from feedback_app.mailing.letter import Letter
+from feedback_app.mailing.messages import Desk, MailingMaker, preferences_letter
+from feedback_app.mailing.models import Mailing
+from feedback_app.mailing.transports import Outcome, Transport, opened
+from feedback_app.workers import BEAT, WorkerKind, beat, new_worker_id, sign_off
+
+IDLE_SECONDS = 0.25
+LINK_TRIES = 8
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Done:
+    """What a worker did, in numbers."""
+
+    accepted: int = 0
+    other: int = 0
+    links: int = 0
+
+    def any(self) -> bool:
+        """Whether it did anything."""
+        return bool(self.accepted or self.other or self.links)
+
+
+@dataclass(slots=True)
+class MailWorker:
+    """One worker; any number of them can work at once."""
+
+    store: Store
+    settings: Settings
+    desk: Desk
+    transport: Transport
+    id: str = field(default_factory=new_worker_id)
+    _makers: dict[tuple[int, datetime], MailingMaker] = field(default_factory=dict)
+    _last_beat: datetime | None = None
+
+    def work_once(self) -> Done:
+        """Do what is due now."""
+        done = Done()
+        now = clock.now()
+        self._beat(now)
+        with self.store.writing() as session:
+            services.rescue(session, now=now)
+            services.release_due(session, now=now)
+        with self.store.reading() as session:
+            on_their_way = [mailing.id for mailing in services.sending(session)]
+        for mailing_id in on_their_way:
+            while self._window(mailing_id, done):
+                self._beat(clock.now())
+        self._links(done)
+        if on_their_way:
+            with self.store.writing() as session:
+                services.finish(session, now=clock.now())
+        return done
+
+    def sign_off(self) -> None:
+        """End in good order."""
+        with self.store.writing() as session:
+            sign_off(session, self.id)
+
+    def _beat(self, now: datetime) -> None:
+        if self._last_beat is None or now - self._last_beat >= BEAT:
+            with self.store.writing() as session:
+                beat(session, self.id, WorkerKind.MAILER, now=now)
+            self._last_beat = now
+
+    def _window(self, mailing_id: int, done: Done) -> bool:
+        """Claim, make, commit, send, commit. Returns whether there was anything to do."""
+        try:
+            with self.store.writing() as session:
+                letters = self._prepare(session, mailing_id)
+        except (GateRefused, CannotOpen) as error:
+            with self.store.writing() as session:
+                services.halt(session, mailing_id, str(error))
+            log.error("A mailing was halted: %s", error)  # noqa: TRY400 - the line says all; a traceback could quote
+            return False
+        if letters is None:
+            return False
+        for delivery_id, letter in letters:
+            self._beat(clock.now())
+            answer = self.transport.send(letter)
+            with self.store.writing() as session:
+                services.record(session, delivery_id, answer, now=clock.now())
+            done.accepted += answer.outcome is Outcome.ACCEPTED
+            done.other += answer.outcome is not Outcome.ACCEPTED
+        return True
+
+    def _prepare(self, session: Session, mailing_id: int) -> list[tuple[int, Letter]] | None:
+        now = clock.now()
+        window = services.claim(
+            session,
+            mailing_id,
+            worker_id=self.id,
+            most=self.settings.max_in_flight,
+            daily_cap=self.settings.daily_cap,
+            now=now,
+        )
+        if not window.claimed:
+            return [] if window.skipped else None
+        maker = self._maker(session.get_one(Mailing, mailing_id))
+        letters = []
+        for one in window.claimed:
+            letter = maker.letter(person(session, one.customer), one.customer.format, now=now)
+            one.delivery.message_id = letter.message_id
+            letters.append((one.delivery.id, letter))
+        return letters
+
+    def _maker(self, mailing: Mailing) -> MailingMaker:
+        key = (mailing.id, mailing.due_at)
+        if key not in self._makers:
+            draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
+            self._makers = {key: MailingMaker(self.desk, draft, mailing.id)}
+        return self._makers[key]
+
+    def _links(self, done: Done) -> None:
+        """Send the links that people asked for, each written down before and after.
+
+        A request is put off for a while before its letter leaves, so that no other worker takes it and a crash does
+        not lose it: somebody who waits for a link is better served twice than never.
+        """
+        while True:
+            with self.store.writing() as session:
+                now = clock.now()
+                request = session.scalar(
+                    select(LinkRequest)
+                    .where(LinkRequest.sent_at.is_(None), LinkRequest.gave_up.is_(None), LinkRequest.next_try_at <= now)
+                    .order_by(LinkRequest.id)
+                    .limit(1)
+                    .with_for_update(skip_locked=True)
+                )
+                if request is None:
+                    return
+                request.attempts += 1
+                request.next_try_at = now + timedelta(minutes=2**request.attempts)
+                customer = session.get_one(Customer, request.customer_id)
+                try:
+                    letter = preferences_letter(self.desk, person(session, customer), request=request.id, now=now)
+                except (GateRefused, CannotOpen) as error:
+                    request.gave_up = str(error)[:200]
+                    continue
+            answer = self.transport.send(letter)
+            with self.store.writing() as session:
+                kept = session.get(LinkRequest, request.id)
+                if kept is not None and answer.outcome in {Outcome.ACCEPTED, Outcome.UNKNOWN}:
+                    kept.sent_at = clock.now()
+                elif kept is not None and (answer.outcome is Outcome.FAILED or kept.attempts >= LINK_TRIES):
+                    kept.gave_up = answer.words[:200]
+            done.links += answer.outcome is Outcome.ACCEPTED
+
+
+@contextmanager
+def mail_worker(store: Store, settings: Settings, desk: Desk) -> Iterator[MailWorker]:
+    """A worker with its transport; it signs off at the end."""
+    with opened(settings.smtp_url) as transport:
+        worker = MailWorker(store, settings, desk, transport)
+        try:
+            yield worker
+        finally:
+            worker.sign_off()
+
+
+def run_until(worker: MailWorker, stop: threading.Event, tell: Callable[[Done], None] = lambda _: None) -> None:
+    """Work until told to stop; the window at hand is finished first."""
+    while not stop.is_set():
+        done = worker.work_once()
+        if done.any():
+            tell(done)
+        stop.wait(IDLE_SECONDS)

@@ -1,0 +1,33 @@
+"""Tables that are only ever added to: the database itself refuses to change or delete a line of theirs.
+
+Alembic's batch mode rebuilds a SQLite table and drops its triggers without a word, so every migration that touches one
+of these tables ends with `keep_append_only()`, which makes all of them anew.
+"""
+
+from alembic import op
+
+TABLES = ("consent_events", "wordings")
+
+
+def keep_append_only() -> None:
+    """Make the triggers, in the place of those that are there."""
+    if op.get_bind().dialect.name == "sqlite":
+        for table in TABLES:
+            for verb in ("UPDATE", "DELETE"):
+                name = f"{table}_no_{verb.lower()}"
+                op.execute(f"DROP TRIGGER IF EXISTS {name}")
+                op.execute(
+                    f"CREATE TRIGGER {name} BEFORE {verb} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"
+                )
+        return
+    op.execute(
+        "CREATE OR REPLACE FUNCTION only_ever_added_to() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is only ever added to', TG_TABLE_NAME; END $$"
+    )
+    for table in TABLES:
+        op.execute(f"DROP TRIGGER IF EXISTS {table}_append_only ON {table}")
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION only_ever_added_to()"
+        )

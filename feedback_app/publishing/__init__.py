@@ -1,0 +1,1 @@
+"""Publishing: the only place that knows Pelican."""

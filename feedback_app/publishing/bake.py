@@ -1,0 +1,38 @@
+"""What of a built page the store decides, and how it is put there: between two comments that name its thread.
+
+A full build prints the same pieces through the same functions, so that a page into which a piece was put later is
+byte for byte the page that a full build would write.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from markupsafe import Markup, escape
+
+_PIECE = re.compile(r"<!--(thread|count) (\S+?)-->.*?<!--/\1-->", re.DOTALL)
+_COUNT = re.compile(r"<!--count (\S+?)-->")
+
+
+def thread_piece(path: str, html: str) -> Markup:
+    """A thread as it stands in its post's page."""
+    return _piece("thread", path, html)
+
+
+def count_piece(path: str, words: str) -> Markup:
+    """A count as it stands wherever the post is listed."""
+    return _piece("count", path, escape(words))
+
+
+def _piece(kind: str, path: str, html: str) -> Markup:
+    return Markup(f"<!--{kind} {escape(path)}-->{html}<!--/{kind}-->")  # noqa: S704 - the renderer has escaped it
+
+
+def counted(html: str) -> set[str]:
+    """The threads that a page shows something of."""
+    return set(_COUNT.findall(html))
+
+
+def rebaked(html: str, pieces: Mapping[tuple[str, str], str]) -> str:
+    """A page with these pieces, by kind and path, in the place of what was there."""
+    replace: Callable[[re.Match[str]], str] = lambda match: pieces.get((match[1], match[2]), match[0])  # noqa: E731 - typed
+    return _PIECE.sub(replace, html)

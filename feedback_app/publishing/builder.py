@@ -1,0 +1,119 @@
+"""Building the site: Pelican into a folder aside, then file by file into the output, only what differs.
+
+What was live stays live until the new site is whole, and when the build is refused.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pelican.log
+from pelican import Pelican
+from pelican.settings import read_settings
+
+from feedback_app.config import Settings
+from feedback_app.db import Store
+from feedback_app.publishing.files import Written, mirror
+from feedback_app.publishing.plugin import BUILD, Build
+from feedback_app.publishing.site import Site, forget_site, pages_by_thread, site_lock, write_site
+
+CONFIGURATION = Path("pelicanconf.py")
+
+
+class BuildRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The site can't be built as it is; one line for each thing that is wrong. What was live is still live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a build did: how many posts there are, what was written, how long it took, what it found odd."""
+
+    posts: int
+    files: Written
+    seconds: float
+    warnings: list[str]
+
+
+def build_site(settings: Settings, store: Store, *, full: bool = False, configuration: Path = CONFIGURATION) -> Report:
+    """Make the output right; with `full`, knowing nothing of what is there. Raises BuildRefused."""
+    started = time.monotonic()
+    with site_lock(settings):
+        if full:
+            forget_site(settings)
+        stage = settings.instance / "stage"
+        shutil.rmtree(stage, ignore_errors=True)
+        build = Build(store)
+        warnings = _run_pelican(settings, build, stage, configuration)
+        place = build.place
+        assert place is not None  # noqa: S101 - the plugin has run
+        files = mirror(stage, settings.output, keep=["pagefind"])
+        pages = pages_by_thread(stage)
+        versions = {path: build.versions[path] for path in pages}
+        write_site(settings, Site(place.site_url, place.site_name, place.zone.key, versions, pages))
+        shutil.rmtree(stage, ignore_errors=True)
+    return Report(build.posts, files, time.monotonic() - started, warnings)
+
+
+def _run_pelican(settings: Settings, build: Build, stage: Path, configuration: Path) -> list[str]:
+    if not configuration.exists():
+        message = f"{configuration}: there is no such file here: run this in the folder of your shop"
+        raise BuildRefused(message)
+    if not (settings.content / "posts").is_dir():
+        message = f"{settings.content / 'posts'}: there is no such folder: posts live there"
+        raise BuildRefused(message)
+    with _listening() as heard:
+        try:
+            values = read_settings(
+                str(configuration),
+                override={
+                    "PATH": str(settings.content.resolve()),
+                    "OUTPUT_PATH": str(stage.resolve()),
+                    "SITEURL": settings.site_url,
+                    "FEED_DOMAIN": settings.site_url,
+                    BUILD: build,
+                },
+            )
+            Pelican(values).run()
+        except Exception as error:  # noqa: BLE001 - a post, a theme or the configuration can fail in any way there is
+            heard.errors.append(f"{type(error).__name__}: {error}")
+    if heard.errors:
+        lines = (_one_line(line, settings) for line in heard.errors)
+        raise BuildRefused("\n".join(dict.fromkeys(lines)))
+    return [_one_line(line, settings) for line in heard.warnings]
+
+
+class _Heard(logging.Handler):
+    """What Pelican says of the files it reads."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.warnings: list[str] = []
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        words = record.getMessage()
+        if record.exc_info and record.exc_info[1]:
+            words = f"{words}: {record.exc_info[1]}"
+        (self.errors if record.levelno >= logging.ERROR else self.warnings).append(words)
+
+
+@contextmanager
+def _listening() -> Iterator[_Heard]:
+    heard = _Heard()
+    logger = logging.getLogger("pelican")
+    propagate, quiet = logger.propagate, pelican.log.console.quiet
+    logger.addHandler(heard)
+    logger.propagate, pelican.log.console.quiet = False, True
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(heard)
+        logger.propagate, pelican.log.console.quiet = propagate, quiet
+
+
+def _one_line(words: str, settings: Settings) -> str:
+    return " ".join(words.split()).replace(f"{settings.content.resolve()}/", f"{settings.content}/")

@@ -1,0 +1,78 @@
+"""The process that keeps the site right: it watches the content and follows the store."""
+
+import logging
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+from watchfiles import watch
+
+from feedback_app import clock
+from feedback_app.config import Settings
+from feedback_app.db import Store
+from feedback_app.publishing.builder import CONFIGURATION, BuildRefused, build_site
+from feedback_app.publishing.threads import catch_up
+from feedback_app.workers import BEAT, WorkerKind, beat, sign_off
+
+FOLLOW_SECONDS = 0.1
+THEME = Path("theme")
+
+log = logging.getLogger(__name__)
+
+
+def run_publisher(settings: Settings, store: Store, worker_id: str, stop: threading.Event) -> None:
+    """Build when the content, the theme or the configuration changes; rewrite threads when the store does."""
+    changed = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(settings, changed, stop), daemon=True, name="watcher")
+    watcher.start()
+    last_beat = None
+    while not stop.is_set():
+        now = clock.now()
+        if last_beat is None or now - last_beat > min(BEAT, timedelta(seconds=2)):
+            with store.writing() as session:
+                beat(session, worker_id, WorkerKind.PUBLISHER, now=now)
+            last_beat = now
+        if changed.is_set():
+            changed.clear()
+            _build(settings, store)
+        try:
+            catch_up(settings, store)
+        except OSError as error:
+            log.error("A thread could not be rewritten: %s", error.strerror)  # noqa: TRY400 - one line says it
+        changed.wait(FOLLOW_SECONDS)
+    with store.writing() as session:
+        sign_off(session, worker_id)
+
+
+def _build(settings: Settings, store: Store) -> None:
+    try:
+        report = build_site(settings, store)
+    except BuildRefused as error:
+        log.error("Not built, what was live stays live:\n%s", error)  # noqa: TRY400 - the lines say it
+    except OSError as error:
+        log.error("Not built, what was live stays live: %s: %s", error.filename, error.strerror)  # noqa: TRY400
+    else:
+        log.info(
+            "Built %d posts in %.1f s: %d files written, %d removed.",
+            report.posts,
+            report.seconds,
+            report.files.written,
+            report.files.removed,
+        )
+
+
+def _watch(settings: Settings, changed: threading.Event, stop: threading.Event) -> None:
+    """Tell about changes, also when a folder is taken away and comes back."""
+    while not stop.is_set():
+        places = [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()]
+        if not places:
+            stop.wait(1)
+            continue
+        try:
+            for _ in watch(*places, stop_event=stop, debounce=200, rust_timeout=1000, yield_on_timeout=True):
+                if _:
+                    changed.set()
+                if [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()] != places:
+                    break
+        except (OSError, RuntimeError):
+            stop.wait(1)

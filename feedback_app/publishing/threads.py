@@ -1,0 +1,94 @@
+"""Following the store: threads that have changed are rewritten in place, with their feeds and their counts."""
+
+from dataclasses import replace
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedback_app.comments.models import Comment, Thread
+from feedback_app.comments.rendering import (
+    FEED_LENGTH,
+    Entry,
+    Place,
+    count_text,
+    feed_path,
+    site_feed,
+    thread_feed,
+    thread_html,
+)
+from feedback_app.comments.services import approved_comments, last_published, newest_comments, thread_versions
+from feedback_app.config import Settings
+from feedback_app.db import Store
+from feedback_app.publishing.bake import count_piece, rebaked, thread_piece
+from feedback_app.publishing.files import Written, write_if_changed
+from feedback_app.publishing.site import Site, read_site, site_lock, write_site
+
+SITE_FEED = "feeds/comments.atom.xml"
+
+
+def pieces_of(path: str, comments: list[Comment], place: Place) -> dict[tuple[str, str], str]:
+    """What a thread puts into pages, by kind and path."""
+    return {
+        ("thread", path): thread_piece(path, thread_html(path, comments, place)),
+        ("count", path): count_piece(path, count_text(len(comments))),
+    }
+
+
+def site_feed_xml(session: Session, place: Place) -> str | None:
+    """The feed of the whole blog's comments; None for a blog without posts."""
+    published = last_published(session)
+    if published is None:
+        return None
+    newest = newest_comments(session, FEED_LENGTH)
+    return site_feed([Entry(comment, thread.path, thread.title) for comment, thread in newest], published, place)
+
+
+def catch_up(settings: Settings, store: Store) -> int:
+    """Bring every thread that changed up to date in the output folder; returns how many there were.
+
+    What stands there when this ends is, byte for byte, what a full build would have written.
+    """
+    with store.reading() as session:
+        site = read_site(settings)
+        if site is None or not _stale(session, site):
+            return 0
+    with site_lock(settings), store.reading() as session:
+        site = read_site(settings)
+        stale = _stale(session, site) if site else {}
+        if site is None or not stale:
+            return 0
+        _rewrite(settings, session, site, sorted(stale))
+        write_site(settings, replace(site, versions={**site.versions, **stale}))
+    return len(stale)
+
+
+def _stale(session: Session, site: Site) -> dict[str, int]:
+    # Threads whose post is not on the site have nothing to be rewritten.
+    return {
+        path: version
+        for path, version in thread_versions(session).items()
+        if path in site.pages and site.versions.get(path) != version
+    }
+
+
+def _rewrite(settings: Settings, session: Session, site: Site, stale: list[str]) -> None:
+    comments = approved_comments(session, stale)
+    threads = {thread.path: thread for thread in session.scalars(select(Thread).where(Thread.path.in_(stale)))}
+    written = Written()
+    pieces: dict[tuple[str, str], str] = {}
+    for path in stale:
+        pieces |= pieces_of(path, comments.get(path, []), site.place)
+    # The threads' own pages first: whoever follows a count finds what it counted.
+    pages = sorted(
+        {page for path in stale for page in site.pages[path]}, key=lambda page: (f"/{page}" not in stale, page)
+    )
+    for page in pages:
+        file = settings.output / page
+        write_if_changed(file, rebaked(file.read_text(encoding="utf-8"), pieces).encode(), written)
+    for path in stale:
+        thread = threads[path]
+        feed = thread_feed(path, thread.title, thread.published_at, comments.get(path, []), site.place)
+        write_if_changed(settings.output / feed_path(path).lstrip("/"), feed.encode(), written)
+    whole = site_feed_xml(session, site.place)
+    if whole:
+        write_if_changed(settings.output / SITE_FEED, whole.encode(), written)

@@ -1,0 +1,152 @@
+"""`undisclosed serve`: site, app, publisher and mail worker, one process tree to try it out or for a small shop."""
+
+import ipaddress
+import logging
+import multiprocessing
+import signal
+import socket
+import threading
+from functools import partial
+
+import click
+from flask import Flask
+from granian.constants import Interfaces
+from granian.server import Server
+
+from feedback_app.app import Serving, create_app
+from feedback_app.config import Settings, remember_site_url
+from feedback_app.mailing.messages import Desk
+from feedback_app.mailing.transports import opened
+from feedback_app.mailing.worker import MailWorker, run_until
+from feedback_app.publishing.builder import Report, build_site
+from feedback_app.publishing.publisher import run_publisher
+from feedback_app.store import open_store, secret_key
+from feedback_app.tokens import Signer
+from feedback_app.workers import end_with_parent, new_worker_id
+
+THREADS = 4
+END_SECONDS = 10
+
+
+class PortTaken(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """Nothing can listen there; one line that says what to do."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def free_port(host: str, port: int) -> int:
+    """A port that can be listened on: the one asked for, or one of the kernel's choice for 0. Raises PortTaken."""
+    try:
+        with socket.create_server((host, port)) as probe:
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        message = f"can't listen on {host} port {port} ({error.strerror}): choose another with --port"
+        raise PortTaken(message) from error
+
+
+def prepare(settings: Settings) -> Report:
+    """Make the store, the keys and the site before anything is served. Raises BuildRefused and the store's problems."""
+    remember_site_url(settings)
+    secret_key(settings)
+    store = open_store(settings)
+    try:
+        return build_site(settings, store)
+    finally:
+        store.close()
+
+
+def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:
+    """Where to look, by name."""
+    here = f"http://{host}:{port}"
+    outbox = settings.smtp_url.startswith("outbox:")
+    return [
+        ("the blog", f"{here}/"),
+        ("preferences", f"{here}/feedback/preferences"),
+        *([("letters", f"{here}/outbox/")] if outbox and is_loopback(host) else []),
+        *([("letters", settings.smtp_url.removeprefix("outbox:"))] if outbox and not is_loopback(host) else []),
+        ("keys", f"{settings.keys}: keep a copy apart; without them nobody can read the store"),
+    ]
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until ended."""
+    processes = multiprocessing.get_context("spawn")
+    ids = {"publisher": new_worker_id(), "mailer": new_worker_id()}
+    children = [
+        processes.Process(target=target, args=(settings, ids[name]), name=name)
+        for name, target in (("publisher", _publish), ("mailer", _mail))
+    ]
+    for child in children:
+        child.start()
+    serving = Serving(loopback=is_loopback(host), workers=frozenset(ids.values()))
+    server = Server(
+        "undisclosed",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=THREADS,
+        log_enabled=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=END_SECONDS,
+    )
+    ended = threading.Event()
+    threading.Thread(target=_watch_children, args=(children, ended), daemon=True, name="watch-children").start()
+    try:
+        server.serve(target_loader=partial(_load, settings=settings, serving=serving), wrap_loader=False)
+    finally:
+        ended.set()
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.join(END_SECONDS)
+
+
+def _watch_children(children: list[multiprocessing.context.SpawnProcess], ended: threading.Event) -> None:
+    """Say it when a worker ends by itself; health says it too."""
+    silent = {child.name for child in children}
+    while not ended.wait(1):
+        for child in children:
+            if child.name in silent and not child.is_alive():
+                silent.discard(child.name)
+                click.echo(f"undisclosed: the {child.name} has ended: stop and start again", err=True)
+
+
+def _load(*_: object, settings: Settings, serving: Serving) -> Flask:
+    end_with_parent()
+    return create_app(settings, serving=serving)
+
+
+def _prepare_child() -> threading.Event:
+    end_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # Ctrl-C reaches the whole tree; the parent tells the children when it is their turn.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return stop
+
+
+def _publish(settings: Settings, worker_id: str) -> None:
+    stop = _prepare_child()
+    store = open_store(settings)
+    run_publisher(settings, store, worker_id, stop)
+    store.close()
+
+
+def _mail(settings: Settings, worker_id: str) -> None:
+    stop = _prepare_child()
+    store = open_store(settings)
+    desk = Desk(settings, Signer(secret_key(settings), "the signing key"))
+    with opened(settings.smtp_url) as transport:
+        worker = MailWorker(store, settings, desk, transport, id=worker_id)
+        run_until(worker, stop)
+        worker.sign_off()
+    store.close()

@@ -1,0 +1,205 @@
+"""Opening the store: made when it is missing, refused in one line when it is not ours to use."""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, LargeBinary, String, delete, inspect, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from feedback_app.config import Settings
+from feedback_app.crypto import KeyProblem, KeyRing, Vault, new_key, read_key_file, write_key_file
+from feedback_app.db import SQLITE, Base, Store, make_engine
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOOKUP_CHECK = "lookup check"
+SEALING_KEY = "sealing key "
+
+
+class StoreProblem(Exception):  # noqa: N818 - a problem with the store, told to the owner in one line
+    """The store can't be used; the message says why and what to do."""
+
+
+class StoreFact(Base):
+    """What the store knows of its keys: enough to recognise them, nothing to find them by."""
+
+    __tablename__ = "store_facts"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+def head_revision() -> str:
+    """The revision that this program's tables have: migrations are numbered, the last one is the head."""
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def vault_of(session: Session) -> Vault:
+    """The vault that opens this session's store."""
+    vault: Vault = session.info["vault"]
+    return vault
+
+
+def secret_key(settings: Settings) -> str:
+    """The signing key as text: from the environment, else from its file, which is made when it is missing."""
+    if settings.secret_key:
+        return settings.secret_key.get_secret_value()
+    with _alone(settings):
+        return _key_from_file(settings.keys / "secret.key")
+
+
+def open_store(settings: Settings) -> Store:
+    """The store of these settings, made when it is missing.
+
+    Raises StoreProblem or KeyProblem, one line each: a store that is not one, that another version made, or whose
+    keys are not here.
+    """
+    engine = _engine(settings)
+    try:
+        with _alone(settings):
+            revision = _revision(engine)
+            if revision is None:
+                _refuse_strangers(engine)
+                _migrate(engine)
+            elif revision != head_revision():
+                raise StoreProblem(_mismatch(revision))
+            vault = _vault(settings, engine)
+    except (DBAPIError, sqlite3.Error) as error:
+        raise _unusable(settings, error) from error
+    return Store(engine, {"vault": vault})
+
+
+def upgrade_store(settings: Settings) -> tuple[str | None, str]:
+    """Bring the store's tables to this program's version; safe to run twice. Returns the revisions before and after."""
+    engine = _engine(settings)
+    try:
+        with _alone(settings):
+            before = _revision(engine)
+            if before is None:
+                _refuse_strangers(engine)
+            elif before > head_revision():
+                raise StoreProblem(_mismatch(before))
+            if before != head_revision():
+                _migrate(engine)
+            _vault(settings, engine)
+    except (DBAPIError, sqlite3.Error) as error:
+        raise _unusable(settings, error) from error
+    finally:
+        engine.dispose()
+    return before, head_revision()
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration: no file, one folder, the connection handed over."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(settings: Settings) -> Engine:
+    url = make_url(settings.store_url)
+    if url.get_backend_name() == SQLITE and url.database:
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"{Path(url.database).parent}: can't be made ({error.strerror})"
+            raise StoreProblem(message) from error
+    return make_engine(settings.store_url)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One process at a time makes keys and tables."""
+    try:
+        settings.instance.mkdir(parents=True, exist_ok=True)
+        lock = (settings.instance / "setup.lock").open("w")
+    except OSError as error:
+        message = f"{settings.instance}: can't be written to ({error.strerror})"
+        raise StoreProblem(message) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return revision
+
+
+def _refuse_strangers(engine: Engine) -> None:
+    tables = set(inspect(engine).get_table_names()) - {"alembic_version"}
+    if tables:
+        message = "the store's URL leads to a database that holds other tables; give Undisclosed one of its own"
+        raise StoreProblem(message)
+
+
+def _mismatch(revision: str) -> str:
+    if revision > head_revision():
+        return f"the store is newer ({revision}) than this program ({head_revision()}): install the newer program"
+    return f"the store is older ({revision}) than this program ({head_revision()}): run `undisclosed db upgrade`"
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.execution_options(writing=True).begin() as connection:
+        command.upgrade(alembic_config(connection), "head")
+
+
+def _unusable(settings: Settings, error: Exception) -> StoreProblem:
+    url = make_url(settings.store_url)
+    where = url.database if url.get_backend_name() == SQLITE else url.render_as_string(hide_password=True)
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return StoreProblem(f"{where}: the store can't be used: {reason}")
+
+
+def _key_from_file(path: Path) -> str:
+    text_ = read_key_file(path)
+    if text_ is None:
+        text_ = new_key()
+        write_key_file(path, text_)
+    return text_
+
+
+def _vault(settings: Settings, engine: Engine) -> Vault:
+    with Session(engine.execution_options(writing=True)) as session, session.begin():
+        facts = {fact.name: fact.value for fact in session.scalars(select(StoreFact))}
+        ring = load_ring(settings, may_make=not facts)
+        _recognise(settings, ring, facts)
+        for key in ring.sealing[:1]:
+            session.merge(StoreFact(name=SEALING_KEY + key.id.hex(), value=key.id))
+        session.merge(StoreFact(name=LOOKUP_CHECK, value=ring.lookup_check))
+    return Vault(ring, lambda: load_ring(settings, may_make=False))
+
+
+def load_ring(settings: Settings, *, may_make: bool) -> KeyRing:
+    """The address keys as they are now; a first one is made only where there is no data yet. Raises KeyProblem."""
+    if settings.address_key:
+        return KeyRing.parse(settings.address_key.get_secret_value(), "UNDISCLOSED_ADDRESS_KEY")
+    path = settings.keys / "address.key"
+    if not may_make and read_key_file(path) is None:
+        message = f"{path}: the address key is missing, and the store can't be read without it: put your copy back"
+        raise KeyProblem(message)
+    return KeyRing.parse(_key_from_file(path), str(path))
+
+
+def _recognise(settings: Settings, ring: KeyRing, facts: dict[str, bytes]) -> None:
+    where = "UNDISCLOSED_ADDRESS_KEY" if settings.address_key else str(settings.keys / "address.key")
+    needed = {value for name, value in facts.items() if name.startswith(SEALING_KEY)}
+    strange = LOOKUP_CHECK in facts and facts[LOOKUP_CHECK] != ring.lookup_check
+    if strange or needed - {key.id for key in ring.sealing}:
+        message = f"{where}: this is not the address key that the store was made with: put that one back"
+        raise KeyProblem(message)
+
+
+def forget_sealing_key(session: Session, key_id: bytes) -> None:
+    """Note that nothing in the store is sealed with this key any more."""
+    session.execute(delete(StoreFact).where(StoreFact.name == SEALING_KEY + key_id.hex()))

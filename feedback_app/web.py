@@ -1,0 +1,91 @@
+"""What every page of the app shares: the store behind it, its headers, its error pages."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, Response, current_app, render_template
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from werkzeug.exceptions import HTTPException
+
+from feedback_app.config import Settings
+from feedback_app.db import Store
+from feedback_app.tokens import Signer
+
+MOST_BYTES = 256 * 1024
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+PRIVATE = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
+MENDS = {
+    400: "The request could not be understood. Go back, look at what you typed, and send it again.",
+    404: "There is nothing at this address. It may have moved, or the link was cut in two.",
+    405: "This page can't be used that way. Open it by its link.",
+    413: "That is more than this page takes. Shorten it and send it again.",
+    500: "Something broke on our side, not yours, and it has been noted. Go back and try again in a minute.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the views work with."""
+
+    settings: Settings
+    store: Store
+    signer: Signer
+
+
+def house() -> House:
+    """The house of the app that answers this request."""
+    return cast("House", current_app.extensions["undisclosed"])
+
+
+def forged(form: FlaskForm) -> bool:
+    """Whether a form came without its own token: from another page, or too late. Its fields are kept."""
+    token = form["csrf_token"]
+    return bool(token.errors)
+
+
+def prepare_headers(app: Flask) -> None:
+    """Secure headers on every answer; pages of the app are nobody else's to keep."""
+
+    @app.after_request
+    def add(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        if house().settings.site_url.startswith("https:"):
+            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        return response
+
+    @app.context_processor
+    def shop() -> dict[str, object]:
+        return {"shop": house().settings.shop_name}
+
+
+def keep_private(response: Response) -> Response:
+    """For a blueprint's after_request: not cached, not indexed."""
+    for name, value in PRIVATE.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def prepare_errors(app: Flask) -> None:
+    """Error pages that say what to do."""
+
+    @app.errorhandler(HTTPException)
+    def known(error: HTTPException) -> ResponseReturnValue:
+        code = error.code or 500
+        if error.response is not None or code < 400:  # noqa: PLR2004 - not an error: a redirect, say
+            return error
+        page = render_template("error.html", code=code, title=error.name, mend=MENDS.get(code, MENDS[400]))
+        headers = [(name, value) for name, value in error.get_headers() if name.lower() == "allow"]
+        return page, code, [*headers, *PRIVATE.items()]

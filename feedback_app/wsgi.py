@@ -1,0 +1,6 @@
+"""The app for a WSGI server: the only module that makes one when it is imported."""
+
+from feedback_app.app import create_app
+from feedback_app.config import load_settings
+
+app = create_app(load_settings())
