@@ -1,0 +1,128 @@
+"""Mail servers of the tests' own: one that records, and one that fails on cue."""
+
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a server took: the envelope and the bytes between DATA and the dot."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    data: bytes
+
+
+@dataclass(slots=True)
+class MailServer:
+    """A small SMTP server (RFC 5321) that does what the next line of its script says.
+
+    `script` is asked before each answer, with the command's verb (`CONNECT`, `EHLO`, `MAIL`, `RCPT`, `DATA`, `DOT`,
+    `QUIT`) and how many letters were taken so far. It returns an answer to give instead of the usual one, the word
+    `close` to hang up without a word, or None to go on.
+    """
+
+    script: Callable[[str, int], str | None] = lambda _verb, _taken: None
+    letters: list[Received] = field(default_factory=list)
+    connections: int = 0
+    commands: list[str] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """The setting that leads here."""
+        return f"smtp://127.0.0.1:{self.port}"
+
+    def recipients(self) -> list[str]:
+        """Who got something, in order."""
+        return [recipient for letter in self.letters for recipient in letter.recipients]
+
+
+@contextmanager
+def mail_server(script: Callable[[str, int], str | None] | None = None) -> Iterator[MailServer]:
+    """Run a server on a port of the kernel's choice."""
+    server = MailServer()
+    if script:
+        server.script = script
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            _converse(server, self)
+
+    class Listener(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+
+    with Listener(("127.0.0.1", 0), Handler) as listener:
+        server.port = listener.server_address[1]
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            listener.shutdown()
+            thread.join()
+
+
+class _HangUp(Exception):  # noqa: N818 - ends one conversation
+    pass
+
+
+def _converse(  # noqa: C901 - a conversation, verb by verb
+    server: MailServer, handler: socketserver.StreamRequestHandler
+) -> None:
+    server.connections += 1
+    sender, recipients = "", list[str]()
+
+    def say(verb: str, usual: str) -> bool:
+        answer = server.script(verb, len(server.letters))
+        if answer == "close":
+            # A hard close: the other side sees the connection break, not end.
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            raise _HangUp
+        handler.wfile.write((answer or usual).encode() + b"\r\n")
+        return answer is None
+
+    try:
+        say("CONNECT", "220 sink.example ESMTP")
+        while line := handler.rfile.readline():
+            command = line.decode("utf-8", "replace").strip()
+            verb = command[:4].upper()
+            server.commands.append(command)
+            if verb == "EHLO":
+                say(verb, "250-sink.example\r\n250-8BITMIME\r\n250 SMTPUTF8")
+            elif verb == "MAIL":
+                sender, recipients = _path(command), []
+                say(verb, "250 ok")
+            elif verb == "RCPT":
+                if say(verb, "250 ok"):
+                    recipients.append(_path(command))
+            elif verb == "DATA":
+                if say(verb, "354 go on"):
+                    data = _data(handler)
+                    if say("DOT", f"250 ok {len(server.letters) + 1}"):
+                        server.letters.append(Received(sender, tuple(recipients), data))
+            elif verb == "QUIT":
+                say(verb, "221 bye")
+                return
+            else:
+                say(verb, "250 ok")
+    except (_HangUp, OSError):
+        return
+
+
+def _path(command: str) -> str:
+    return command.partition("<")[2].partition(">")[0]
+
+
+def _data(handler: socketserver.StreamRequestHandler) -> bytes:
+    lines = []
+    while (line := handler.rfile.readline()) != b".\r\n":
+        if not line:
+            raise _HangUp
+        lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)
+    return b"".join(lines)
