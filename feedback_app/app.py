@@ -11,14 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
-from feedback_app import clock
+from feedback_app import clock, keys
 from feedback_app.comments.views import comments
 from feedback_app.config import Settings, Switch
 from feedback_app.customers.views import customers
 from feedback_app.db import Store
 from feedback_app.mailing.outbox import outbox_pages
-from feedback_app.store import open_store, secret_key
-from feedback_app.tokens import Signer
+from feedback_app.store import open_store
 from feedback_app.web import MOST_BYTES, PRIVATE, House, prepare_errors, prepare_headers
 from feedback_app.workers import alive
 
@@ -36,7 +35,7 @@ class Serving:
 def create_app(settings: Settings, store: Store | None = None, serving: Serving | None = None) -> Flask:
     """The app for these settings. Raises StoreProblem or KeyProblem where it could only answer wrongly."""
     store = store or open_store(settings)
-    signer = Signer(secret_key(settings), "the signing key")
+    signer = keys.signer(settings)
     app = Flask(__name__, static_folder=None)
     app.config.update(
         SECRET_KEY=signer.session_keys[0],

@@ -6,9 +6,10 @@ from functools import cached_property
 
 import click
 
+from feedback_app import keys
 from feedback_app.config import Settings, load_settings
 from feedback_app.db import Store
-from feedback_app.store import open_store, secret_key
+from feedback_app.store import open_store
 from feedback_app.tokens import Signer
 
 
@@ -42,7 +43,7 @@ class Context:
     @cached_property
     def signer(self) -> Signer:
         """What makes and reads links."""
-        return Signer(secret_key(self.settings), "the signing key")
+        return keys.signer(self.settings)
 
     def close(self) -> None:
         """Give back what was opened."""

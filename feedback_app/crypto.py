@@ -9,9 +9,9 @@ import base64
 import hmac
 import os
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -60,8 +60,12 @@ def parse_key(text: str, name: str) -> bytes:
     return derive(text.encode(), "passphrase")
 
 
-def write_key_file(path: Path, text: str) -> None:
-    """Write a key so that only this user can read it, and so that a crash leaves the old file or the new one."""
+def write_key_file(path: Path, text: str, *, first: bool = False) -> bool:
+    """Write a key so that only this user can read it, and so that a crash leaves the old file or the new one.
+
+    With `first` a file that is there already is left alone, also one that another process makes at this moment.
+    Returns whether this key is the one that is kept.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -69,7 +73,17 @@ def write_key_file(path: Path, text: str) -> None:
         file.write(text + "\n")
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        # A link, unlike a rename, refuses to replace.
+        if first:
+            path.hardlink_to(draft)
+            return True
+        draft.replace(path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
 
 
 def read_key_file(path: Path) -> str | None:
@@ -130,21 +144,34 @@ class KeyRing:
         return next((key.cipher for key in self.sealing if key.id == key_id), None)
 
 
-class Vault:
-    """Seals, opens and fingerprints. `reload` reads the ring again: a key may be rotated while a process runs."""
+class KeySource(Protocol):
+    """Where a vault's keys come from, and whether they are others by now."""
 
-    def __init__(self, ring: KeyRing, reload: Callable[[], KeyRing] | None = None) -> None:
-        """Start with a ring; without `reload` it never changes."""
+    def ring(self) -> KeyRing:
+        """The keys as they are now."""
+        ...
+
+    def changed(self) -> bool:
+        """Whether they changed since they were read."""
+        ...
+
+
+class Vault:
+    """Seals, opens and fingerprints. Keys can be rotated while it is in use: it looks before it seals."""
+
+    def __init__(self, ring: KeyRing, source: KeySource | None = None) -> None:
+        """Start with a ring; without a source it never changes."""
         self.ring = ring
-        self._reload = reload
+        self._source = source
 
     def refresh(self) -> None:
-        """Read the keys again where they come from."""
-        if self._reload:
-            self.ring = self._reload()
+        """Read the keys again if they changed."""
+        if self._source and self._source.changed():
+            self.ring = self._source.ring()
 
     def seal(self, place: str, owner: bytes, text: str) -> bytes:
         """Encrypt a text for one place (`table.column`) of one row (`owner`, its fingerprint)."""
+        self.refresh()
         key = self.ring.sealing[0]
         nonce = os.urandom(NONCE_BYTES)
         return key.id + nonce + key.cipher.encrypt(nonce, text.encode(), _bound(place, owner))

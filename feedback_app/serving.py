@@ -13,6 +13,7 @@ from flask import Flask
 from granian.constants import Interfaces
 from granian.server import Server
 
+from feedback_app import keys
 from feedback_app.app import Serving, create_app
 from feedback_app.config import Settings, remember_site_url
 from feedback_app.mailing.messages import Desk
@@ -20,8 +21,7 @@ from feedback_app.mailing.transports import opened
 from feedback_app.mailing.worker import MailWorker, run_until
 from feedback_app.publishing.builder import Report, build_site
 from feedback_app.publishing.publisher import run_publisher
-from feedback_app.store import open_store, secret_key
-from feedback_app.tokens import Signer
+from feedback_app.store import open_store
 from feedback_app.workers import end_with_parent, new_worker_id
 
 THREADS = 4
@@ -53,7 +53,7 @@ def free_port(host: str, port: int) -> int:
 def prepare(settings: Settings) -> Report:
     """Make the store, the keys and the site before anything is served. Raises BuildRefused and the store's problems."""
     remember_site_url(settings)
-    secret_key(settings)
+    keys.signer(settings)
     store = open_store(settings)
     try:
         return build_site(settings, store)
@@ -144,7 +144,7 @@ def _publish(settings: Settings, worker_id: str) -> None:
 def _mail(settings: Settings, worker_id: str) -> None:
     stop = _prepare_child()
     store = open_store(settings)
-    desk = Desk(settings, Signer(secret_key(settings), "the signing key"))
+    desk = Desk(settings, keys.signer(settings))
     with opened(settings.smtp_url) as transport:
         worker = MailWorker(store, settings, desk, transport, id=worker_id)
         run_until(worker, stop)

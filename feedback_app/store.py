@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from feedback_app.config import Settings
-from feedback_app.crypto import KeyProblem, KeyRing, Vault, new_key, read_key_file, write_key_file
+from feedback_app.crypto import KeyProblem, Vault
 from feedback_app.db import SQLITE, Base, Store, make_engine
+from feedback_app.keys import AddressKeys
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOOKUP_CHECK = "lookup check"
@@ -44,14 +45,6 @@ def vault_of(session: Session) -> Vault:
     """The vault that opens this session's store."""
     vault: Vault = session.info["vault"]
     return vault
-
-
-def secret_key(settings: Settings) -> str:
-    """The signing key as text: from the environment, else from its file, which is made when it is missing."""
-    if settings.secret_key:
-        return settings.secret_key.get_secret_value()
-    with _alone(settings):
-        return _key_from_file(settings.keys / "secret.key")
 
 
 def open_store(settings: Settings) -> Store:
@@ -161,43 +154,31 @@ def _unusable(settings: Settings, error: Exception) -> StoreProblem:
     return StoreProblem(f"{where}: the store can't be used: {reason}")
 
 
-def _key_from_file(path: Path) -> str:
-    text_ = read_key_file(path)
-    if text_ is None:
-        text_ = new_key()
-        write_key_file(path, text_)
-    return text_
-
-
 def _vault(settings: Settings, engine: Engine) -> Vault:
-    with Session(engine.execution_options(writing=True)) as session, session.begin():
+    keys = AddressKeys(settings)
+    with Session(engine) as session:
         facts = {fact.name: fact.value for fact in session.scalars(select(StoreFact))}
-        ring = load_ring(settings, may_make=not facts)
-        _recognise(settings, ring, facts)
-        for key in ring.sealing[:1]:
-            session.merge(StoreFact(name=SEALING_KEY + key.id.hex(), value=key.id))
-        session.merge(StoreFact(name=LOOKUP_CHECK, value=ring.lookup_check))
-    return Vault(ring, lambda: load_ring(settings, may_make=False))
-
-
-def load_ring(settings: Settings, *, may_make: bool) -> KeyRing:
-    """The address keys as they are now; a first one is made only where there is no data yet. Raises KeyProblem."""
-    if settings.address_key:
-        return KeyRing.parse(settings.address_key.get_secret_value(), "UNDISCLOSED_ADDRESS_KEY")
-    path = settings.keys / "address.key"
-    if not may_make and read_key_file(path) is None:
-        message = f"{path}: the address key is missing, and the store can't be read without it: put your copy back"
-        raise KeyProblem(message)
-    return KeyRing.parse(_key_from_file(path), str(path))
-
-
-def _recognise(settings: Settings, ring: KeyRing, facts: dict[str, bytes]) -> None:
-    where = "UNDISCLOSED_ADDRESS_KEY" if settings.address_key else str(settings.keys / "address.key")
+    ring = keys.ring(may_make=not facts)
     needed = {value for name, value in facts.items() if name.startswith(SEALING_KEY)}
     strange = LOOKUP_CHECK in facts and facts[LOOKUP_CHECK] != ring.lookup_check
     if strange or needed - {key.id for key in ring.sealing}:
-        message = f"{where}: this is not the address key that the store was made with: put that one back"
+        message = f"{keys.where}: this is not the address key that the store was made with: put that one back"
         raise KeyProblem(message)
+    if ring.current_id not in needed or LOOKUP_CHECK not in facts:
+        with Session(engine.execution_options(writing=True)) as session, session.begin():
+            note_sealing_key(session, ring.current_id)
+            session.merge(StoreFact(name=LOOKUP_CHECK, value=ring.lookup_check))
+    return Vault(ring, keys)
+
+
+def sealing_keys(session: Session) -> set[bytes]:
+    """The fingerprints of the keys that something in the store may be sealed with."""
+    return set(session.scalars(select(StoreFact.value).where(StoreFact.name.startswith(SEALING_KEY))))
+
+
+def note_sealing_key(session: Session, key_id: bytes) -> None:
+    """Note that something may be sealed with this key from now on: the store can't be opened without it."""
+    session.merge(StoreFact(name=SEALING_KEY + key_id.hex(), value=key_id))
 
 
 def forget_sealing_key(session: Session, key_id: bytes) -> None:

@@ -13,12 +13,12 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from feedback_app import clock as real_clock
+from feedback_app import keys
 from feedback_app.app import create_app
 from feedback_app.config import Settings, load_settings
 from feedback_app.db import Store
 from feedback_app.mailing.messages import Desk
-from feedback_app.store import open_store, secret_key
-from feedback_app.tokens import Signer
+from feedback_app.store import open_store
 from tests.support.browser import QUIET, find_browser
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.shop import Shop
@@ -127,7 +127,7 @@ def store(settings: Settings) -> Iterator[Store]:
 @pytest.fixture
 def desk(settings: Settings) -> Desk:
     """What letters are written with."""
-    return Desk(settings, Signer(secret_key(settings), "the signing key"))
+    return Desk(settings, keys.signer(settings))
 
 
 @pytest.fixture
