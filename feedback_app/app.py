@@ -18,7 +18,7 @@ from feedback_app.customers.views import customers
 from feedback_app.db import Store
 from feedback_app.mailing.outbox import outbox_pages
 from feedback_app.store import open_store
-from feedback_app.web import MOST_BYTES, PRIVATE, House, prepare_errors, prepare_headers
+from feedback_app.web import MOST_BYTES, PRIVATE, House, QuietFlask, prepare_errors, prepare_headers
 from feedback_app.workers import alive
 
 FORM_SECONDS = 24 * 3600
@@ -36,7 +36,7 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     """The app for these settings. Raises StoreProblem or KeyProblem where it could only answer wrongly."""
     store = store or open_store(settings)
     signer = keys.signer(settings)
-    app = Flask(__name__, static_folder=None)
+    app = QuietFlask(__name__, static_folder=None)
     app.config.update(
         SECRET_KEY=signer.session_keys[0],
         SECRET_KEY_FALLBACKS=signer.session_keys[1:],

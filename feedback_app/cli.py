@@ -11,6 +11,8 @@ from feedback_app.console import Context, Refused, pass_context
 from feedback_app.crypto import CannotOpen, KeyProblem
 from feedback_app.customers.cli import audience, customers
 from feedback_app.mailing.cli import mail
+from feedback_app.privacy.cli import erase, export, purge, show
+from feedback_app.publishing.threads import catch_up
 from feedback_app.store import StoreProblem, upgrade_store
 
 PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
@@ -42,12 +44,15 @@ undisclosed.add_command(audience)
 undisclosed.add_command(mail)
 
 
+for _command in (show, export, erase):
+    customers.add_command(_command)
+
+
 @comments.result_callback()
+@customers.result_callback()
 @pass_context
 def _publish_decisions(context: Context, _result: object) -> None:
     """What was decided is on the site when the command returns."""
-    from feedback_app.publishing.threads import catch_up  # noqa: PLC0415 - only these commands need it
-
     catch_up(context.settings, context.store)
 
 
@@ -105,6 +110,9 @@ def upgrade(context: Context) -> None:
     """Bring the store's tables to this program's version; safe to run twice."""
     before, after = upgrade_store(context.settings)
     click.echo(f"The store is at {after} (it was at {before or 'nothing'}).")
+
+
+db.add_command(purge)
 
 
 def main() -> None:

@@ -2,18 +2,23 @@
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from email.utils import parseaddr
+from email.utils import getaddresses, parseaddr
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 PREFIX = "UNDISCLOSED_"
 DEFAULT_PORT = 8000
+LONGEST_HOLD = 366 * 24 * 60
+_ADDRESS = re.compile(r"[!-~]+@[A-Za-z0-9.-]+")
 
 
 class SettingsError(Exception):
@@ -36,20 +41,30 @@ class Switch(StrEnum):
 
 
 def _site_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
-        message = "must be http://host or https://host, without a path"
+    parts = _parts(value)
+    good = parts and parts.scheme in {"http", "https"} and parts.hostname and not parts.username
+    if not parts or not good or parts.path.strip("/") or parts.query or parts.fragment:
+        message = "must be http://host or https://host, in ASCII, without a path"
         raise ValueError(message)
-    return value.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _parts(value: str) -> SplitResult | None:
+    """A URL in its parts, or None when it is malformed; the library's own words can quote a password."""
+    try:
+        parts = urlsplit(value)
+        # Asking for the port checks it. A URL stands in headers: blanks and line breaks have no place there.
+        return parts if parts.port != 0 and value.isascii() and value.isprintable() and " " not in value else None
+    except ValueError:
+        return None
 
 
 def _mailbox(value: str) -> str:
-    name, address = parseaddr(value)
-    if address.count("@") != 1 or any(character in value for character in "\r\n\0"):
-        message = "must be an address, or a name and an address: Shop <hello@shop.example>"
-        raise ValueError(message)
-    if not address.isascii() or (name and not name.isprintable()):
-        message = "must have an ASCII address and a printable name"
+    # All of it is looked at: of two addresses, the library would take one and drop the other without a word.
+    mailboxes = getaddresses([value])
+    name, address = mailboxes[0] if len(mailboxes) == 1 else ("", "")
+    if not value.isprintable() or not _ADDRESS.fullmatch(address) or value.count("@") > name.count("@") + 1:
+        message = "must be one ASCII address, or a name and an address: Shop <hello@shop.example>"
         raise ValueError(message)
     return value
 
@@ -65,26 +80,31 @@ SMTP_SCHEMES = ("smtp", "smtp+starttls", "smtps")
 
 
 def _smtp_url(value: str) -> str:
-    if value.startswith("outbox:") and len(value) > len("outbox:"):
+    if value.startswith("outbox:") and len(value) > len("outbox:") and value.isprintable():
         return value
-    parts = urlsplit(value)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if parts.scheme not in SMTP_SCHEMES or not parts.hostname or (port is None and parts.scheme == "smtp"):
-        message = "must be smtp://host:port, smtp+starttls://user:password@host:port, smtps://… or outbox:FOLDER"
+    parts = _parts(value)
+    good = parts and parts.scheme in SMTP_SCHEMES and parts.hostname and (parts.port or parts.scheme != "smtp")
+    if not parts or not good or parts.path.strip("/") or parts.query or parts.fragment:
+        message = (
+            "must be smtp://host:port, smtp+starttls://user:password@host:port, smtps://… or outbox:FOLDER "
+            "(signs in a password are written as in URLs: %23 for #)"
+        )
         raise ValueError(message)
     return value
 
 
 def _store_url(value: str) -> str:
-    scheme, separator, rest = value.partition("://")
-    if not separator or scheme.partition("+")[0] not in {"sqlite", "postgresql", "postgres"}:
-        message = "must be a sqlite:/// or postgresql:// URL"
+    scheme, _, rest = value.partition("://")
+    value = f"postgresql+psycopg://{rest}" if scheme in {"postgresql", "postgres"} else value
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        # Their own words can quote a password.
+        url = None
+    # In memory, each connection would have a store of its own.
+    if not url or url.drivername not in {"sqlite", "postgresql+psycopg"} or url.database in {None, "", ":memory:"}:
+        message = "must be sqlite:///FILE or postgresql://user:password@host/database"
         raise ValueError(message)
-    if scheme in {"postgresql", "postgres"}:
-        return f"postgresql+psycopg://{rest}"
     return value
 
 
@@ -107,8 +127,8 @@ def _default_reply_to(values: dict[str, Any]) -> str:
 def _default_site_url(values: dict[str, Any]) -> str:
     """Where `serve` last put the site: builds and letters made beside it lead to the same place."""
     try:
-        return str(json.loads(_served_at(values["instance"]).read_text(encoding="utf-8"))["site_url"])
-    except (OSError, ValueError, KeyError):
+        return _site_url(str(json.loads(_served_at(values["instance"]).read_text(encoding="utf-8"))["site_url"]))
+    except (OSError, ValueError, KeyError, TypeError):
         return f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
@@ -120,7 +140,7 @@ Line = Annotated[str, AfterValidator(_one_line)]
 class Settings(BaseModel):
     """Everything a shop can set. Units: minutes for the hold, letters for the rates, a share from 0 to 1."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     instance: Path
     # These three can hold passwords: never in a repr, never in a log.
@@ -137,7 +157,7 @@ class Settings(BaseModel):
     shop_postal: Line | None = None
     owner_email: Mailbox | None = None
     moderation: Moderation = Moderation.FIRST
-    hold_minutes: Annotated[float, Field(ge=0)] = 10
+    hold_minutes: Annotated[float, Field(ge=0, le=LONGEST_HOLD)] = 10
     halt_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 50
     send_rate: Annotated[float, Field(ge=0)] = 0
@@ -168,10 +188,13 @@ def remember_site_url(settings: Settings) -> None:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        message = f"{path}: can't be read ({error.strerror})"
+        raise SettingsError(message) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path}: {error}"
         raise SettingsError(message) from error

@@ -91,6 +91,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 -
     # FULL, not NORMAL: with NORMAL a commit in WAL mode can be lost with the power, and a lost commit here is a lost
     # "no" or a letter sent twice.
     cursor.execute("PRAGMA synchronous = FULL")
+    # What is erased is overwritten, not just forgotten: a copied file must not hold it in its free pages.
+    cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 

@@ -4,7 +4,8 @@ A first address key is made only where there is no data yet: a new key over old 
 """
 
 import base64
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 
 from feedback_app.config import PREFIX, Settings
 from feedback_app.crypto import LOOKUP, KeyProblem, KeyRing, new_key, read_key_file, write_key_file
@@ -28,6 +29,11 @@ class AddressKeys:
 
     settings: Settings
     _read_at: tuple[int, int] | None = None
+    _path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember where the file is."""
+        self._path = str(self.settings.keys / "address.key")
 
     @property
     def where(self) -> str:
@@ -72,8 +78,9 @@ class AddressKeys:
         return self.ring()
 
     def _stamp(self) -> tuple[int, int] | None:
+        # Asked before every sealing, so no path is put together for it.
         try:
-            status = (self.settings.keys / "address.key").stat()
+            status = os.stat(self._path)  # noqa: PTH116 - see above
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns

@@ -56,15 +56,14 @@ def open_store(settings: Settings) -> Store:
     engine = _engine(settings)
     try:
         with _alone(settings):
-            revision = _revision(engine)
-            if revision is None:
-                _refuse_strangers(engine)
-                _migrate(engine)
-            elif revision != head_revision():
-                raise StoreProblem(_mismatch(revision))
+            _make_tables(engine)
             vault = _vault(settings, engine)
     except (DBAPIError, sqlite3.Error) as error:
+        engine.dispose()
         raise _unusable(settings, error) from error
+    except BaseException:
+        engine.dispose()
+        raise
     return Store(engine, {"vault": vault})
 
 
@@ -119,6 +118,16 @@ def _alone(settings: Settings) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _make_tables(engine: Engine) -> None:
+    """The tables of this version, where there are none yet; those of another version are refused."""
+    revision = _revision(engine)
+    if revision is None:
+        _refuse_strangers(engine)
+        _migrate(engine)
+    elif revision != head_revision():
+        raise StoreProblem(_mismatch(revision))
 
 
 def _revision(engine: Engine) -> str | None:

@@ -13,9 +13,10 @@ from enum import IntEnum
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from feedback_app.crypto import derive, parse_key
+from feedback_app.crypto import KeyProblem, derive, parse_key
 
-_RECORD = struct.Struct(">BHHQ")
+# 14 bytes: sealed they are 30, which are 40 letters of base64 without padding, a sign that mail programs leave behind.
+_RECORD = struct.Struct(">HHHQ")
 _EPOCH = datetime(2007, 10, 10, tzinfo=UTC)
 _LONGEST = 80
 
@@ -50,6 +51,9 @@ class Signer:
     def __init__(self, key_text: str, name: str) -> None:
         """Take the signing keys as text, separated by commas. Raises KeyProblem."""
         masters = [parse_key(item.strip(), name) for item in key_text.split(",") if item.strip()]
+        if not masters:
+            message = f"{name}: there is no key in it"
+            raise KeyProblem(message)
         self._ciphers = [AESSIV(derive(master, "links", 64)) for master in masters]
         self.identifier_key = derive(masters[-1], "identifiers")
         self.session_keys = [derive(master, "sessions").hex() for master in masters]
@@ -68,6 +72,9 @@ class Signer:
             sealed = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
         except ValueError as error:
             raise BadToken from error
+        if base64.urlsafe_b64encode(sealed).decode() != token:
+            # The decoder takes the other alphabet too; a link has one spelling.
+            raise BadToken
         said, about, last_day, person = _RECORD.unpack(self._open(sealed))
         if said != purpose:
             raise BadToken

@@ -1,11 +1,13 @@
 """What every page of the app shares: the store behind it, its headers, its error pages."""
 
 from dataclasses import dataclass
-from typing import cast
+from functools import cached_property
+from typing import Any, cast
 
-from flask import Flask, Response, current_app, render_template
+from flask import Flask, Request, Response, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
+from werkzeug.datastructures import FileStorage, ImmutableMultiDict
 from werkzeug.exceptions import HTTPException
 
 from feedback_app.config import Settings
@@ -26,13 +28,46 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 PRIVATE = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
-MENDS = {
-    400: "The request could not be understood. Go back, look at what you typed, and send it again.",
-    404: "There is nothing at this address. It may have moved, or the link was cut in two.",
-    405: "This page can't be used that way. Open it by its link.",
-    413: "That is more than this page takes. Shorten it and send it again.",
-    500: "Something broke on our side, not yours, and it has been noted. Go back and try again in a minute.",
+ERRORS = {
+    400: (
+        "That did not work",
+        "The request could not be understood. Go back, look at what you typed, and send it again.",
+    ),
+    404: ("Nothing is here", "The page may have moved, or its link was cut in two on the way."),
+    405: ("Not this way", "This page can't be used that way. Open it by its link."),
+    413: ("Too much at once", "That is more than this page takes. Go back, shorten it, and send it again."),
+    500: (
+        "Something broke",
+        "It was on our side, not yours, and it has been noted. Go back and try again in a minute.",
+    ),
 }
+
+
+class FormRequest(Request):
+    """A request whose body is a form of texts, or nothing.
+
+    Flask-WTF would take JSON of any shape, and files, for the fields of a form, and break on them.
+    """
+
+    @property
+    def is_json(self) -> bool:
+        """Never."""
+        return False
+
+    @cached_property
+    def files(self) -> ImmutableMultiDict[str, FileStorage]:
+        """None."""
+        return ImmutableMultiDict()
+
+
+class QuietFlask(Flask):
+    """Flask, with a log that quotes no links: whoever read one there could use it."""
+
+    request_class = FormRequest
+
+    def log_exception(self, exc_info: Any) -> None:  # noqa: ANN401 - the base's signature
+        """Note where something broke."""
+        self.logger.error("Exception in %s [%s]", request.endpoint, request.method, exc_info=exc_info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +121,7 @@ def prepare_errors(app: Flask) -> None:
         code = error.code or 500
         if error.response is not None or code < 400:  # noqa: PLR2004 - not an error: a redirect, say
             return error
-        page = render_template("error.html", code=code, title=error.name, mend=MENDS.get(code, MENDS[400]))
+        title, mend = ERRORS.get(code, ERRORS[400])
+        page = render_template("error.html", title=title, mend=mend)
         headers = [(name, value) for name, value in error.get_headers() if name.lower() == "allow"]
         return page, code, [*headers, *PRIVATE.items()]

@@ -99,13 +99,25 @@ def store_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
 
 
 @pytest.fixture
+def empty_store_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database without any table."""
+    if backend == SQLITE:
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = f"empty_{uuid4().hex}"
+    yield server.create(name)
+    server.drop(name)
+
+
+@pytest.fixture
 def make_settings(store_url: str, tmp_path: Path) -> Callable[..., Settings]:
     """Settings of a test's own shop; more can be said by name."""
 
     def make(**more: str) -> Settings:
         values = {"instance": str(tmp_path / "instance"), "store_url": store_url, "site_url": "http://127.0.0.1:8000"}
         values |= {"output": str(tmp_path / "output"), **more}
-        return load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()} | _keys())
+        return load_settings(_keys() | {f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
 
     return make
 
@@ -120,6 +132,16 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 def store(settings: Settings) -> Iterator[Store]:
     """A store, on each database."""
     opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
+    """A store on SQLite alone, where what is tested does not depend on the database."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "store.db").write_bytes(sqlite_template.read_bytes())
+    opened = open_store(load_settings({"UNDISCLOSED_INSTANCE": str(tmp_path / "one")} | _keys()))
     yield opened
     opened.close()
 
@@ -153,8 +175,14 @@ def sink() -> Iterator[MailServer]:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
-    """A shop in a folder of its own, with the project's content and theme."""
+    """A shop in a folder of its own, with the project's content and theme, and a store of the usual kind."""
     return Shop.at(tmp_path / "shop")
+
+
+@pytest.fixture
+def shop_on_each_database(empty_store_url: str, tmp_path: Path) -> Shop:
+    """The same, once with a store on each database."""
+    return Shop.at(tmp_path / "shop", store_url=empty_store_url)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,14 @@ from flask_wtf import FlaskForm
 from wtforms import StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, Optional, ValidationError
 
-from feedback_app.comments.markup import LONGEST_TEXT, clean_text
+from feedback_app.comments.markup import (
+    LONGEST_TEXT,
+    clean_text,
+    comment_html,
+    has_address,
+    is_visible,
+    visible_text,
+)
 from feedback_app.customers.addresses import Address, BadAddress
 
 LONGEST_NAME = 80
@@ -21,24 +28,32 @@ class CommentForm(FlaskForm):
         ],
         filters=[lambda value: " ".join(clean_text(value or "").split())],
     )
-    email = StringField("Your e-mail address", validators=[Optional(), Length(max=320)])
+    email = StringField(
+        "Your e-mail address",
+        validators=[Optional(), Length(max=320, message="An address is shorter than that.")],
+        filters=[lambda value: clean_text(value or "")],
+    )
     body = TextAreaField(
         "Your comment",
         validators=[
             InputRequired("There is no comment yet."),
             Length(max=LONGEST_TEXT, message=f"A comment has at most {LONGEST_TEXT:,} letters."),
         ],
+        filters=[lambda value: clean_text(value or "")],
     )
 
     def validate_author(self, field: StringField) -> None:
-        """A name is more than invisible characters."""
-        if not (field.data or "").strip():
+        """A name is more than invisible characters, and no address: everybody sees it."""
+        if not is_visible(field.data):
             message = "Say what you'd like to be called."
+            raise ValidationError(message)
+        if has_address(field.data):
+            message = "Everybody sees your name: leave the address out of it."
             raise ValidationError(message)
 
     def validate_body(self, field: TextAreaField) -> None:
-        """A comment is more than invisible characters."""
-        if not clean_text(field.data or ""):
+        """A comment is more than invisible characters and signs that format nothing."""
+        if not is_visible(visible_text(comment_html(field.data[:LONGEST_TEXT]))):
             message = "There is no comment yet."
             raise ValidationError(message)
 

@@ -4,10 +4,12 @@ Paragraphs and line breaks, emphasis, code, quotes, lists and links to http and 
 headings. Addresses are masked.
 """
 
+import html
 import re
 import threading
 import unicodedata
 from functools import lru_cache
+from urllib.parse import unquote
 
 import markdown
 import nh3
@@ -16,6 +18,7 @@ RULES = 1
 LONGEST_TEXT = 10_000
 DEEPEST_QUOTE = 5
 DEEPEST_INDENT = 12
+DEEPEST_ENTITY = 5
 MOST_BRACKETS = 100
 
 TAGS = {"p", "br", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
@@ -24,15 +27,38 @@ NOT_OURS = {
     "blocks": ("hashheader", "setextheader", "hr", "reference"),
     "inline": ("image_link", "image_reference", "short_image_ref", "reference", "short_reference", "automail", "html"),
 }
-ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"'`*]+@(?=[^\s@])[^\s@<>()\[\],;:\"'`*]+")
+# What cannot be next to an address' @. A slash before it can, but then it is somebody's page: https://example.com/@bob
+_BREAK = r"\s@<>()\[\],;:\"'`*"
+# Starts only where a word starts, so that a long text without an @ is looked through once.
+ADDRESS = re.compile(
+    rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_BREAK}])[^{_BREAK}]*[^{_BREAK}/])(?:@|%40)\[?[^{_BREAK}]+""", re.IGNORECASE
+)
+ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 MASKED = "…@…"
+# Letters by name, but nothing to see: Hangul fillers and the empty Braille pattern.
+UNSEEN = "\u115f\u1160\u3164\uffa0\u2800"
 
 _own = threading.local()
 
 
 def has_address(text: str) -> bool:
     """Whether a text has something in it that reads as an address."""
-    return ADDRESS.search(unicodedata.normalize("NFKC", text)) is not None
+    return ADDRESS.search(unicodedata.normalize("NFKC", text.replace(MASKED, " "))) is not None
+
+
+def without_addresses(text: str) -> str:
+    """The same text with every address masked."""
+    return ADDRESS.sub(MASKED, unicodedata.normalize("NFKC", text)) if has_address(text) else text
+
+
+def shows_address(text: str) -> bool:
+    """Whether a comment has an address in it, be it in disguise: in entities, in pieces, in a link."""
+    return has_address(text) or MASKED in comment_html(text)
+
+
+def is_visible(text: str) -> bool:
+    """Whether there is anything to see in a text: blanks and invisible characters are not."""
+    return any(unicodedata.category(letter)[0] in "LNPS" and letter not in UNSEEN for letter in text)
 
 
 def clean_text(text: str) -> str:
@@ -54,20 +80,50 @@ def clean_text(text: str) -> str:
 @lru_cache(maxsize=1024)
 def comment_html(text: str) -> str:
     """A comment's text as HTML that is safe to print. Bounded in depth and in time."""
-    text = _shallow(text)
-    if has_address(text):
-        text = ADDRESS.sub(MASKED, unicodedata.normalize("NFKC", text))
+    # Entities first: what they hide is looked at like everything else.
+    text = without_addresses(clean_text(_without_entities(text)))
     try:
-        rough = _parser().reset().convert(text)
+        rough = _parser().reset().convert(_shallow(text))
     except RecursionError:
-        rough = f"<p>{nh3.clean_text(text)}</p>"
-    return nh3.clean(
+        return _plain(text)
+    clean = nh3.clean(
         rough,
         tags=TAGS,
-        attributes={"a": {"href"}},
+        # Only these: without the star, `title` and `lang` are let through everywhere.
+        attributes={"a": {"href"}, "*": set()},
+        attribute_filter=_absolute_only,
         url_schemes={"http", "https"},
         link_rel="nofollow ugc noopener",
     )
+    shown = visible_text(clean)
+    # Emphasis in its middle can put an address together only now.
+    if has_address(shown) or any(has_address(unquote(link)) for link in re.findall(r'href="([^"]*)"', clean)):
+        return _plain(without_addresses(unquote(shown)))
+    return clean
+
+
+def visible_text(clean: str) -> str:
+    """What of a comment's HTML is to be seen."""
+    return html.unescape(nh3.clean(clean, tags=set())).strip()
+
+
+def _absolute_only(_tag: str, name: str, value: str) -> str | None:
+    # A link within the site could be made to look like the shop's own: a form, an unsubscribe page.
+    return value if name != "href" or re.match(r"https?://\S+$", value, re.IGNORECASE) else None
+
+
+def _without_entities(text: str) -> str:
+    for _ in range(DEEPEST_ENTITY):
+        plain = ENTITY.sub(lambda found: html.unescape(found[0]), text)
+        if plain == text:
+            return plain
+        text = plain
+    # Wrapped deeper than anybody writes: taken literally.
+    return text.replace("&", "&amp;")
+
+
+def _plain(text: str) -> str:
+    return f"<p>{html.escape(text, quote=False)}</p>".replace("\n", "<br>\n")
 
 
 def _shallow(text: str) -> str:

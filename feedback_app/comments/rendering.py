@@ -62,7 +62,7 @@ def rfc3339(moment: datetime) -> str:
 def tree(comments: Sequence[Comment]) -> list[Node]:
     """The comments as they are drawn: answers below what they answer, the deepest ones side by side.
 
-    An answer to a comment that is not shown any more stands where its question would have stood.
+    An answer to a comment that is not shown any more stands on its own.
     """
     nodes = {comment.id: Node(comment) for comment in comments}
     depth: dict[int, int] = {}
@@ -91,6 +91,11 @@ def form_url(path: str, parent: int | None = None) -> str:
     """Where the form for a comment on a post (or an answer) is."""
     answer = "" if parent is None else f"&parent={parent}"
     return f"/feedback/comments/new?post={quote(path)}{answer}"
+
+
+def link_path(path: str) -> str:
+    """A post's path as it stands in a link (RFC 3986)."""
+    return quote(path)
 
 
 def feed_path(path: str) -> str:
@@ -152,5 +157,5 @@ _environment = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_environment.filters |= {"long_date": long_date, "rfc3339": rfc3339, "count_text": count_text}
+_environment.filters |= {"long_date": long_date, "rfc3339": rfc3339, "link_path": link_path}
 _environment.globals |= {"form_url": form_url, "feed_path": feed_path}

@@ -7,11 +7,14 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.comments.markup import RULES, clean_text, comment_html, has_address
+from feedback_app.comments.markup import RULES, clean_text, comment_html, has_address, shows_address, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
+
+# What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
+LARGEST_NUMBER = 2**31 - 1
 
 
 class NoSuchComment(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -45,12 +48,15 @@ def register_posts(session: Session, posts: Iterable[Post]) -> None:
 
 def find_thread(session: Session, path: str) -> Thread | None:
     """The thread of a post that is published and takes comments."""
+    if "\0" in path:
+        # PostgreSQL refuses even to compare with it.
+        return None
     return session.scalar(select(Thread).where(Thread.path == path, Thread.open))
 
 
 def find_parent(session: Session, thread: Thread, number: int) -> Comment | None:
     """A comment that can be answered: approved, and of the same thread."""
-    comment = session.get(Comment, number)
+    comment = session.get(Comment, number) if number <= LARGEST_NUMBER else None
     if comment is None or comment.thread_id != thread.id or comment.status is not CommentStatus.APPROVED:
         return None
     return comment
@@ -71,16 +77,16 @@ def post_comment(
     """Keep a comment. It waits for the owner unless moderation lets it through.
 
     `earlier` are the comments that this browser posted before: with `first`, somebody with an approved one waits no
-    more. A comment with an address in it always waits.
+    more. A comment with an address in it always waits. A name with one is kept masked, for a name is shown as it is.
     """
     text = clean_text(text)
-    waits = has_address(text) or has_address(author) or not _trusted(session, moderation, earlier)
+    waits = shows_address(text) or has_address(author) or not _trusted(session, moderation, earlier)
     customer = find_or_add_customer(session, address, now=now) if address else None
     comment = Comment(
         thread_id=thread.id,
         parent_id=parent.id if parent else None,
         customer_id=customer.id if customer else None,
-        author=author,
+        author=without_addresses(author),
         text=text,
         html=comment_html(text),
         rules=RULES,
@@ -104,7 +110,8 @@ def _trusted(session: Session, moderation: Moderation, earlier: Sequence[int]) -
 
 def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, now: datetime) -> int:
     """Give comments a status; returns how many had another one. Raises NoSuchComment, and then changes none."""
-    comments = {comment.id: comment for comment in session.scalars(select(Comment).where(Comment.id.in_(numbers)))}
+    possible = {number for number in numbers if number <= LARGEST_NUMBER}
+    comments = {comment.id: comment for comment in session.scalars(select(Comment).where(Comment.id.in_(possible)))}
     for number in numbers:
         if number not in comments:
             message = f"there is no comment {number}: `undisclosed comments list` shows those there are"

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments.forms import CommentForm
-from feedback_app.comments.markup import clean_text, comment_html
+from feedback_app.comments.markup import comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.rendering import form_url
 from feedback_app.comments.services import find_parent, find_thread, post_comment
@@ -41,7 +41,7 @@ def new() -> ResponseReturnValue:
     if not form.validate():
         return _page(form, thread, parent, problem=TOO_LATE if forged(form) else None), 400
     if request.form.get("action") == "preview":
-        preview = Markup(comment_html(clean_text(form.body.data or "")))  # noqa: S704 - the gate's own output
+        preview = Markup(comment_html(form.body.data))  # noqa: S704 - the gate's own output
         return _page(form, thread, parent, preview=preview)
     return _post(form, thread, parent)
 
@@ -89,8 +89,8 @@ def _post(form: CommentForm, thread: Thread, parent: Comment | None) -> Response
         comment = post_comment(
             writing,
             thread,
-            author=form.author.data or "",
-            text=form.body.data or "",
+            author=form.author.data,
+            text=form.body.data,
             address=form.address,
             parent=parent,
             moderation=house().settings.moderation,

@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from feedback_app import clock
-from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json
+from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
 from feedback_app.customers import consent
 from feedback_app.customers.importing import ImportRefused, Report, import_customers
 from feedback_app.customers.models import Topic
@@ -48,7 +46,7 @@ def import_command(context: Context, file: Path, topic: str, evidence: str, *, a
         if len(report.refused) > MOST_SHOWN:
             click.echo(f"  … and {len(report.refused) - MOST_SHOWN} more: --json names them all")
     if report.refused:
-        message = f"{len(report.refused)} lines of {file.name} were left out; mend them and import the file again"
+        message = f"lines of {file.name} were left out: {len(report.refused)}; mend them and import the file again"
         raise NeedsAPerson(message)
 
 
@@ -58,16 +56,14 @@ def _import(context: Context, file: Path, topic: Topic, evidence: str) -> Report
     except OSError as error:
         message = f"{file}: {error.strerror}"
         raise ImportRefused(message) from error
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Importing", total=size)
+    with progress_bar("Importing") as tell:
         return import_customers(
             context.store,
             file,
             topic=topic,
             evidence=evidence,
             now=clock.now(),
-            progress=lambda position: bar.update(task, completed=position),
+            progress=lambda position: tell(position, size),
         )
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.models import (
@@ -40,12 +42,15 @@ class Change:
 
 
 def writable(topic: Topic, now: datetime) -> ColumnElement[bool]:
-    """The rule: this row of `customers` may be written to about the topic at this moment. A missing choice is a no."""
+    """The rule: this row of `customers` may be written to about the topic at this moment.
+
+    A missing choice is a no, and so is a choice by somebody who has not shown that the address is theirs.
+    """
     wants = exists().where(
         Preference.customer_id == Customer.id, Preference.topic == topic, Preference.frequency != Frequency.NEVER
     )
     suppressed = exists().where(Suppression.fingerprint == Customer.fingerprint)
-    return and_(wants, not_paused(now), ~suppressed)
+    return and_(Customer.confirmed_at.is_not(None), wants, not_paused(now), ~suppressed)
 
 
 def not_paused(now: datetime) -> ColumnElement[bool]:
@@ -82,8 +87,9 @@ def wording_hash(session: Session, text: str) -> bytes:
     """Keep a wording once; returns the hash by which events refer to it."""
     digest = hashlib.sha256(text.encode()).digest()
     if session.get(Wording, digest) is None:
-        session.add(Wording(hash=digest, text=text))
-        session.flush()
+        # Somebody else may keep the same wording at this moment.
+        with suppress(IntegrityError), session.begin_nested():
+            session.add(Wording(hash=digest, text=text))
     return digest
 
 
@@ -99,8 +105,11 @@ def choose(
 ) -> Change | None:
     """Make a choice of the customer's the one in force, with its line in the record. None when nothing changed.
 
-    A yes lifts a suppression: the person has just shown that the address is theirs and that they want letters.
+    Load the customer `with_for_update`: one choice of a person's at a time. A yes lifts a suppression, even one that was
+    chosen before: the person has just shown that the address is theirs and that they want letters.
     """
+    if frequency is not Frequency.NEVER:
+        session.execute(delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
     row = session.get(Preference, (customer.id, topic))
     before = row.frequency if row else None
     if before is frequency:
@@ -109,20 +118,17 @@ def choose(
         row.frequency, row.changed_at = frequency, now
     else:
         session.add(Preference(customer_id=customer.id, topic=topic, frequency=frequency, changed_at=now))
-    no = frequency is Frequency.NEVER
     session.add(
         ConsentEvent(
             customer_id=customer.id,
             topic=topic,
-            action=ConsentAction.WITHDRAWN if no else ConsentAction.GIVEN,
+            action=ConsentAction.WITHDRAWN if frequency is Frequency.NEVER else ConsentAction.GIVEN,
             frequency=frequency,
             channel=channel,
             wording_hash=wording_hash(session, wording),
             at=now,
         )
     )
-    if not no:
-        session.execute(delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
     return Change(topic, before, frequency)
 
 

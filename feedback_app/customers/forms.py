@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from flask_wtf import FlaskForm
-from wtforms import DateField, RadioField, StringField
-from wtforms.validators import InputRequired, Length, Optional, ValidationError
+from wtforms import DateField, RadioField, SelectChoice, StringField
+from wtforms.validators import InputRequired, Optional, ValidationError
 
 from feedback_app import clock
-from feedback_app.customers.addresses import NAME_LENGTH, Address, BadAddress, BadName, clean_name
+from feedback_app.customers.addresses import Address, BadAddress, BadName, clean_name
 from feedback_app.customers.models import Frequency, LetterFormat, NameDisplay, Topic
 
 LONGEST_PAUSE = timedelta(days=3660)
@@ -29,16 +29,14 @@ NAMES = {
 
 def _choices(
     words: Mapping[Frequency, str] | Mapping[LetterFormat, str] | Mapping[NameDisplay, str],
-) -> list[tuple[str, str]]:
-    return [(value.value, label) for value, label in words.items()]
+) -> list[SelectChoice]:
+    return [SelectChoice(value=value.value, label=label) for value, label in words.items()]
 
 
 class AskForm(FlaskForm):
     """An address to which a link is mailed."""
 
-    email = StringField(
-        "Your e-mail address", validators=[InputRequired("Type the address that we write to."), Length(max=320)]
-    )
+    email = StringField("Your e-mail address", validators=[InputRequired("Type the address that we write to.")])
 
     def validate_email(self, field: StringField) -> None:
         """An address is one."""
@@ -49,6 +47,18 @@ class AskForm(FlaskForm):
             raise ValidationError(message) from None
 
 
+class DayField(DateField):
+    """A day, or a word on how to write one."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Read the day."""
+        try:
+            super().process_formdata(valuelist)
+        except ValueError:
+            message = "That is not a day. Write it as year-month-day: 2007-12-31."
+            raise ValueError(message) from None
+
+
 class PreferencesForm(FlaskForm):
     """Everything a customer can choose."""
 
@@ -57,8 +67,8 @@ class PreferencesForm(FlaskForm):
     replies = RadioField("Answers to my comments", choices=_choices(FREQUENCIES), default=Frequency.NEVER)
     format = RadioField("How letters look", choices=_choices(FORMATS), default=LetterFormat.HTML)
     name_display = RadioField("How letters name me", choices=_choices(NAMES), default=NameDisplay.UNDISCLOSED)
-    name = StringField("My name", validators=[Length(max=NAME_LENGTH)])
-    pause_until = DateField("Write nothing until", validators=[Optional()])
+    name = StringField("My name")
+    pause_until = DayField("Write nothing until", validators=[Optional()])
 
     def validate_name(self, field: StringField) -> None:
         """A name is one that can stand in a letter."""

@@ -5,6 +5,7 @@ choice, never fills a blank over something, and never brings back an address tha
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +22,6 @@ from feedback_app.customers.consent import wording_hash
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
-    ConsentEvent,
     Customer,
     Frequency,
     LetterFormat,
@@ -31,12 +31,18 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
-from feedback_app.db import Store
+from feedback_app.db import Base, Store
 from feedback_app.store import vault_of
 
 BATCH = 1000
 LINE_BYTES = 64 * 1024
 COLUMNS = ("email", "name", "name_display")
+# What stands for bytes that are not UTF-8 (PEP 383), and for lines that are much too long.
+UNREADABLE = re.compile("[\udc80-\udcff]")
+# Tables, not classes: a hundred thousand lines are no objects that anybody keeps.
+CUSTOMERS = Base.metadata.tables["customers"]
+PREFERENCES = Base.metadata.tables["preferences"]
+CONSENT_EVENTS = Base.metadata.tables["consent_events"]
 WORDING = "Imported by the shop, which holds the evidence of this consent."
 
 
@@ -142,7 +148,7 @@ def _lines(file: BinaryIO) -> Iterator[str]:
 
 def _row(cells: dict[str, str], vault: Vault, *, extra: bool) -> Row:
     text = {column: cells.get(column, "").strip() for column in COLUMNS}
-    if any("\udc80" <= character <= "\udcff" for cell in text.values() for character in cell):
+    if any(map(UNREADABLE.search, text.values())):
         message = "not UTF-8, or much too long: save the file again as `CSV UTF-8`"
         raise ValueError(message)
     if extra:
@@ -171,7 +177,10 @@ def _import_batch(
     session: Session, batch: list[Row], report: Report, *, topic: Topic, evidence: str, now: datetime
 ) -> None:
     vault = vault_of(session)
-    rows = {row.fingerprint: row for row in batch}
+    # Of several lines for one person the first counts.
+    rows: dict[bytes, Row] = {}
+    for line in batch:
+        rows.setdefault(line.fingerprint, line)
     report.known += len(batch) - len(rows)
     barred = set(session.scalars(select(Suppression.fingerprint).where(Suppression.fingerprint.in_(rows))))
     report.suppressed += len(barred)
@@ -213,7 +222,7 @@ def _insert_customers(session: Session, vault: Vault, rows: list[Row], now: date
         }
         for row in rows
     ]
-    added = session.execute(insert(Customer).returning(Customer.fingerprint, Customer.id), values)
+    added = session.execute(insert(CUSTOMERS).returning(CUSTOMERS.c.fingerprint, CUSTOMERS.c.id), values)
     return {row.fingerprint: row.id for row in added}
 
 
@@ -230,11 +239,11 @@ def _vouch(session: Session, vault: Vault, number: int, row: Row, *, named: bool
 def _insert_consents(session: Session, numbers: list[int], *, topic: Topic, evidence: str, now: datetime) -> None:
     wording = wording_hash(session, WORDING)
     session.execute(
-        insert(Preference),
+        insert(PREFERENCES),
         [{"customer_id": number, "topic": topic, "frequency": Frequency.EACH, "changed_at": now} for number in numbers],
     )
     session.execute(
-        insert(ConsentEvent),
+        insert(CONSENT_EVENTS),
         [
             {
                 "customer_id": number,

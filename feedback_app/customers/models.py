@@ -69,6 +69,7 @@ class ConsentChannel(StrEnum):
     UNSUBSCRIBE_PAGE = "unsubscribe page"
     ONE_CLICK = "one-click"
     OWNER = "owner"
+    ERASURE = "erasure"
 
 
 class SuppressionReason(StrEnum):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
@@ -40,8 +41,12 @@ def find_or_add_customer(session: Session, address: Address, *, now: datetime) -
             address=vault.seal(ADDRESS_PLACE, fingerprint, address.written),
             created_at=now,
         )
-        session.add(customer)
-        session.flush()
+        try:
+            with session.begin_nested():
+                session.add(customer)
+        except IntegrityError:
+            # Somebody added the same address a moment ago: a second press of the button.
+            customer = session.scalars(select(Customer).where(Customer.fingerprint == fingerprint)).one()
     return customer
 
 

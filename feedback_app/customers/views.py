@@ -29,7 +29,7 @@ customers.after_request(keep_private)
 def ask() -> ResponseReturnValue:
     """Ask for a link; the answer is the same whether or not the address is known."""
     form = AskForm()
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("customers/ask.html", form=form, problem=None)
     if not form.validate():
         return render_template("customers/ask.html", form=form, problem=TOO_LATE if forged(form) else None), 400
@@ -52,21 +52,25 @@ def centre(token: str) -> ResponseReturnValue:
     try:
         claim = house().signer.read(token, Purpose.PREFERENCES, now=now)
     except BadToken:
-        return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
+        return _bad_link()
     with house().store.reading() as session:
         customer = session.get(Customer, claim.person)
         if customer is None:
-            return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
+            return _bad_link()
         form = PreferencesForm(data=_current(session, customer))
         address = address_of(session, customer)
     shown = address.written if request.args.get("show") == "address" else None
     page = {"form": form, "masked": address.masked, "shown": shown, "topics": WORDINGS}
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("customers/centre.html", **page, problem=None)
     if not form.validate():
         return render_template("customers/centre.html", **page, problem=TOO_LATE if forged(form) else None), 400
     with house().store.writing() as session:
-        changes = _save(session, session.get_one(Customer, claim.person), form, now)
+        customer = session.get(Customer, claim.person, with_for_update=True)
+        if customer is None:
+            # Erased since the page was asked for, a moment ago.
+            return _bad_link()
+        changes = _save(session, customer, form, now)
     return render_template(
         "customers/saved.html", changes=changes, names=TOPIC_NAMES, frequencies=FREQUENCIES, form=form
     )
@@ -83,20 +87,32 @@ def unsubscribe(token: str) -> ResponseReturnValue:
         claim = house().signer.read(token, Purpose.UNSUBSCRIBE, now=now)
         topic = Topic.of_code(claim.about)
     except (BadToken, KeyError):
-        return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
-    if request.method == "GET":
+        return _bad_link()
+    # HEAD shows too, as any method but POST does: link scanners use it.
+    if request.method != "POST":
         with house().store.reading() as session:
             customer = session.get(Customer, claim.person)
             masked = address_of(session, customer).masked if customer else None
         return render_template("customers/unsubscribe.html", topic=TOPIC_NAMES[topic], masked=masked)
     one_click = request.form.get("List-Unsubscribe") == "One-Click"
     with house().store.writing() as session:
-        customer = session.get(Customer, claim.person)
+        customer = session.get(Customer, claim.person, with_for_update=True)
         # Somebody who is not here any more gets no letters either: the same friendly page.
         if customer:
             channel = ConsentChannel.ONE_CLICK if one_click else ConsentChannel.UNSUBSCRIBE_PAGE
             choose(session, customer, topic, Frequency.NEVER, channel=channel, wording=WORDINGS[topic], now=now)
     return render_template("customers/unsubscribed.html", topic=TOPIC_NAMES[topic])
+
+
+@customers.get("/preferences/")
+@customers.get("/unsubscribe/")
+def cut_link() -> ResponseReturnValue:
+    """A link of which a mail program left only the start."""
+    return _bad_link()
+
+
+def _bad_link() -> ResponseReturnValue:
+    return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
 
 
 def _current(session: Session, customer: Customer) -> dict[str, object]:

@@ -1,16 +1,15 @@
 """`undisclosed mail`: preview, test, send, cancel, resume, status, list, run."""
 
+import math
 import signal
 import threading
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from feedback_app import clock
 from feedback_app.comments.rendering import rfc3339
-from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, print_json
+from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, print_json, progress_bar
 from feedback_app.crypto import CannotOpen
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import LetterFormat
@@ -28,6 +27,16 @@ from feedback_app.mailing.worker import IDLE_SECONDS, Done, mail_worker, run_unt
 
 FILE = click.Path(path_type=Path)
 NOBODY = 0
+SAMPLE_READER = "reader@example.com"
+LONGEST_HOLD = 366 * 24 * 60
+
+
+def _number(_context: click.Context, _option: click.Parameter, minutes: float | None) -> float | None:
+    """Refuse `nan`, which is neither more nor less than any bound."""
+    if minutes is not None and math.isnan(minutes):
+        message = "that is no number of minutes"
+        raise click.BadParameter(message)
+    return minutes
 
 
 @click.group()
@@ -42,7 +51,7 @@ def mail() -> None:
 def preview(context: Context, file: Path, address: str | None) -> None:
     """Print a mailing's letter as a mail program shows it."""
     draft = _draft(context, file)
-    shown = shown_letter(_sample(context, draft, address or "reader@example.com").data)
+    shown = shown_letter(_sample(context, draft, address or SAMPLE_READER).data)
     for name, value in shown.headers:
         if name in {"From", "Reply-To", "To", "Subject"}:
             click.echo(f"{name}: {value}")
@@ -70,13 +79,15 @@ def test(context: Context, file: Path, address: str) -> None:
 
 @mail.command()
 @click.argument("file", type=FILE)
-@click.option("--hold", "minutes", type=click.FloatRange(min=0), help="Minutes in which it can be unsent.")
+@click.option("--hold", "minutes", type=click.FloatRange(0, LONGEST_HOLD), callback=_number, help="Minutes in which it can be unsent.")
 @click.option("--wait", is_flag=True, help="Work until every delivery has ended.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @pass_context
 def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes: bool) -> None:
     """Freeze a mailing's text and hold it; at the end of the hold it leaves, unless it was cancelled."""
     draft = _draft(context, file)
+    # A letter that the gate would stop is better stopped now than at the end of the hold.
+    _sample(context, draft, SAMPLE_READER)
     minutes = context.settings.hold_minutes if minutes is None else minutes
     with context.store.reading() as session:
         count = services.audience_count(session, draft.topic, now=clock.now())
@@ -105,13 +116,11 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
 
 def _wait(context: Context, slug: str) -> None:
     stop = threading.Event()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     try:
         with (
             mail_worker(context.store, context.settings, _desk(context)) as worker,
-            Progress(*columns, console=Console(stderr=True), transient=True) as bar,
+            progress_bar("Sending") as tell,
         ):
-            task = bar.add_task("Sending", total=None)
             while True:
                 worker.work_once()
                 with context.store.reading() as session:
@@ -119,7 +128,7 @@ def _wait(context: Context, slug: str) -> None:
                     found = services.counts(session, mailing)
                 open_ = sum(found[state] for state in services.OPEN_STATES)
                 total = sum(found.values())
-                bar.update(task, total=total or None, completed=total - open_)
+                tell(total - open_, total)
                 if mailing.state not in {MailingState.HELD, MailingState.SENDING}:
                     break
                 stop.wait(IDLE_SECONDS)

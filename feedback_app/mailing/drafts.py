@@ -1,6 +1,8 @@
 """Mailing files: a head, a text in Markdown, and a short named list of placeholders. A text is data, not a program."""
 
 import re
+import unicodedata
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,7 +13,7 @@ import nh3
 
 from feedback_app.config import Settings
 from feedback_app.customers.models import Topic
-from feedback_app.mailing.gate import address_shaped
+from feedback_app.mailing.shapes import address_shaped
 
 HEAD = ("subject", "topic", "slug", "nameless")
 PLACEHOLDERS = ("name", "shop", "preferences_link", "unsubscribe_link")
@@ -87,7 +89,11 @@ def _split(path: Path, text: str) -> tuple[dict[str, str], str, int]:
             known = ", ".join(known.capitalize() for known in HEAD)
             message = f"{path}:{number}: the head has lines like `Subject: …` ({known}) and ends with an empty line"
             raise DraftRefused(message)
-        head[name.strip().lower()] = value.strip()
+        name = name.strip().lower()
+        if name in head:
+            message = f"{path}:{number}: there are two lines `{name.capitalize()}:` in the head"
+            raise DraftRefused(message)
+        head[name] = value.strip()
     return head, "", len(lines)
 
 
@@ -101,31 +107,57 @@ def _check(path: Path, draft: Draft, first: int, settings: Settings) -> None:
     if not draft.nameless.isprintable():
         message = f"{path}: Nameless has invisible characters in it"
         raise DraftRefused(message)
-    for line_number, line in enumerate(draft.body.split("\n"), first):
-        _check_line(f"{path}:{line_number}", line)
+    # Addresses first: what is refused after may be quoted.
     own = settings.own_addresses
     for number, line in enumerate([draft.subject, draft.nameless, *draft.body.split("\n")], first - 2):
         if address_shaped(line, own):
             where = f"{path}:{number}" if number >= first else str(path)
             message = f"{where}: there is an address here that is not the shop's own; a letter shows no others"
             raise DraftRefused(message)
-    for link in re.findall(r'(?:href|src)="([^"]*)"', draft_html(draft)):
-        if not _STAND_IN.fullmatch(link) and not _good_link(link):
+    for line_number, line in enumerate(draft.body.split("\n"), first):
+        _check_line(f"{path}:{line_number}", line)
+    _check_shown(path, draft, own)
+
+
+def _check_shown(path: Path, draft: Draft, own: Collection[str]) -> None:
+    """Look at the text as Markdown shows it: it can put together what no line has in it."""
+    html = draft_html(draft)
+    if address_shaped(html, own) or address_shaped(draft_text(draft), own):
+        message = f"{path}: this shows an address that is not the shop's own; a letter shows no others"
+        raise DraftRefused(message)
+    for name, value in re.findall(r'([\w-]+)="([^"]*)"', html):
+        placeholders = _STAND_IN.findall(value)
+        is_link = _STAND_IN.fullmatch(value) and placeholders[0] in LINKS
+        if name in {"href", "src"} and placeholders and not (name == "href" and is_link):
+            message = f"{path}: a link or an image can be {_known(LINKS)} as a whole, and has no other placeholder"
+            raise DraftRefused(message)
+        if name in {"title", "alt"} and set(placeholders) & set(LINKS):
+            message = f"{path}: the title of a link or an image has no link in it"
+            raise DraftRefused(message)
+        if name in {"href", "src"} and not placeholders and not _good_link(value):
             message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
             raise DraftRefused(message)
+    # The cleaner takes a scheme that letters don't have, with its link; the shop's own address may stay as text.
+    if re.search(r"<a(?![^>]* href=)[^>]*>[^<@]*</a>", html.replace("<a>", "<a >")):
+        message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
+        raise DraftRefused(message)
+
+
+def _known(names: Iterable[str]) -> str:
+    return ", ".join(f"{{{{ {name} }}}}" for name in names)
 
 
 def _check_line(where: str, line: str) -> None:
     for name in _PLACEHOLDER.findall(line):
         if name not in PLACEHOLDERS:
-            known = ", ".join(f"{{{{ {known} }}}}" for known in PLACEHOLDERS)
-            message = f"{where}: there is no placeholder {{{{ {name[:40]} }}}}; there are {known}"
+            message = f"{where}: there is no placeholder {{{{ {name[:40]} }}}}; there are {_known(PLACEHOLDERS)}"
             raise DraftRefused(message)
     rest = _PLACEHOLDER.sub("", line)
     if "{{" in rest or "}}" in rest or "{%" in rest:
         message = f"{where}: a placeholder is written {{{{ name }}}}, with two braces on each side"
         raise DraftRefused(message)
-    if "\ue000" in line or "\ue001" in line:
+    # Beside control characters: the stand-ins' own, and the rest of what Unicode leaves to private use.
+    if any(unicodedata.category(character) in {"Cc", "Co", "Cs"} for character in line.replace("\t", " ")):
         message = f"{where}: there is an invisible character here that letters don't take"
         raise DraftRefused(message)
     for words, link in _LINK.findall(line):

@@ -6,11 +6,12 @@ from dataclasses import InitVar, dataclass
 from feedback_app.mailing import gate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Letter:
     """One message with one reader. There is no way to make one whose bytes do not pass the gate.
 
-    `own` are the shop's addresses, which a letter may show. Raises GateRefused.
+    `own` are the shop's addresses, which a letter may show. It has no repr: in a log that would be an address. Raises
+    GateRefused.
     """
 
     sender: str

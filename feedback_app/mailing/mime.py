@@ -7,12 +7,14 @@ from datetime import datetime
 from email.utils import format_datetime
 
 LINE = 76
-ENCODED_WORD = 75
+# A line with an encoded word is shorter than others (RFC 2047, 2), and the header's name stands before the first.
+ENCODED_LINE = 76
+ENCODED_WORD = ENCODED_LINE - len("Reply-To: ")
 _PLAIN = re.compile(r"[ -~]*")
 
 
 def encoded_words(text: str) -> list[str]:
-    """A text as base64 encoded words, none longer than RFC 2047 (section 2) allows, split between characters."""
+    """A text as base64 encoded words (RFC 2047), each fit for a header's first line, split between characters."""
     words, piece = [], ""
     for character in text:
         if len(_word(piece + character)) > ENCODED_WORD:
@@ -48,11 +50,11 @@ def mailbox(name: str | None, address: str) -> str:
     """A mailbox with its display name, if the name can be said in one word that no parser reads in another way."""
     if not name:
         return address
-    if _PLAIN.fullmatch(name) and "=?" not in name and len(name) < ENCODED_WORD:
+    if _PLAIN.fullmatch(name) and "=?" not in name and len(name) < LINE:
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{quoted}" <{address}>'
     words = encoded_words(name)
-    return f"{words[0]} <{address}>" if len(words) == 1 else address
+    return f"{words[0]}\r\n <{address}>" if len(words) == 1 else address
 
 
 def quoted_printable(text: str) -> bytes:

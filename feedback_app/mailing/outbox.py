@@ -46,10 +46,12 @@ def outbox_pages(folder: Path) -> Blueprint:
         shown = _shown(folder, name)
         if shown.html is None:
             abort(404)
+        # A browser hashes a style as its parser read it: with line feeds (HTML, 13.2.3.5).
+        letter = shown.html.replace("\r\n", "\n")
         # A link in the framed letter opens in the whole window, as from a mail program.
-        page = Response(shown.html.replace("<head>", '<head><base target="_top">', 1))
+        page = Response(letter.replace("<head>", '<head><base target="_top">', 1))
         page.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; img-src 'self' https: http:; style-src {_hashes(shown.html)}; "
+            f"default-src 'none'; img-src 'self' https: http:; style-src {_hashes(letter)}; "
             "frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation"
         )
         page.headers["X-Frame-Options"] = "SAMEORIGIN"

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, func, insert, literal, select, update
+from sqlalchemy import Select, delete, func, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import not_paused, writable
@@ -19,7 +20,11 @@ from feedback_app.workers import alive
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(hours=6)
 PERSEVERANCE = timedelta(days=2)
-SPACING = {Frequency.WEEKLY: timedelta(days=7), Frequency.MONTHLY: timedelta(days=30)}
+# Half a day less than a week, or than the shortest month: a letter that left at noon last Monday is no reason to leave
+# out the one of this Monday morning.
+SPACING = {Frequency.WEEKLY: timedelta(days=6.5), Frequency.MONTHLY: timedelta(days=27.5)}
+# Somebody has the letter, or may have it.
+LEFT_STATES = (DeliveryState.SUBMITTING, DeliveryState.ACCEPTED, DeliveryState.UNKNOWN)
 OPEN_STATES = (DeliveryState.QUEUED, DeliveryState.SUBMITTING, DeliveryState.DEFERRED)
 
 
@@ -80,9 +85,11 @@ def hold(session: Session, draft: Draft, *, minutes: float, now: datetime) -> Ma
         if mailing.state is not MailingState.CANCELLED:
             message = f"{draft.slug} is {mailing.state} already; a new mailing needs a `Slug:` of its own"
             raise MailingRefused(message)
-        if mailing.started_at is not None:
+        found = counts(session, mailing)
+        if any(found[state] for state in LEFT_STATES):
             message = f"{draft.slug} was cancelled after some of it had left; a new mailing needs a `Slug:` of its own"
             raise MailingRefused(message)
+        session.execute(delete(Delivery).where(Delivery.mailing_id == mailing.id))
     else:
         mailing = Mailing(slug=draft.slug, created_at=now)
         session.add(mailing)
@@ -93,8 +100,12 @@ def hold(session: Session, draft: Draft, *, minutes: float, now: datetime) -> Ma
         draft.body,
     )
     mailing.state, mailing.due_at = MailingState.HELD, now + timedelta(minutes=minutes)
-    mailing.ended_at, mailing.reason = None, None
-    session.flush()
+    mailing.started_at, mailing.ended_at, mailing.reason = None, None, None
+    try:
+        session.flush()
+    except IntegrityError as error:
+        message = f"{draft.slug} was sent off by somebody else at this moment"
+        raise MailingRefused(message) from error
     return mailing
 
 
@@ -308,7 +319,7 @@ def _crowded(
         select(Customer.id)
         .join(Delivery, Delivery.customer_id == Customer.id)
         .join(Mailing, Delivery.mailing_id == Mailing.id)
-        .where(Delivery.customer_id.in_(numbers), Delivery.state.in_((DeliveryState.ACCEPTED, DeliveryState.UNKNOWN)))
+        .where(Delivery.customer_id.in_(numbers), Delivery.state.in_(LEFT_STATES))
         .group_by(Customer.id)
     )
     reasons: dict[int, str] = {}
@@ -331,7 +342,8 @@ def _crowded(
 def record(session: Session, delivery_id: int, answer: Answer, *, now: datetime) -> None:
     """Write down what became of a letter that was `submitting`."""
     row = session.get_one(Delivery, delivery_id)
-    mailing = session.get_one(Mailing, row.mailing_id)
+    # Locked against a cancel at this moment: what it has not seen would stay as it is for ever.
+    mailing = session.get_one(Mailing, row.mailing_id, with_for_update={"read": True})
     row.changed_at, row.reason, row.worker_id = now, answer.words, None
     last_day = (mailing.started_at or now) + PERSEVERANCE
     match answer.outcome:
@@ -352,6 +364,9 @@ def record(session: Session, delivery_id: int, answer: Answer, *, now: datetime)
                 row.reason = f"gave up after two days: {answer.words}"
             else:
                 row.state = DeliveryState.DEFERRED
+                if mailing.state is MailingState.SENT:
+                    # A slow worker was given up, its letters in doubt, and the mailing ended; here it is again.
+                    mailing.state, mailing.ended_at = MailingState.SENDING, None
 
 
 def delay(attempts: int) -> timedelta:
@@ -366,7 +381,11 @@ def rescue(session: Session, *, now: datetime) -> int:
     return changed(
         session,
         update(Delivery)
-        .where(Delivery.state == DeliveryState.SUBMITTING, Delivery.worker_id.not_in(living))
+        .where(
+            Delivery.state == DeliveryState.SUBMITTING,
+            Delivery.worker_id.is_not(None),  # lets the index of workers find the few
+            Delivery.worker_id.not_in(living),
+        )
         .values(
             state=DeliveryState.UNKNOWN,
             reason="the worker ended before the server's answer was written down",

@@ -18,6 +18,9 @@ from feedback_app.mailing.letter import Letter
 
 SECONDS = 30
 LONGEST_ANSWER = 200
+# What each command is answered with when it goes on (RFC 5321, 4.3.2). Any other answer that is no refusal is no
+# answer to it: a server that says 250 to DATA would read the letter as commands.
+_STEPS = {"MAIL": {250}, "RCPT": {250, 251}, "DATA": {354}}
 _ADDRESS = re.compile(r"\S+@\S+")
 
 
@@ -60,8 +63,9 @@ class Transport(Protocol):
 
 
 def scrub(words: str) -> str:
-    """A server's words for the ledger: one line, no address in it."""
-    return _ADDRESS.sub("…@…", " ".join(words.split()))[:LONGEST_ANSWER]
+    """A server's words for the ledger: one printable line, no address in it."""
+    line = "".join(character if character.isprintable() else " " for character in words)
+    return _ADDRESS.sub("…@…", " ".join(line.split()))[:LONGEST_ANSWER]
 
 
 class OutboxTransport:
@@ -81,6 +85,8 @@ class OutboxTransport:
             draft.write_bytes(letter.data)
             draft.replace(self.folder / name)
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             return Answer(Outcome.NOT_SENT, f"the outbox can't be written to: {error.strerror}")
         return Answer(Outcome.ACCEPTED, "written to the outbox")
 
@@ -106,7 +112,18 @@ class SmtpTransport:
             raise TransportRefused(message)
 
     def send(self, letter: Letter) -> Answer:
-        """Send one letter: MAIL, one RCPT, DATA."""
+        """Send one letter: MAIL, one RCPT, DATA.
+
+        Servers hang up on connections that were idle: a letter that did not leave through an old one gets a new one.
+        """
+        old = self._smtp is not None
+        answer = self._send(letter)
+        if old and answer.outcome is Outcome.NOT_SENT:
+            self._drop()
+            answer = self._send(letter)
+        return answer
+
+    def _send(self, letter: Letter) -> Answer:
         try:
             smtp = self._connection()
             answer = self._envelope(smtp, letter)
@@ -130,7 +147,8 @@ class SmtpTransport:
         except (smtplib.SMTPException, OSError):
             self._drop()
             return Answer(Outcome.UNKNOWN, "the connection broke before the answer")
-        return self._judge(code, words)
+        # Only an answer to the letter tells what became of it; garbage tells nothing.
+        return self._judge(code, words, otherwise=Outcome.UNKNOWN)
 
     def close(self) -> None:
         """QUIT."""
@@ -146,30 +164,40 @@ class SmtpTransport:
             if not smtp.has_extn("smtputf8"):
                 return Answer(Outcome.FAILED, "the server does not take international addresses (SMTPUTF8)")
             options = ["SMTPUTF8", "BODY=8BITMIME"]
-        steps: tuple[Callable[[], tuple[int, bytes]], ...] = (
-            lambda: smtp.mail(letter.sender, options),
-            lambda: smtp.rcpt(letter.recipient),
-            lambda: smtp.docmd("DATA"),
-        )
-        for step in steps:
+        steps: dict[str, Callable[[], tuple[int, bytes]]] = {
+            "MAIL": lambda: smtp.mail(letter.sender, options),
+            "RCPT": lambda: smtp.rcpt(letter.recipient),
+            "DATA": lambda: smtp.docmd("DATA"),
+        }
+        for verb, step in steps.items():
             code, words = step()
-            if code not in {250, 251, 252, 354}:
-                answer = self._judge(code, words)
-                if self._smtp:
-                    smtp.rset()
+            if code not in _STEPS[verb]:
+                # Whatever it was: no letter has been shown, so none can have been taken.
+                answer = self._judge(-1 if code < 400 else code, words, otherwise=Outcome.NOT_SENT)  # noqa: PLR2004 - RFC 5321, 4.2.1
+                self._forget(smtp)
                 return answer
         return None
 
-    def _judge(self, code: int, words: bytes) -> Answer:
+    def _judge(self, code: int, words: bytes, *, otherwise: Outcome) -> Answer:
+        """What an answer means (RFC 5321, 4.2.1); after one that means nothing the connection is of no more use."""
         said = scrub(f"{code} {_words(words)}")
-        if code == 421:  # noqa: PLR2004 - RFC 5321, 3.8: the server closes the connection
+        # RFC 5321, 3.8: the server closes the connection, without the letter.
+        if code == 421:  # noqa: PLR2004
             self._drop()
             return Answer(Outcome.NOT_SENT, said)
-        if 200 <= code < 300:  # noqa: PLR2004 - RFC 5321, 4.2.1
-            return Answer(Outcome.ACCEPTED, said)
-        if 500 <= code < 600:  # noqa: PLR2004 - RFC 5321, 4.2.1
-            return Answer(Outcome.FAILED, said)
-        return Answer(Outcome.DEFERRED, said)
+        outcome = {2: Outcome.ACCEPTED, 4: Outcome.DEFERRED, 5: Outcome.FAILED}.get(code // 100)
+        if outcome is None:
+            self._drop()
+            return Answer(otherwise, scrub(f"the server's answer makes no sense: {_words(words)}"))
+        return Answer(outcome, said)
+
+    def _forget(self, smtp: smtplib.SMTP) -> None:
+        """RSET, if there still is somebody to say it to: a refusal stands, even when the server then hangs up."""
+        if self._smtp:
+            try:
+                smtp.rset()
+            except (smtplib.SMTPException, OSError):
+                self._drop()
 
     def _connection(self) -> smtplib.SMTP:
         if self._smtp is None:

@@ -53,12 +53,18 @@ class MailWorker:
     desk: Desk
     transport: Transport
     id: str = field(default_factory=new_worker_id)
-    _makers: dict[tuple[int, datetime], MailingMaker] = field(default_factory=dict)
+    _makers: dict[tuple[int, Draft], MailingMaker] = field(default_factory=dict)
     _last_beat: datetime | None = None
 
-    def work_once(self) -> Done:
-        """Do what is due now."""
+    def work_once(self, stop: threading.Event | None = None) -> Done:
+        """Do what is due now: a window of every mailing in turn, so that no long one keeps another waiting."""
         done = Done()
+        while self._round(done) and not (stop and stop.is_set()):
+            pass
+        return done
+
+    def _round(self, done: Done) -> bool:
+        """Returns whether there may be more to do."""
         now = clock.now()
         self._beat(now)
         with self.store.writing() as session:
@@ -66,14 +72,13 @@ class MailWorker:
             services.release_due(session, now=now)
         with self.store.reading() as session:
             on_their_way = [mailing.id for mailing in services.sending(session)]
-        for mailing_id in on_their_way:
-            while self._window(mailing_id, done):
-                self._beat(clock.now())
+        # Somebody waits for a link, nobody for a mailing.
         self._links(done)
+        more = [self._window(mailing_id, done) for mailing_id in on_their_way]
         if on_their_way:
             with self.store.writing() as session:
                 services.finish(session, now=clock.now())
-        return done
+        return any(more)
 
     def sign_off(self) -> None:
         """End in good order."""
@@ -128,9 +133,10 @@ class MailWorker:
         return letters
 
     def _maker(self, mailing: Mailing) -> MailingMaker:
-        key = (mailing.id, mailing.due_at)
+        # By its text, too: a cancelled mailing can come again with a mended one.
+        draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
+        key = (mailing.id, draft)
         if key not in self._makers:
-            draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
             self._makers = {key: MailingMaker(self.desk, draft, mailing.id)}
         return self._makers[key]
 
@@ -184,7 +190,7 @@ def mail_worker(store: Store, settings: Settings, desk: Desk) -> Iterator[MailWo
 def run_until(worker: MailWorker, stop: threading.Event, tell: Callable[[Done], None] = lambda _: None) -> None:
     """Work until told to stop; the window at hand is finished first."""
     while not stop.is_set():
-        done = worker.work_once()
+        done = worker.work_once(stop)
         if done.any():
             tell(done)
         stop.wait(IDLE_SECONDS)

@@ -6,11 +6,12 @@ byte for byte the page that a full build would write.
 
 import re
 from collections.abc import Callable, Mapping
+from urllib.parse import quote, unquote
 
 from markupsafe import Markup, escape
 
 _PIECE = re.compile(r"<!--(thread|count) (\S+?)-->.*?<!--/\1-->", re.DOTALL)
-_COUNT = re.compile(r"<!--count (\S+?)-->")
+_MARK = re.compile(r"<!--(?:thread|count) (\S+?)-->")
 
 
 def thread_piece(path: str, html: str) -> Markup:
@@ -24,15 +25,15 @@ def count_piece(path: str, words: str) -> Markup:
 
 
 def _piece(kind: str, path: str, html: str) -> Markup:
-    return Markup(f"<!--{kind} {escape(path)}-->{html}<!--/{kind}-->")  # noqa: S704 - the renderer has escaped it
+    return Markup(f"<!--{kind} {quote(path)}-->{html}<!--/{kind}-->")  # noqa: S704 - the renderer has escaped it
 
 
 def counted(html: str) -> set[str]:
     """The threads that a page shows something of."""
-    return set(_COUNT.findall(html))
+    return {unquote(path) for path in _MARK.findall(html)}
 
 
 def rebaked(html: str, pieces: Mapping[tuple[str, str], str]) -> str:
     """A page with these pieces, by kind and path, in the place of what was there."""
-    replace: Callable[[re.Match[str]], str] = lambda match: pieces.get((match[1], match[2]), match[0])  # noqa: E731 - typed
+    replace: Callable[[re.Match[str]], str] = lambda match: pieces.get((match[1], unquote(match[2])), match[0])  # noqa: E731 - typed
     return _PIECE.sub(replace, html)

@@ -18,7 +18,7 @@ from pelican.settings import read_settings
 from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.files import Written, mirror
-from feedback_app.publishing.plugin import BUILD, Build
+from feedback_app.publishing.plugin import BUILD, Build, PostRefused
 from feedback_app.publishing.site import Site, forget_site, pages_by_thread, site_lock, write_site
 
 CONFIGURATION = Path("pelicanconf.py")
@@ -50,12 +50,14 @@ def build_site(settings: Settings, store: Store, *, full: bool = False, configur
         warnings = _run_pelican(settings, build, stage, configuration)
         place = build.place
         assert place is not None  # noqa: S101 - the plugin has run
+        build.announce()
         files = mirror(stage, settings.output, keep=["pagefind"])
         pages = pages_by_thread(stage)
-        versions = {path: build.versions[path] for path in pages}
+        # The store had never heard of a new post when the versions were read.
+        versions = {path: build.versions.get(path, 0) for path in pages}
         write_site(settings, Site(place.site_url, place.site_name, place.zone.key, versions, pages))
         shutil.rmtree(stage, ignore_errors=True)
-    return Report(build.posts, files, time.monotonic() - started, warnings)
+    return Report(len(build.posts), files, time.monotonic() - started, warnings)
 
 
 def _run_pelican(settings: Settings, build: Build, stage: Path, configuration: Path) -> list[str]:
@@ -78,6 +80,8 @@ def _run_pelican(settings: Settings, build: Build, stage: Path, configuration: P
                 },
             )
             Pelican(values).run()
+        except PostRefused as error:
+            heard.errors.append(str(error))
         except Exception as error:  # noqa: BLE001 - a post, a theme or the configuration can fail in any way there is
             heard.errors.append(f"{type(error).__name__}: {error}")
     if heard.errors:

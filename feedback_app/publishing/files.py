@@ -1,7 +1,6 @@
 """Files of the site: replaced whole or not at all, and only when they differ."""
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,12 @@ class Written:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put a file in the place of another, so that a reader sees the one or the other."""
+    """Put a file in the place of another, so that a reader sees the one or the other.
+
+    One process at a time: what a killed one left half written is written over by the next.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = path.with_name(f".{path.name}.new")
     try:
         draft.write_bytes(data)
         draft.replace(path)

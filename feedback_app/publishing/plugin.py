@@ -1,26 +1,50 @@
 """The Pelican plugin: gives every post its thread, its counts, its neighbours, and writes the comments' feeds."""
 
+import heapq
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from markupsafe import Markup
 from pelican import Pelican, signals
 from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 
-from feedback_app.comments.rendering import Place, clock, feed_path, form_url, thread_feed
+from feedback_app.comments.models import Comment
+from feedback_app.comments.rendering import (
+    FEED_LENGTH,
+    Entry,
+    Place,
+    clock,
+    feed_path,
+    form_url,
+    site_feed,
+    thread_feed,
+)
 from feedback_app.comments.services import Post, approved_comments, register_posts, thread_versions
 from feedback_app.config import load_settings
 from feedback_app.db import Store
 from feedback_app.publishing.files import write_whole
-from feedback_app.publishing.threads import SITE_FEED, pieces_of, site_feed_xml
+from feedback_app.publishing.texts import absolute, listed
+from feedback_app.publishing.threads import SITE_FEED, pieces_of
 from feedback_app.store import open_store
 
 BUILD = "UNDISCLOSED_BUILD"
+# A slug is a file's name and a piece of an address: letters, digits, and signs that mean nothing in either.
+SLUG = re.compile(r"[\w~-][\w.~-]*")
+
+
+class PostRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """A post can't be published as it is; one line that names its file."""
+
+
+class Feed(Protocol):
+    """What is used of Pelican's feeds, which have no types."""
+
+    items: list[dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -29,25 +53,35 @@ class Build:
 
     store: Store
     place: Place | None = None
+    posts: list[Post] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
     feeds: dict[str, str] = field(default_factory=dict)
-    posts: int = 0
+    alone: bool = False
+
+    def announce(self) -> None:
+        """Open the threads of the posts that are published, close the others.
+
+        Not before the whole site is known to be good: until then the old one is live, and so are its threads.
+        """
+        with self.store.writing() as session:
+            register_posts(session, self.posts)
 
 
 def register() -> None:
     """Connect to Pelican."""
     signals.initialized.connect(_start)
     signals.article_generator_finalized.connect(_attach)
-    signals.finalized.connect(_write_feeds)
+    signals.feed_generated.connect(_make_links_absolute)
+    signals.finalized.connect(_finish)
 
 
 def _start(pelican: Pelican) -> None:
     settings = pelican.settings
     # Run by `undisclosed build` there is a store; run by Pelican itself it is opened here.
-    build = settings.setdefault(BUILD, None) or Build(open_store(load_settings()))
+    build = settings.setdefault(BUILD, None) or Build(open_store(load_settings()), alone=True)
     settings[BUILD] = build
     build.place = Place(settings["SITEURL"], settings["SITENAME"], ZoneInfo(settings["TIMEZONE"]))
-    settings["JINJA_FILTERS"] = {**settings["JINJA_FILTERS"], "clock": clock}
+    settings["JINJA_FILTERS"] = {**settings["JINJA_FILTERS"], "clock": clock, "listed": listed}
 
 
 def _attach(generator: ArticlesGenerator) -> None:
@@ -56,14 +90,11 @@ def _attach(generator: ArticlesGenerator) -> None:
     assert place is not None  # noqa: S101 - set when Pelican started
     articles = sorted(generator.articles, key=_order)
     shown = [*articles, *generator.hidden_articles]
-    posts = [Post(_path(article), str(article.title), _moment(article)) for article in shown]
-    with build.store.writing() as session:
-        register_posts(session, posts)
+    build.posts = [_post(article) for article in shown]
     with build.store.reading() as session:
         build.versions = thread_versions(session)
         threads = approved_comments(session)
-        whole = site_feed_xml(session, place)
-    for article, post in zip(shown, posts, strict=True):
+    for article, post in zip(shown, build.posts, strict=True):
         comments = threads.get(post.path, [])
         pieces = pieces_of(post.path, comments, place)
         article.thread = pieces["thread", post.path]
@@ -71,23 +102,42 @@ def _attach(generator: ArticlesGenerator) -> None:
         article.comment_form_url = form_url(post.path)
         article.comments_feed_url = feed_path(post.path)
         build.feeds[feed_path(post.path)] = thread_feed(post.path, post.title, post.published_at, comments, place)
-    for draft in generator.drafts:
-        draft.thread = draft.comment_count = Markup()
     for older, newer in pairwise(articles):
         older.newer, newer.older = newer, older
-    build.posts = len(articles)
-    if whole:
-        build.feeds[SITE_FEED] = whole
+    if build.posts:
+        build.feeds[SITE_FEED] = _site_feed(build.posts, threads, place)
 
 
-def _write_feeds(pelican: Pelican) -> None:
+def _post(article: Article) -> Post:
+    if not SLUG.fullmatch(article.slug):
+        message = (
+            f"{article.source_path}: the slug {article.slug!r} can't be part of an address: "
+            "use letters, digits and hyphens"
+        )
+        raise PostRefused(message)
+    return Post(f"/{article.url}", str(article.title), _moment(article))
+
+
+def _site_feed(posts: list[Post], threads: dict[str, list[Comment]], place: Place) -> str:
+    # What `threads.site_feed_xml` reads from the store, for posts that the store may not know yet.
+    entries = [Entry(comment, post.path, post.title) for post in posts for comment in threads.get(post.path, [])]
+    newest = heapq.nlargest(FEED_LENGTH, entries, key=lambda entry: (entry.comment.created_at, entry.comment.id))
+    return site_feed(newest, max(post.published_at for post in posts), place)
+
+
+def _make_links_absolute(_context: object, feed: Feed) -> None:
+    for item in feed.items:
+        for part in ("content", "description"):
+            if item.get(part):
+                item[part] = absolute(item[part], item["link"])
+
+
+def _finish(pelican: Pelican) -> None:
     build: Build = pelican.settings[BUILD]
     for name, xml in build.feeds.items():
         write_whole(Path(pelican.output_path) / name.lstrip("/"), xml.encode())
-
-
-def _path(article: Article) -> str:
-    return f"/{article.url}"
+    if build.alone:
+        build.announce()
 
 
 def _moment(article: Article) -> datetime:

@@ -5,16 +5,19 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
 from watchfiles import watch
 
 from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.builder import CONFIGURATION, BuildRefused, build_site
+from feedback_app.publishing.site import is_known
 from feedback_app.publishing.threads import catch_up
 from feedback_app.workers import BEAT, WorkerKind, beat, sign_off
 
 FOLLOW_SECONDS = 0.1
+RETRY_SECONDS = 10
 THEME = Path("theme")
 
 log = logging.getLogger(__name__)
@@ -26,39 +29,45 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     watcher = threading.Thread(target=_watch, args=(settings, changed, stop), daemon=True, name="watcher")
     watcher.start()
     last_beat = None
+    built = True
     while not stop.is_set():
-        now = clock.now()
-        if last_beat is None or now - last_beat > min(BEAT, timedelta(seconds=2)):
-            with store.writing() as session:
-                beat(session, worker_id, WorkerKind.PUBLISHER, now=now)
-            last_beat = now
-        if changed.is_set():
-            changed.clear()
-            _build(settings, store)
         try:
+            now = clock.now()
+            if last_beat is None or now - last_beat > min(BEAT, timedelta(seconds=2)):
+                with store.writing() as session:
+                    beat(session, worker_id, WorkerKind.PUBLISHER, now=now)
+                last_beat = now
+            # A site that is not what it was built as (somebody emptied the folder) is built again, once.
+            if changed.is_set() or (built and not is_known(settings)):
+                changed.clear()
+                built = _build(settings, store)
             catch_up(settings, store)
+            changed.wait(FOLLOW_SECONDS)
         except OSError as error:
-            log.error("A thread could not be rewritten: %s", error.strerror)  # noqa: TRY400 - one line says it
-        changed.wait(FOLLOW_SECONDS)
+            log.error("The site can't be written: %s: %s", error.filename, error.strerror)  # noqa: TRY400 - one line
+            changed.set()
+            stop.wait(RETRY_SECONDS)
+        except DBAPIError:
+            log.error("The store does not answer; until it does, the site stays as it is.")  # noqa: TRY400 - one line
+            stop.wait(RETRY_SECONDS)
     with store.writing() as session:
         sign_off(session, worker_id)
 
 
-def _build(settings: Settings, store: Store) -> None:
+def _build(settings: Settings, store: Store) -> bool:
     try:
         report = build_site(settings, store)
     except BuildRefused as error:
         log.error("Not built, what was live stays live:\n%s", error)  # noqa: TRY400 - the lines say it
-    except OSError as error:
-        log.error("Not built, what was live stays live: %s: %s", error.filename, error.strerror)  # noqa: TRY400
-    else:
-        log.info(
-            "Built %d posts in %.1f s: %d files written, %d removed.",
-            report.posts,
-            report.seconds,
-            report.files.written,
-            report.files.removed,
-        )
+        return False
+    log.info(
+        "Built %d posts in %.1f s: %d files written, %d removed.",
+        report.posts,
+        report.seconds,
+        report.files.written,
+        report.files.removed,
+    )
+    return True
 
 
 def _watch(settings: Settings, changed: threading.Event, stop: threading.Event) -> None:
@@ -69,9 +78,12 @@ def _watch(settings: Settings, changed: threading.Event, stop: threading.Event) 
             stop.wait(1)
             continue
         try:
-            for _ in watch(*places, stop_event=stop, debounce=200, rust_timeout=1000, yield_on_timeout=True):
-                if _:
+            unseen = True
+            for changes in watch(*places, stop_event=stop, debounce=200, rust_timeout=1000, yield_on_timeout=True):
+                # What changed before anybody watched is built too.
+                if changes or unseen:
                     changed.set()
+                unseen = False
                 if [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()] != places:
                     break
         except (OSError, RuntimeError):

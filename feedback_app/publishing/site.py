@@ -61,6 +61,11 @@ def write_site(settings: Settings, site: Site) -> None:
     write_whole(_path(settings), json.dumps(known, ensure_ascii=False).encode())
 
 
+def is_known(settings: Settings) -> bool:
+    """Whether a site was built and not forgotten."""
+    return _path(settings).exists()
+
+
 def forget_site(settings: Settings) -> None:
     """Know nothing of the site any more."""
     _path(settings).unlink(missing_ok=True)

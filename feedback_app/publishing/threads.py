@@ -21,7 +21,7 @@ from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.bake import count_piece, rebaked, thread_piece
 from feedback_app.publishing.files import Written, write_if_changed
-from feedback_app.publishing.site import Site, read_site, site_lock, write_site
+from feedback_app.publishing.site import Site, forget_site, read_site, site_lock, write_site
 
 SITE_FEED = "feeds/comments.atom.xml"
 
@@ -46,7 +46,8 @@ def site_feed_xml(session: Session, place: Place) -> str | None:
 def catch_up(settings: Settings, store: Store) -> int:
     """Bring every thread that changed up to date in the output folder; returns how many there were.
 
-    What stands there when this ends is, byte for byte, what a full build would have written.
+    What stands there when this ends is, byte for byte, what a full build would have written. Where the site is not
+    what it was built as, nothing is known of it any more, and a build has to make it right.
     """
     with store.reading() as session:
         site = read_site(settings)
@@ -57,7 +58,11 @@ def catch_up(settings: Settings, store: Store) -> int:
         stale = _stale(session, site) if site else {}
         if site is None or not stale:
             return 0
-        _rewrite(settings, session, site, sorted(stale))
+        try:
+            _rewrite(settings, session, site, sorted(stale))
+        except FileNotFoundError:
+            forget_site(settings)
+            return 0
         write_site(settings, replace(site, versions={**site.versions, **stale}))
     return len(stale)
 

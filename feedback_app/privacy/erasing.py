@@ -1,0 +1,74 @@
+"""Erasing a person: what identifies them goes, what only proves or counts stays without them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.customers.consent import WORDINGS, choose, frequencies
+from feedback_app.customers.models import (
+    ConsentChannel,
+    Customer,
+    Frequency,
+    Suppression,
+    SuppressionReason,
+)
+from feedback_app.db import changed
+from feedback_app.mailing.models import Delivery
+
+NAMELESS_AUTHOR = "undisclosed"
+
+
+class CommentsFate(StrEnum):
+    """What becomes of an erased person's comments."""
+
+    # The words stay, signed with nobody's name, so that the answers to them still make sense.
+    NAMELESS = "nameless"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What erasing did, in numbers."""
+
+    choices: int
+    comments: int
+    deliveries: int
+
+
+def erase_customer(
+    session: Session, customer: Customer, *, now: datetime, comments: CommentsFate = CommentsFate.NAMELESS
+) -> Erased:
+    """Erase a customer: address, name, choices and the comments' identity.
+
+    Deliveries stay in the ledger without a person, consent events in the record with nobody at their end, and a
+    suppression keeps the address from coming back by an import.
+    """
+    chosen = frequencies(session, customer)
+    for topic, frequency in chosen.items():
+        if frequency is not Frequency.NEVER:
+            choose(
+                session,
+                customer,
+                topic,
+                Frequency.NEVER,
+                channel=ConsentChannel.ERASURE,
+                wording=WORDINGS[topic],
+                now=now,
+            )
+    mine = list(session.scalars(select(Comment).where(Comment.customer_id == customer.id)))
+    seen = {comment.thread_id for comment in mine if comment.status is CommentStatus.APPROVED}
+    for comment in mine:
+        comment.author, comment.customer_id, comment.changed_at = NAMELESS_AUTHOR, None, now
+        if comments is CommentsFate.DELETED:
+            comment.status, comment.text, comment.html = CommentStatus.DELETED, "", ""
+    session.execute(update(Thread).where(Thread.id.in_(seen)).values(version=Thread.version + 1))
+    deliveries = session.scalar(select(func.count()).select_from(Delivery).where(Delivery.customer_id == customer.id))
+    session.merge(Suppression(fingerprint=customer.fingerprint, reason=SuppressionReason.ERASED, at=now))
+    session.flush()
+    # The database cuts deliveries loose and takes choices and requests with the row (ON DELETE).
+    changed(session, delete(Customer).where(Customer.id == customer.id))
+    return Erased(len(chosen), len(mine), deliveries or 0)

@@ -1,0 +1,126 @@
+"""Everything held about a person, as a document that the person can read."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedback_app.comments.models import Comment, Thread
+from feedback_app.comments.rendering import rfc3339
+from feedback_app.customers.consent import frequencies, history
+from feedback_app.customers.models import Customer, LinkRequest, Suppression, Topic, Wording
+from feedback_app.customers.services import address_of, name_of
+from feedback_app.mailing.models import Delivery, Mailing
+
+WHY = {
+    "person": "To write to you as you chose, and to nobody who did not choose it. Kept until you are erased.",
+    "choices": "What you may be written to about. A missing choice is a no.",
+    "consents": "The record that proves what you agreed to, when, through what and to which words. Kept for good; "
+    "once you are erased, nobody is at its end.",
+    "letters": "Which letters were sent to you and what became of them, so that none is sent twice.",
+    "comments": "What you wrote under posts with this address. The address itself is never shown.",
+    "link_requests": "That somebody asked for a link to your choices. Purged after 7 days.",
+    "suppression": "That this address must not be written to, kept as a keyed hash of it.",
+}
+
+
+def export_customer(session: Session, customer: Customer) -> dict[str, Any]:
+    """What is held about a customer, by kind, each with why. Raises CannotOpen."""
+    return {
+        kind: {"why": WHY[kind], "data": data}
+        for kind, data in (
+            ("person", _person(session, customer)),
+            ("choices", _choices(session, customer)),
+            ("consents", _consents(session, customer)),
+            ("letters", _letters(session, customer)),
+            ("comments", _comments(session, customer)),
+            ("link_requests", _link_requests(session, customer)),
+            ("suppression", _suppression(session, customer)),
+        )
+    }
+
+
+def _person(session: Session, customer: Customer) -> dict[str, Any]:
+    return {
+        "address": address_of(session, customer).written,
+        "name": name_of(session, customer),
+        "name_display": customer.name_display,
+        "format": customer.format,
+        "pause_until": customer.pause_until.isoformat() if customer.pause_until else None,
+        "known_since": rfc3339(customer.created_at),
+        "confirmed_at": rfc3339(customer.confirmed_at) if customer.confirmed_at else None,
+    }
+
+
+def _choices(session: Session, customer: Customer) -> dict[str, str | None]:
+    chosen = frequencies(session, customer)
+    return {topic.value: chosen[topic].value if topic in chosen else None for topic in Topic}
+
+
+def _consents(session: Session, customer: Customer) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": rfc3339(event.at),
+            "topic": event.topic,
+            "action": event.action,
+            "frequency": event.frequency,
+            "through": event.channel,
+            "evidence": event.evidence,
+            "wording": session.get_one(Wording, event.wording_hash).text,
+        }
+        for event in history(session, customer)
+    ]
+
+
+def _letters(session: Session, customer: Customer) -> list[dict[str, Any]]:
+    query = (
+        select(Delivery, Mailing)
+        .join(Mailing, Delivery.mailing_id == Mailing.id)
+        .where(Delivery.customer_id == customer.id)
+        .order_by(Delivery.id)
+    )
+    return [
+        {
+            "mailing": mailing.slug,
+            "subject": mailing.subject,
+            "topic": mailing.topic,
+            "state": delivery.state,
+            "reason": delivery.reason,
+            "at": rfc3339(delivery.changed_at),
+            "message_id": delivery.message_id,
+        }
+        for delivery, mailing in session.execute(query)
+    ]
+
+
+def _comments(session: Session, customer: Customer) -> list[dict[str, Any]]:
+    query = (
+        select(Comment, Thread)
+        .join(Thread, Comment.thread_id == Thread.id)
+        .where(Comment.customer_id == customer.id)
+        .order_by(Comment.id)
+    )
+    return [
+        {
+            "id": comment.id,
+            "post": thread.path,
+            "author": comment.author,
+            "status": comment.status,
+            "created_at": rfc3339(comment.created_at),
+            "text": comment.text,
+        }
+        for comment, thread in session.execute(query)
+    ]
+
+
+def _link_requests(session: Session, customer: Customer) -> list[dict[str, Any]]:
+    query = select(LinkRequest).where(LinkRequest.customer_id == customer.id).order_by(LinkRequest.id)
+    return [
+        {"asked_at": rfc3339(request.asked_at), "sent_at": rfc3339(request.sent_at) if request.sent_at else None}
+        for request in session.scalars(query)
+    ]
+
+
+def _suppression(session: Session, customer: Customer) -> dict[str, Any] | None:
+    row = session.get(Suppression, customer.fingerprint)
+    return {"reason": row.reason, "at": rfc3339(row.at)} if row else None

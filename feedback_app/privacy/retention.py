@@ -1,0 +1,67 @@
+"""Retention: what is no longer needed is purged, and said in numbers."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Select, delete, select, update
+from sqlalchemy.orm import Session
+
+from feedback_app.comments.models import Comment, CommentStatus
+from feedback_app.customers.models import Customer, LinkRequest, Preference
+from feedback_app.db import changed
+
+UNCONFIRMED = timedelta(days=7)
+REJECTED = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge did, in numbers."""
+
+    unconfirmed: int
+    link_requests: int
+    comments: int
+
+    def __bool__(self) -> bool:
+        """Whether there was anything to purge."""
+        return bool(self.unconfirmed or self.link_requests or self.comments)
+
+    def __str__(self) -> str:
+        """What was purged, for a person."""
+        return (
+            f"{self.unconfirmed} unconfirmed addresses, {self.link_requests} requests for a link, "
+            f"{self.comments} comments that were not approved"
+        )
+
+
+def purge(session: Session, *, now: datetime) -> Purged:
+    """Purge requests that nobody confirmed for 7 days, and comments that were rejected 30 days ago or more.
+
+    An unconfirmed address goes also where it came with a comment; the comment stays as it is shown.
+    """
+    asked_lately = select(LinkRequest.customer_id).where(LinkRequest.asked_at > now - UNCONFIRMED)
+    chosen = select(Preference.customer_id)
+    unconfirmed = changed(
+        session,
+        delete(Customer).where(
+            Customer.confirmed_at.is_(None),
+            Customer.created_at <= now - UNCONFIRMED,
+            Customer.id.not_in(asked_lately),
+            Customer.id.not_in(chosen),
+        ),
+    )
+    link_requests = changed(session, delete(LinkRequest).where(LinkRequest.asked_at <= now - UNCONFIRMED))
+    return Purged(unconfirmed, link_requests, _purge_comments(session, now))
+
+
+def _purge_comments(session: Session, now: datetime) -> int:
+    gone: Select[int] = select(Comment.id).where(
+        Comment.status.in_((CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED)),
+        Comment.changed_at <= now - REJECTED,
+    )
+    # What answered them stands by itself from now on, as it is drawn already.
+    session.execute(
+        update(Comment).where(Comment.parent_id.in_(gone)).values(parent_id=None),
+        execution_options={"synchronize_session": False},
+    )
+    return changed(session, delete(Comment).where(Comment.id.in_(gone)))

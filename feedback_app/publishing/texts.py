@@ -1,0 +1,35 @@
+"""What becomes of a post's HTML when it stands elsewhere than on its own page: in a list, or in a feed."""
+
+import html
+import re
+from collections.abc import Callable
+from urllib.parse import urljoin
+
+_TAG = re.compile(r"<[a-zA-Z/][^<>]*>")
+_HEADING = re.compile(r"^(</?h)([1-6])\b", re.IGNORECASE)
+_LINK = re.compile(r'(\s(?:href|src)=")([^"]*)"')
+_ID = re.compile(r'(\s(?:id="|href="#))([^"]+)"')
+DEEPEST = 6
+
+
+def listed(text: str, name: str, deeper: int) -> str:
+    """A post's text among others: its headings that much deeper, its anchors with its name, so that each is one."""
+    return _in_tags(text, lambda tag: _ID.sub(rf'\g<1>{name}-\2"', _HEADING.sub(lambda h: _heading(h, deeper), tag)))
+
+
+def absolute(text: str, base: str) -> str:
+    """The same text with every link in full (RFC 3986): whoever reads a feed is not on the site."""
+    return _in_tags(text, lambda tag: _LINK.sub(lambda link: f'{link[1]}{_joined(base, link[2])}"', tag))
+
+
+def _in_tags(text: str, change: Callable[[str], str]) -> str:
+    # What only looks like a tag, in an example of code say, is escaped and stays as it is.
+    return _TAG.sub(lambda tag: change(tag[0]), text)
+
+
+def _heading(found: re.Match[str], deeper: int) -> str:
+    return f"{found[1]}{min(int(found[2]) + deeper, DEEPEST)}"
+
+
+def _joined(base: str, link: str) -> str:
+    return html.escape(urljoin(base, html.unescape(link)))

@@ -1,0 +1,110 @@
+"""Rotating the address key: everything sealed is sealed anew, while the shop runs; a killed rotation is continued.
+
+The new key is put on the ring first, so that every process can open what is sealed with it. Then the rows are gone
+through, a transaction a batch. The key before stays on the ring until the next rotation, because a process may have
+sealed with it a moment ago, and because backups made before need it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, LargeBinary, func, literal, or_, select
+from sqlalchemy.orm import Session
+
+from feedback_app.config import Settings
+from feedback_app.crypto import KEY_ID_BYTES, Vault
+from feedback_app.customers.models import Customer
+from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
+from feedback_app.db import Store
+from feedback_app.keys import ADDRESS_VARIABLE, AddressKeys
+from feedback_app.store import forget_sealing_key, note_sealing_key, sealing_keys, vault_of
+
+BATCH = 500
+
+
+class RotationRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The key can't be rotated like this; one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """What a rotation did. `continued` when an earlier one had not ended."""
+
+    resealed: int
+    continued: bool
+    kept: int
+
+
+def rotate_keys(
+    settings: Settings, store: Store, *, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> Rotated:
+    """Seal everything with a new key, or end the rotation that was begun. `progress` is told rows done and rows in all.
+
+    Raises RotationRefused where the keys are in the environment and there is no new one in front.
+    """
+    keys = AddressKeys(settings)
+    vault: Vault = store.info["vault"]
+    vault.refresh()
+    with store.reading() as session:
+        continued = _count(session, vault.ring.current_id) > 0
+    if not continued:
+        _begin(keys, store, vault)
+    vault.refresh()
+    resealed = _reseal_all(store, vault, progress)
+    return Rotated(resealed, continued, len(vault.ring.sealing))
+
+
+def _begin(keys: AddressKeys, store: Store, vault: Vault) -> None:
+    """A new key in front; those that nothing is sealed with any more go."""
+    current = vault.ring.current_id
+    if keys.in_environment:
+        message = (
+            f"everything is sealed with the first key of {ADDRESS_VARIABLE} already: to rotate, put a new one in front "
+            "of it, with a comma between, restart what runs, and run this again"
+        )
+        raise RotationRefused(message)
+    with store.writing() as session:
+        for key_id in sealing_keys(session) - {current}:
+            forget_sealing_key(session, key_id)
+    keys.keep_only({current})
+    ring = keys.add_new()
+    with store.writing() as session:
+        note_sealing_key(session, ring.current_id)
+
+
+def _reseal_all(store: Store, vault: Vault, progress: Callable[[int, int], None]) -> int:
+    resealed = 0
+    with store.reading() as session:
+        left = _count(session, vault.ring.current_id)
+    progress(0, left)
+    while True:
+        with store.writing() as session:
+            batch = _reseal_batch(session, vault.ring.current_id)
+        if not batch:
+            return resealed
+        resealed += batch
+        progress(resealed, max(left, resealed))
+
+
+def _reseal_batch(session: Session, current: bytes) -> int:
+    vault = vault_of(session)
+    query = select(Customer).where(_stale(current)).order_by(Customer.id).limit(BATCH).with_for_update(skip_locked=True)
+    customers = session.scalars(query).all()
+    for customer in customers:
+        owner = customer.fingerprint
+        customer.address = vault.seal(ADDRESS_PLACE, owner, vault.open(ADDRESS_PLACE, owner, customer.address))
+        if customer.name is not None:
+            customer.name = vault.seal(NAME_PLACE, owner, vault.open(NAME_PLACE, owner, customer.name))
+    return len(customers)
+
+
+def _count(session: Session, current: bytes) -> int:
+    return session.scalar(select(func.count()).select_from(Customer).where(_stale(current))) or 0
+
+
+def _stale(current: bytes) -> ColumnElement[bool]:
+    """Rows with something that is sealed with another key: a sealed value begins with its key's fingerprint."""
+    key = literal(current, LargeBinary)
+    return or_(
+        func.substr(Customer.address, 1, KEY_ID_BYTES) != key, func.substr(Customer.name, 1, KEY_ID_BYTES) != key
+    )

@@ -1,0 +1,1 @@
+"""Publishing: builds, threads that follow the store, the pages as a browser sees them."""

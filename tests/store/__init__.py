@@ -1,0 +1,1 @@
+"""The store: keys, tables, backups, and what a thief would find."""

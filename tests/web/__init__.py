@@ -1,0 +1,1 @@
+"""The web app: every route, and what a browser makes of it."""

@@ -1,0 +1,31 @@
+"""The app behind a real server, in this process: with the pinned clock, on a port of the kernel's choice."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+
+from feedback_app.app import Serving, create_app
+from feedback_app.config import Settings
+from feedback_app.db import Store
+from tests.conftest import Clock
+from tests.support.shop import ROOT
+
+
+@pytest.fixture
+def served(make_settings: Callable[..., Settings], store: Store, clock: Clock, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001 - its time is pinned
+    """Where the app and its style sheet are served; not the blog."""
+    output = tmp_path / "output"
+    shutil.copytree(ROOT / "theme" / "static", output / "theme")
+    shutil.copytree(ROOT / "content" / "images", output / "images")
+    app = create_app(make_settings(), store, Serving(loopback=True, workers=frozenset()))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
