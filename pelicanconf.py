@@ -33,8 +33,6 @@ CATEGORY_SAVE_AS = ""
 CATEGORIES_SAVE_AS = ""
 AUTHOR_SAVE_AS = ""
 AUTHORS_SAVE_AS = ""
-# A draft is not published: not even where nobody links to it.
-DRAFT_SAVE_AS = ""
 DRAFT_PAGE_SAVE_AS = ""
 # Pages of a list would move with every new post, and a label "sock" on page 2 would meet a label "sock2".
 DEFAULT_PAGINATION = False

@@ -13,7 +13,8 @@ from feedback_app.customers.cli import audience, customers
 from feedback_app.mailing.cli import mail
 from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.publishing.threads import catch_up
-from feedback_app.store import StoreProblem, upgrade_store
+from feedback_app.store import StoreProblem
+from feedback_app.store_cli import db, doctor_command
 
 PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
 
@@ -99,19 +100,8 @@ def serve(context: Context, host: str, port: int) -> None:
     serving.serve(settings, host, port)
 
 
-@undisclosed.group()
-def db() -> None:
-    """The store."""
-
-
-@db.command()
-@pass_context
-def upgrade(context: Context) -> None:
-    """Bring the store's tables to this program's version; safe to run twice."""
-    before, after = upgrade_store(context.settings)
-    click.echo(f"The store is at {after} (it was at {before or 'nothing'}).")
-
-
+undisclosed.add_command(db)
+undisclosed.add_command(doctor_command)
 db.add_command(purge)
 
 

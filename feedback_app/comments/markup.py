@@ -82,10 +82,13 @@ def comment_html(text: str) -> str:
     """A comment's text as HTML that is safe to print. Bounded in depth and in time."""
     # Entities first: what they hide is looked at like everything else.
     text = without_addresses(clean_text(_without_entities(text)))
+    parser = _take_parser()
     try:
-        rough = _parser().reset().convert(_shallow(text))
+        rough = parser.reset().convert(_shallow(text))
     except RecursionError:
         return _plain(text)
+    # Only now: one that broke off stays in the middle of what it was reading, and would spoil every comment after.
+    _own.parser = parser
     clean = nh3.clean(
         rough,
         tags=TAGS,
@@ -141,8 +144,8 @@ def _shallow(text: str) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> markdown.Markdown:
-    parser: markdown.Markdown | None = getattr(_own, "parser", None)
+def _take_parser() -> markdown.Markdown:
+    parser: markdown.Markdown | None = _own.__dict__.pop("parser", None)
     if parser is None:
         parser = markdown.Markdown(extensions=["nl2br", "sane_lists"], output_format="html")
         for name in NOT_OURS["preprocessors"]:
@@ -151,5 +154,4 @@ def _parser() -> markdown.Markdown:
             parser.parser.blockprocessors.deregister(name)
         for name in NOT_OURS["inline"]:
             parser.inlinePatterns.deregister(name)
-        _own.parser = parser
     return parser

@@ -16,6 +16,8 @@ from feedback_app.comments.models import Comment
 
 DEEPEST = 4
 FEED_LENGTH = 50
+# A feed needs a date (RFC 4287, 4.1.1), also where nothing has happened yet.
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

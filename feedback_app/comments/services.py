@@ -77,7 +77,7 @@ def post_comment(
     """Keep a comment. It waits for the owner unless moderation lets it through.
 
     `earlier` are the comments that this browser posted before: with `first`, somebody with an approved one waits no
-    more. A comment with an address in it always waits. A name with one is kept masked, for a name is shown as it is.
+    more. A comment with an address in it always waits, and the address is not kept: the text is not sealed.
     """
     text = clean_text(text)
     waits = shows_address(text) or has_address(author) or not _trusted(session, moderation, earlier)
@@ -87,7 +87,7 @@ def post_comment(
         parent_id=parent.id if parent else None,
         customer_id=customer.id if customer else None,
         author=without_addresses(author),
-        text=text,
+        text=without_addresses(text),
         html=comment_html(text),
         rules=RULES,
         status=CommentStatus.PENDING if waits else CommentStatus.APPROVED,

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, and_, delete, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,7 +22,7 @@ from feedback_app.customers.models import (
     Topic,
     Wording,
 )
-from feedback_app.customers.services import Person, person
+from feedback_app.customers.services import SEALED, Person, Sealed, person
 
 BATCH = 1000
 
@@ -46,11 +47,14 @@ def writable(topic: Topic, now: datetime) -> ColumnElement[bool]:
 
     A missing choice is a no, and so is a choice by somebody who has not shown that the address is theirs.
     """
-    wants = exists().where(
-        Preference.customer_id == Customer.id, Preference.topic == topic, Preference.frequency != Frequency.NEVER
+    # Look-ups of one value, not EXISTS: PostgreSQL would make those a join of whole tables, for every batch anew.
+    choice = (
+        select(Preference.frequency)
+        .where(Preference.customer_id == Customer.id, Preference.topic == topic)
+        .scalar_subquery()
     )
-    suppressed = exists().where(Suppression.fingerprint == Customer.fingerprint)
-    return and_(Customer.confirmed_at.is_not(None), wants, not_paused(now), ~suppressed)
+    barred = select(Suppression.reason).where(Suppression.fingerprint == Customer.fingerprint).scalar_subquery()
+    return and_(Customer.confirmed_at.is_not(None), choice != Frequency.NEVER, not_paused(now), barred.is_(None))
 
 
 def not_paused(now: datetime) -> ColumnElement[bool]:
@@ -67,14 +71,13 @@ def audience(session: Session, topic: Topic, *, now: datetime) -> Iterator[Perso
     """Everybody who may be written to about a topic, in the order they came, a batch in memory at a time."""
     last = 0
     while True:
-        query = select(Customer).where(Customer.id > last, writable(topic, now)).order_by(Customer.id).limit(BATCH)
-        customers = session.scalars(query).all()
-        for customer in customers:
-            yield person(session, customer)
-        if len(customers) < BATCH:
+        query = select(*SEALED).where(Customer.id > last, writable(topic, now)).order_by(Customer.id).limit(BATCH)
+        rows = session.execute(query).all()
+        for row in rows:
+            yield person(session, cast("Sealed", row))
+        if len(rows) < BATCH:
             return
-        last = customers[-1].id
-        session.expunge_all()
+        last = rows[-1].id
 
 
 def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:
@@ -105,8 +108,8 @@ def choose(
 ) -> Change | None:
     """Make a choice of the customer's the one in force, with its line in the record. None when nothing changed.
 
-    Load the customer `with_for_update`: one choice of a person's at a time. A yes lifts a suppression, even one that was
-    chosen before: the person has just shown that the address is theirs and that they want letters.
+    Load the customer `with_for_update`: one choice of a person's at a time. A yes lifts a suppression, even one that
+    was chosen before: the person has just shown that the address is theirs and that they want letters.
     """
     if frequency is not Frequency.NEVER:
         session.execute(delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))

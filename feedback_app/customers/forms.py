@@ -16,8 +16,8 @@ LONGEST_PAUSE = timedelta(days=3660)
 FREQUENCIES = {
     Frequency.NEVER: "Never",
     Frequency.EACH: "Each time",
-    Frequency.WEEKLY: "At most once a week",
-    Frequency.MONTHLY: "At most once a month",
+    Frequency.WEEKLY: "At most weekly",
+    Frequency.MONTHLY: "At most monthly",
 }
 FORMATS = {LetterFormat.HTML: "With colours and links (HTML)", LetterFormat.TEXT: "Plain text"}
 NAMES = {

@@ -70,6 +70,7 @@ class ConsentChannel(StrEnum):
     ONE_CLICK = "one-click"
     OWNER = "owner"
     ERASURE = "erasure"
+    RESTORE = "restore"
 
 
 class SuppressionReason(StrEnum):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -68,7 +69,21 @@ def set_name(session: Session, customer: Customer, name: str | None) -> None:
     customer.name = vault.seal(NAME_PLACE, customer.fingerprint, name) if name else None
 
 
-def person(session: Session, customer: Customer) -> Person:
+class Sealed(Protocol):
+    """What `person` needs of a customer: the row itself, or a query's columns of the same names."""
+
+    id: int
+    fingerprint: bytes
+    address: bytes
+    name: bytes | None
+    name_display: NameDisplay
+
+
+# A query for these is a `Sealed`, without the cost of an object that the session keeps.
+SEALED = (Customer.id, Customer.fingerprint, Customer.address, Customer.name, Customer.name_display)
+
+
+def person(session: Session, customer: Sealed) -> Person:
     """A customer as a letter may name them. Raises CannotOpen."""
     vault = vault_of(session)
     name = None

@@ -79,7 +79,13 @@ def test(context: Context, file: Path, address: str) -> None:
 
 @mail.command()
 @click.argument("file", type=FILE)
-@click.option("--hold", "minutes", type=click.FloatRange(0, LONGEST_HOLD), callback=_number, help="Minutes in which it can be unsent.")
+@click.option(
+    "--hold",
+    "minutes",
+    type=click.FloatRange(0, LONGEST_HOLD),
+    callback=_number,
+    help="Minutes in which it can be unsent.",
+)
 @click.option("--wait", is_flag=True, help="Work until every delivery has ended.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @pass_context

@@ -206,7 +206,13 @@ def fill_text(text: str, values: dict[str, str]) -> str:
 
 def fill_html(html: str, values: dict[str, str]) -> str:
     """Put the values, escaped, where their stand-ins are; a link that stands by itself can be followed."""
+
+    def inside(link: re.Match[str]) -> str:
+        return _STAND_IN.sub(lambda match: escape(values[match.group(1)]), link.group())
+
     html = re.sub('="\ue000(\\w+)\ue001"', lambda match: f'="{escape(values[match.group(1)])}"', html)
+    # A link has no other in it.
+    html = re.sub(r"<a .*?</a>", inside, html, flags=re.DOTALL)
 
     def one(match: re.Match[str]) -> str:
         value = escape(values[match.group(1)])

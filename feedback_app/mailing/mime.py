@@ -31,8 +31,10 @@ def _word(text: str) -> str:
 
 def unstructured(text: str) -> str:
     """The value of a header such as Subject, folded."""
-    if _PLAIN.fullmatch(text) and "=?" not in text and all(len(word) < LINE for word in text.split(" ")):
-        return _folded(text.split(" "))
+    words = text.split(" ")
+    # A line that is folded between two blanks loses one, or has nothing but blanks: encoded, they stay.
+    if _PLAIN.fullmatch(text) and "=?" not in text and "" not in words and all(len(word) < LINE for word in words):
+        return _folded(words)
     return "\r\n ".join(encoded_words(text))
 
 

@@ -167,7 +167,7 @@ def halt(session: Session, mailing_id: int, reason: str) -> None:
 def counts(session: Session, mailing: Mailing) -> dict[DeliveryState, int]:
     """How many deliveries stand in each state; every state is there."""
     query = select(Delivery.state, func.count()).where(Delivery.mailing_id == mailing.id).group_by(Delivery.state)
-    found = dict(session.execute(query).tuples().all())
+    found = {row[0]: row[1] for row in session.execute(query)}
     return {state: found.get(state, 0) for state in DeliveryState}
 
 

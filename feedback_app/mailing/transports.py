@@ -4,6 +4,7 @@ import ipaddress
 import re
 import secrets
 import smtplib
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -207,6 +208,9 @@ class SmtpTransport:
             else:
                 smtp = smtplib.SMTP(self._host, self._port, timeout=SECONDS)
             self._smtp = smtp
+            if smtp.sock:
+                # A letter's end is written apart from the letter: Nagle's algorithm would keep it back for 40 ms.
+                smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             smtp.ehlo_or_helo_if_needed()
             if self._scheme == "smtp+starttls":
                 # Raises where the server does not offer it: once TLS was asked for there is no way back to plain.

@@ -3,15 +3,19 @@
 What was live stays live until the new site is whole, and when the build is refused.
 """
 
+import locale
 import logging
 import shutil
+import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pelican.log
+from jinja2 import TemplateSyntaxError
 from pelican import Pelican
 from pelican.settings import read_settings
 
@@ -83,7 +87,7 @@ def _run_pelican(settings: Settings, build: Build, stage: Path, configuration: P
         except PostRefused as error:
             heard.errors.append(str(error))
         except Exception as error:  # noqa: BLE001 - a post, a theme or the configuration can fail in any way there is
-            heard.errors.append(f"{type(error).__name__}: {error}")
+            heard.errors.append(f"{_place(error, configuration)}{type(error).__name__}: {error}")
     if heard.errors:
         lines = (_one_line(line, settings) for line in heard.errors)
         raise BuildRefused("\n".join(dict.fromkeys(lines)))
@@ -99,15 +103,20 @@ class _Heard(logging.Handler):
         self.errors: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        words = record.getMessage()
-        if record.exc_info and record.exc_info[1]:
-            words = f"{words}: {record.exc_info[1]}"
-        (self.errors if record.levelno >= logging.ERROR else self.warnings).append(words)
+        words = record.getMessage().removeprefix("Skipping ")
+        if record.levelno < logging.ERROR:
+            self.warnings.append(words)
+            return
+        # Pelican tells what it was about, and keeps the reason to itself.
+        reason = sys.exc_info()[1]
+        self.errors.append(f"{words.rstrip()}: {reason}" if reason else words)
 
 
 @contextmanager
 def _listening() -> Iterator[_Heard]:
     heard = _Heard()
+    # Pelican sets the whole process' locale, and with it the encoding of files that are opened without saying one.
+    before = locale.setlocale(locale.LC_ALL)
     logger = logging.getLogger("pelican")
     propagate, quiet = logger.propagate, pelican.log.console.quiet
     logger.addHandler(heard)
@@ -115,9 +124,21 @@ def _listening() -> Iterator[_Heard]:
     try:
         yield heard
     finally:
+        locale.setlocale(locale.LC_ALL, before)
         logger.removeHandler(heard)
         logger.propagate, pelican.log.console.quiet = propagate, quiet
 
 
+def _place(error: Exception, configuration: Path) -> str:
+    """The line of the theme or of the configuration where something broke, if that is where it broke."""
+    if isinstance(error, TemplateSyntaxError):
+        return f"{error.filename}, line {error.lineno}: "
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.endswith(".html") or Path(frame.filename).name == configuration.name:
+            return f"{frame.filename}, line {frame.lineno}: "
+    return ""
+
+
 def _one_line(words: str, settings: Settings) -> str:
-    return " ".join(words.split()).replace(f"{settings.content.resolve()}/", f"{settings.content}/")
+    words = " ".join(words.split()).replace(f"{settings.content.resolve()}/", f"{settings.content}/")
+    return words.replace(f"{Path.cwd()}/", "")

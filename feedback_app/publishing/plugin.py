@@ -2,6 +2,7 @@
 
 import heapq
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -16,6 +17,7 @@ from pelican.generators import ArticlesGenerator
 from feedback_app.comments.models import Comment
 from feedback_app.comments.rendering import (
     FEED_LENGTH,
+    NEVER,
     Entry,
     Place,
     clock,
@@ -45,6 +47,7 @@ class Feed(Protocol):
     """What is used of Pelican's feeds, which have no types."""
 
     items: list[dict[str, Any]]
+    latest_post_date: Callable[[], datetime]
 
 
 @dataclass(slots=True)
@@ -71,7 +74,7 @@ def register() -> None:
     """Connect to Pelican."""
     signals.initialized.connect(_start)
     signals.article_generator_finalized.connect(_attach)
-    signals.feed_generated.connect(_make_links_absolute)
+    signals.feed_generated.connect(_mend_feed)
     signals.finalized.connect(_finish)
 
 
@@ -91,6 +94,10 @@ def _attach(generator: ArticlesGenerator) -> None:
     articles = sorted(generator.articles, key=_order)
     shown = [*articles, *generator.hidden_articles]
     build.posts = [_post(article) for article in shown]
+    _refuse_twins(shown)
+    # A draft is not published, not even where nobody links to it.
+    generator.drafts.clear()
+    generator.drafts_translations.clear()
     with build.store.reading() as session:
         build.versions = thread_versions(session)
         threads = approved_comments(session)
@@ -104,8 +111,7 @@ def _attach(generator: ArticlesGenerator) -> None:
         build.feeds[feed_path(post.path)] = thread_feed(post.path, post.title, post.published_at, comments, place)
     for older, newer in pairwise(articles):
         older.newer, newer.older = newer, older
-    if build.posts:
-        build.feeds[SITE_FEED] = _site_feed(build.posts, threads, place)
+    build.feeds[SITE_FEED] = _site_feed(build.posts, threads, place)
 
 
 def _post(article: Article) -> Post:
@@ -118,14 +124,26 @@ def _post(article: Article) -> Post:
     return Post(f"/{article.url}", str(article.title), _moment(article))
 
 
+def _refuse_twins(articles: list[Article]) -> None:
+    first: dict[str, str] = {}
+    for article in articles:
+        other = first.setdefault(article.url, article.source_path)
+        if other != article.source_path:
+            message = f"{article.source_path}: has the same address as {other} (/{article.url}): change its slug"
+            raise PostRefused(message)
+
+
 def _site_feed(posts: list[Post], threads: dict[str, list[Comment]], place: Place) -> str:
     # What `threads.site_feed_xml` reads from the store, for posts that the store may not know yet.
     entries = [Entry(comment, post.path, post.title) for post in posts for comment in threads.get(post.path, [])]
     newest = heapq.nlargest(FEED_LENGTH, entries, key=lambda entry: (entry.comment.created_at, entry.comment.id))
-    return site_feed(newest, max(post.published_at for post in posts), place)
+    return site_feed(newest, max((post.published_at for post in posts), default=NEVER), place)
 
 
-def _make_links_absolute(_context: object, feed: Feed) -> None:
+def _mend_feed(_context: object, feed: Feed) -> None:
+    if not feed.items:
+        # Pelican would take the time of the build, and every build would differ.
+        feed.latest_post_date = lambda: NEVER
     for item in feed.items:
         for part in ("content", "description"):
             if item.get(part):

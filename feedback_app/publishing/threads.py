@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.rendering import (
     FEED_LENGTH,
+    NEVER,
     Entry,
     Place,
     count_text,
@@ -34,13 +35,14 @@ def pieces_of(path: str, comments: list[Comment], place: Place) -> dict[tuple[st
     }
 
 
-def site_feed_xml(session: Session, place: Place) -> str | None:
-    """The feed of the whole blog's comments; None for a blog without posts."""
-    published = last_published(session)
-    if published is None:
-        return None
+def site_feed_xml(session: Session, place: Place) -> str:
+    """The feed of the whole blog's comments."""
     newest = newest_comments(session, FEED_LENGTH)
-    return site_feed([Entry(comment, thread.path, thread.title) for comment, thread in newest], published, place)
+    return site_feed(
+        [Entry(comment, thread.path, thread.title) for comment, thread in newest],
+        last_published(session) or NEVER,
+        place,
+    )
 
 
 def catch_up(settings: Settings, store: Store) -> int:
@@ -95,5 +97,4 @@ def _rewrite(settings: Settings, session: Session, site: Site, stale: list[str])
         feed = thread_feed(path, thread.title, thread.published_at, comments.get(path, []), site.place)
         write_if_changed(settings.output / feed_path(path).lstrip("/"), feed.encode(), written)
     whole = site_feed_xml(session, site.place)
-    if whole:
-        write_if_changed(settings.output / SITE_FEED, whole.encode(), written)
+    write_if_changed(settings.output / SITE_FEED, whole.encode(), written)

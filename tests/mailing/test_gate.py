@@ -12,6 +12,7 @@ from feedback_app.mailing.shapes import address_shaped
 
 ALICE = "alice@x.example"
 BOB = "bob@y.example"
+FULL_WIDTH = "bob\uff20y.example"
 SHOP = "hello@socks.example"
 HEAD = {
     "From": f'"Mongrel Socks" <{SHOP}>',
@@ -127,8 +128,8 @@ ADDRESSES = {
     "its display name": letter(To=f'"{BOB}" <{ALICE}>'),
     "its display name, encoded": letter(To=f"=?utf-8?B?{blob(BOB)}?= <{ALICE}>"),
     "its display name, encoded in quotes": letter(To=f'"=?utf-8?Q?bob=40y.example?=" <{ALICE}>'),
-    "its display name, full-width": letter(To=f'"bob＠y.example" <{ALICE}>'),
-    "its display name, full-width and encoded": letter(To=f"=?utf-8?B?{blob('bob＠y.example')}?= <{ALICE}>"),
+    "its display name, full-width": letter(To=f'"bob\uff20y.example" <{ALICE}>'),
+    "its display name, full-width and encoded": letter(To=f"=?utf-8?B?{blob(FULL_WIDTH)}?= <{ALICE}>"),
     "its display name, with an entity": letter(To=f'"bob&#64;y.example" <{ALICE}>'),
     "its sender's name": letter(From=f'"{BOB}" <{SHOP}>'),
     "its plain text": letter(f"Hello {BOB}."),
@@ -154,7 +155,7 @@ ADDRESSES = {
     "a link, in base64 with a line break": letter(f"https://s.example/?e={blob(BOB + chr(10))}"),
     "a link, in base64 for URLs": letter("https://s.example/?e=eyJlIjoiYm9iQHkuZXhhbXBsZSIsIm8iOiI_Pz8-Pj4ifQ"),
     "a link, in JSON in base64": letter(f"https://s.example/?e={blob(chr(123) + chr(34) + BOB + chr(34) + chr(125))}"),
-    "its text, full-width": letter("bob＠y．example"),
+    "its text, full-width": letter("bob\uff20y\uff0eexample"),
     "its text, with a small at sign": letter("bob﹫y.example"),
     "its text, with an ideographic full stop": letter("bob@y。example"),
     "its text, with an invisible space": letter("bob@\u200by\u200b.example"),
@@ -227,7 +228,7 @@ OWN = {
     "the shop's in angle brackets": f"Write to <{SHOP}>",
     "the shop's in Markdown's signs": f"_{SHOP}_ or **{SHOP}**",
     "the shop's at the end of a link": f"https://socks.example/?to={SHOP}",
-    "the shop's with a possessive": f"{SHOP}’s letters",
+    "the shop's with a possessive": f"{SHOP}\u2019s letters",
     "nobody's": "2 pairs @ 3.50, write to @mongrelsocks, or https://social.example/@socks",
     "a link's": "https://cdn.example/@socks/x.js",
 }

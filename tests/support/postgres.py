@@ -53,6 +53,13 @@ class Postgres:
         self.execute(f"CREATE DATABASE {database} TEMPLATE {template}")
         return self.url(database)
 
+    def number(self, database: str) -> str:
+        """The name of a database's own folder."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            row = connection.execute("SELECT oid FROM pg_database WHERE datname = %s", [database]).fetchone()
+        assert row, f"no database {database}"
+        return str(row[0])
+
     def drop(self, database: str) -> None:
         """Remove a database, whoever is connected."""
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")

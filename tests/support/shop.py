@@ -44,6 +44,7 @@ class Shop:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     url: str = ""
+    extra_environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def at(cls, folder: Path, **settings: str) -> "Shop":
@@ -64,12 +65,16 @@ class Shop:
         """Store, keys, outbox."""
         return self.folder / "instance"
 
+    def environment(self, **settings: str) -> dict[str, str]:
+        """What the shop's commands are started with."""
+        return clean_environment(**(self.settings | settings)) | self.extra_environment
+
     def run(self, *arguments: str, expect: int = 0, **settings: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, and check how it ended."""
         done = subprocess.run(
             [sys.executable, "-m", "feedback_app", *arguments],
             cwd=self.folder,
-            env=clean_environment(**(self.settings | settings)),
+            env=self.environment(**settings),
             capture_output=True,
             text=True,
             timeout=300,
@@ -95,7 +100,7 @@ class Shop:
             process = subprocess.Popen(
                 [sys.executable, "-m", "feedback_app", "serve", "--port", "0"],
                 cwd=self.folder,
-                env=clean_environment(**(self.settings | settings)),
+                env=self.environment(**settings),
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

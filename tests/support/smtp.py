@@ -85,7 +85,7 @@ def _converse(  # noqa: C901 - a conversation, verb by verb
             handler.connection.shutdown(socket.SHUT_RDWR)
             raise _HangUp
         handler.wfile.write((answer or usual).encode() + b"\r\n")
-        return answer is None
+        return (answer or usual)[:1] in {"2", "3"}
 
     try:
         say("CONNECT", "220 sink.example ESMTP")

@@ -1,0 +1,370 @@
+"""What survives a restore: the noes that came after the backup, and the ledger of what has left since.
+
+The tables as they were before are kept aside as temporary tables for the length of the restoring transaction, so that
+everything here is a join.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Insert,
+    Integer,
+    Select,
+    TableClause,
+    and_,
+    column,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    table,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.crypto import KeyRing
+from feedback_app.customers.consent import WORDINGS, choose
+from feedback_app.customers.models import (
+    ConsentChannel,
+    Customer,
+    Frequency,
+    LinkRequest,
+    NameDisplay,
+    Preference,
+    Suppression,
+    SuppressionReason,
+)
+from feedback_app.db import SQLITE, Base, changed
+from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
+from feedback_app.privacy.erasing import erase_customer
+from feedback_app.store import LOOKUP_CHECK, SEALING_KEY, StoreFact
+from feedback_app.workers import Worker
+
+LOOK_FIRST = "the store was restored: look at who got it before you resume"
+LOOK_BEFORE_SENDING = "the store was restored while it was held: look at who got it before you send it again"
+RESTORED = "the store was restored"
+UNSTARTED = (MailingState.DRAFT, MailingState.HELD)
+UNFINISHED = (*UNSTARTED, MailingState.SENDING, MailingState.HALTED)
+TAKEN_DOWN = (CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED)
+# Links and cookies name people and comments by number, and an unknown many were given after the backup: somebody
+# else's number must never be given to a new customer.
+GAP = 1_000_000
+NUMBERED = ("customers", "comments")
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What was brought over from the store as it was before, in numbers."""
+
+    suppressions: int = 0
+    erased: int = 0
+    choices: int = 0
+    comments: int = 0
+    mailings: int = 0
+    deliveries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What was in motion in the backup and stands still now, in numbers."""
+
+    mailings: int
+    in_doubt: int
+    link_requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The store as it was: its sealing keys' facts and the last numbers it gave. Its tables are `before_…`."""
+
+    facts: dict[str, bytes]
+    numbers: dict[str, int]
+
+
+def _aside(model: type[Base]) -> TableClause:
+    return table(f"before_{model.__tablename__}", *(column(one.name, one.type) for one in model.__table__.columns))
+
+
+CUSTOMERS, PREFERENCES, SUPPRESSIONS = _aside(Customer), _aside(Preference), _aside(Suppression)
+COMMENTS, MAILINGS, DELIVERIES = _aside(Comment), _aside(Mailing), _aside(Delivery)
+ASIDE = (CUSTOMERS, PREFERENCES, SUPPRESSIONS, COMMENTS, MAILINGS, DELIVERIES)
+
+
+def keep_aside(connection: Connection, ring: KeyRing) -> Before | None:
+    """Keep what the store holds now aside; None when it can't be read, or was made with other keys."""
+    try:
+        with connection.begin_nested():
+            facts = {row.name: row.value for row in connection.execute(select(StoreFact.name, StoreFact.value))}
+            if facts.get(LOOKUP_CHECK) != ring.lookup_check:
+                return None
+            for one in ASIDE:
+                columns = ", ".join(each.name for each in one.columns)
+                source = one.name.removeprefix("before_")
+                connection.execute(text(f"CREATE TEMPORARY TABLE {one.name} AS SELECT {columns} FROM {source}"))  # noqa: S608 - our own names
+            return Before(facts, _numbers(connection))
+    except DBAPIError:
+        return None
+
+
+def forget_aside(connection: Connection) -> None:
+    """Drop what was kept aside."""
+    for one in ASIDE:
+        connection.execute(text(f"DROP TABLE IF EXISTS {one.name}"))
+
+
+def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime) -> Carried:
+    """Bring over, from the store as it was, what a restore must not undo."""
+    known = {key.id for key in ring.sealing}
+    for name, value in before.facts.items():
+        if name.startswith(SEALING_KEY) and value in known:
+            session.merge(StoreFact(name=name, value=value))
+    return Carried(
+        suppressions=_suppressions(session),
+        erased=_erasures(session, now),
+        choices=_noes(session, now) + _lost_noes(session, now) + _discretion(session),
+        comments=_taken_down(session, now),
+        mailings=_mailings(session),
+        deliveries=_deliveries(session),
+    )
+
+
+def stop_what_moves(session: Session, *, now: datetime) -> Stopped:
+    """Nothing in a restored store goes on by itself: what a backup calls unsent may have been sent long ago."""
+    halted = changed(
+        session,
+        update(Mailing)
+        .where(Mailing.state == MailingState.SENDING)
+        .values(state=MailingState.HALTED, reason=LOOK_FIRST),
+    )
+    # A held mailing has no ledger yet that `resume` could continue; a cancelled one can be sent again.
+    cancelled = changed(
+        session,
+        update(Mailing)
+        .where(Mailing.state == MailingState.HELD)
+        .values(state=MailingState.CANCELLED, ended_at=now, reason=LOOK_BEFORE_SENDING),
+    )
+    in_doubt = changed(
+        session,
+        update(Delivery)
+        .where(Delivery.state == DeliveryState.SUBMITTING)
+        .values(state=DeliveryState.UNKNOWN, reason=RESTORED, worker_id=None, changed_at=now),
+    )
+    requests = changed(
+        session,
+        update(LinkRequest)
+        .where(LinkRequest.sent_at.is_(None), LinkRequest.gave_up.is_(None))
+        .values(gave_up=RESTORED),
+    )
+    session.execute(delete(Worker))
+    session.expire_all()
+    return Stopped(halted + cancelled, in_doubt, requests)
+
+
+def number_on(connection: Connection, before: Before | None, given: dict[str, int]) -> None:
+    """Go on numbering after the last number that the backup or the store before it gave."""
+    for name in NUMBERED:
+        last = max(given.get(name, 0), before.numbers.get(name, 0)) if before else given.get(name, 0) + GAP
+        _set_number(connection, name, last)
+    if connection.dialect.name != SQLITE:
+        for one in Base.metadata.sorted_tables:
+            if one.name not in NUMBERED and "id" in one.columns and isinstance(one.c.id.type, Integer):
+                _set_number(connection, one.name, given.get(one.name, 0))
+
+
+def _numbers(connection: Connection) -> dict[str, int]:
+    if connection.dialect.name == SQLITE:
+        return dict(connection.execute(text("SELECT name, seq FROM sqlite_sequence")).all())
+    asked = "SELECT last_value FROM {}_id_seq WHERE is_called"
+    return {name: connection.scalar(text(asked.format(name))) or 0 for name in NUMBERED}
+
+
+def _set_number(connection: Connection, name: str, last: int) -> None:
+    if not last:
+        return
+    if connection.dialect.name == SQLITE:
+        connection.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": name})
+        connection.execute(
+            text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :n)"), {"name": name, "n": last}
+        )
+        return
+    asked = text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :n)")
+    connection.execute(asked, {"name": name, "n": last})
+
+
+def _came_back(fingerprint: Any, at: Any) -> Any:  # noqa: ANN401 - SQL expressions
+    """Whether the restored store knows of a yes after that moment: it is the later one of the two then."""
+    return exists().where(
+        Customer.fingerprint == fingerprint,
+        Preference.customer_id == Customer.id,
+        Preference.frequency != Frequency.NEVER,
+        Preference.changed_at > at,
+    )
+
+
+def _suppressions(session: Session) -> int:
+    old = SUPPRESSIONS.c
+    known = exists().where(Suppression.fingerprint == old.fingerprint)
+    missing = select(old.fingerprint, old.reason, old.at).where(~known, ~_came_back(old.fingerprint, old.at))
+    columns = ("fingerprint", "reason", "at")
+    return _insert(session, insert(Suppression).from_select(columns, missing))
+
+
+def _erasures(session: Session, now: datetime) -> int:
+    old = SUPPRESSIONS.c
+    query = select(Customer).join(SUPPRESSIONS, old.fingerprint == Customer.fingerprint)
+    erased = (
+        old.reason == SuppressionReason.ERASED,
+        Customer.created_at <= old.at,
+        ~_came_back(old.fingerprint, old.at).correlate(SUPPRESSIONS),
+    )
+    people = session.scalars(query.where(*erased)).all()
+    for customer in people:
+        erase_customer(session, customer, now=now)
+        session.expunge(customer)
+    return len(people)
+
+
+def _later_noes(*what: Any) -> Select[Any]:  # noqa: ANN401 - SQL expressions
+    """Every explicit no of the store before, with the restored customer and the restored choice where there is one."""
+    return (
+        select(*what)
+        .select_from(PREFERENCES)
+        .join(CUSTOMERS, CUSTOMERS.c.id == PREFERENCES.c.customer_id)
+        .outerjoin(Customer, Customer.fingerprint == CUSTOMERS.c.fingerprint)
+        .outerjoin(Preference, and_(Preference.customer_id == Customer.id, Preference.topic == PREFERENCES.c.topic))
+        .where(PREFERENCES.c.frequency == Frequency.NEVER)
+    )
+
+
+def _noes(session: Session, now: datetime) -> int:
+    overruled = or_(
+        Preference.customer_id.is_(None),
+        and_(Preference.frequency != Frequency.NEVER, Preference.changed_at <= PREFERENCES.c.changed_at),
+    )
+    rows = session.execute(_later_noes(Customer, PREFERENCES.c.topic).where(Customer.id.is_not(None), overruled)).all()
+    for customer, topic in rows:
+        _say_no(session, customer, topic, now)
+    return len(rows)
+
+
+def _lost_noes(session: Session, now: datetime) -> int:
+    """People who said no and are not in the backup: without them, importing them again would make it a yes."""
+    query = _later_noes(CUSTOMERS, PREFERENCES.c.topic).where(Customer.id.is_(None))
+    barred = exists().where(Suppression.fingerprint == CUSTOMERS.c.fingerprint)
+    rows = session.execute(query.where(~barred)).mappings().all()
+    people: dict[bytes, Customer] = {}
+    for row in rows:
+        if row["fingerprint"] not in people:
+            values = {each.name: row[each.name] for each in CUSTOMERS.columns}
+            if session.get(Customer, values["id"]):
+                del values["id"]
+            people[row["fingerprint"]] = Customer(**values)
+            session.add(people[row["fingerprint"]])
+            session.flush()
+        _say_no(session, people[row["fingerprint"]], row["topic"], now)
+    return len(rows)
+
+
+def _say_no(session: Session, customer: Customer, topic: Any, now: datetime) -> None:  # noqa: ANN401 - a Topic, from a row
+    wording = WORDINGS[topic]
+    choose(session, customer, topic, Frequency.NEVER, channel=ConsentChannel.RESTORE, wording=wording, now=now)
+
+
+def _discretion(session: Session) -> int:
+    """A pause that is longer, a name that is told to fewer."""
+    session.flush()
+    matching = Customer.fingerprint == CUSTOMERS.c.fingerprint
+    longer = or_(Customer.pause_until.is_(None), Customer.pause_until < CUSTOMERS.c.pause_until)
+    pauses = (
+        update(Customer)
+        .where(matching, CUSTOMERS.c.pause_until.is_not(None), longer)
+        .values(pause_until=CUSTOMERS.c.pause_until)
+    )
+    fewer = or_(
+        and_(CUSTOMERS.c.name_display == NameDisplay.UNDISCLOSED, Customer.name_display != NameDisplay.UNDISCLOSED),
+        and_(CUSTOMERS.c.name_display == NameDisplay.FIRST, Customer.name_display == NameDisplay.FULL),
+    )
+    names = update(Customer).where(matching, fewer).values(name_display=CUSTOMERS.c.name_display)
+    return _update(session, (pauses, names))
+
+
+def _taken_down(session: Session, now: datetime) -> int:
+    """Comments that the shop, or their writer, had taken from view since."""
+    old = COMMENTS.c
+    query = (
+        select(Comment, old.status, old.text)
+        .join(COMMENTS, and_(old.id == Comment.id, old.created_at == Comment.created_at))
+        .where(old.status.in_(TAKEN_DOWN), Comment.status.not_in(TAKEN_DOWN), Comment.changed_at <= now)
+    )
+    rows = session.execute(query).all()
+    threads = {comment.thread_id for comment, _, _ in rows if comment.status is CommentStatus.APPROVED}
+    for comment, status, words in rows:
+        comment.status, comment.changed_at = status, now
+        if not words:
+            comment.text, comment.html = "", ""
+    session.flush()
+    session.execute(update(Thread).where(Thread.id.in_(threads)).values(version=Thread.version + 1))
+    return len(rows)
+
+
+def _mailings(session: Session) -> int:
+    """Mailings that had left, or were cancelled, since: what was sent is sent, whatever the backup says."""
+    old = MAILINGS.c
+    ended = or_(old.started_at.is_not(None), old.state == MailingState.CANCELLED)
+    values = {name: old[name] for name in old.keys() if name not in {"id", "slug"}}  # noqa: SIM118 - not a mapping
+    fresh = select(old.slug, *values.values()).where(ended, old.slug.not_in(select(Mailing.slug)))
+    behind = update(Mailing).where(Mailing.slug == old.slug, ended, Mailing.state.in_(UNFINISHED)).values(values)
+    moved = _update(session, (behind,))
+    return moved + _insert(session, insert(Mailing).from_select(("slug", *values), fresh))
+
+
+def _deliveries(session: Session) -> int:
+    old = DELIVERIES.c
+    values = {name: old[name] for name in old.keys() if name not in {"id", "mailing_id", "customer_id"}}  # noqa: SIM118 - not a mapping
+    same = (
+        MAILINGS.c.id == old.mailing_id,
+        Mailing.slug == MAILINGS.c.slug,
+        CUSTOMERS.c.id == old.customer_id,
+        Customer.fingerprint == CUSTOMERS.c.fingerprint,
+    )
+    later = (
+        update(Delivery)
+        .where(*same, Delivery.mailing_id == Mailing.id, Delivery.customer_id == Customer.id)
+        .where(old.changed_at > Delivery.changed_at)
+        .values(values)
+    )
+    there = exists().where(Delivery.mailing_id == Mailing.id)
+    known = there.where(Delivery.customer_id == Customer.id).correlate(Mailing, Customer)
+    fresh = select(Mailing.id, Customer.id, *values.values()).where(*same, ~known)
+    # Those of people who are gone count in a mailing that is not in the backup; in another they are there already.
+    nobody = (
+        select(Mailing.id, Customer.id, *values.values())
+        .select_from(DELIVERIES)
+        .join(MAILINGS, MAILINGS.c.id == old.mailing_id)
+        .join(Mailing, Mailing.slug == MAILINGS.c.slug)
+        .outerjoin(CUSTOMERS, CUSTOMERS.c.id == old.customer_id)
+        .outerjoin(Customer, Customer.fingerprint == CUSTOMERS.c.fingerprint)
+        .where(Customer.id.is_(None), ~there.correlate(Mailing))
+    )
+    columns = ("mailing_id", "customer_id", *values)
+    moved = _update(session, (later,))
+    moved += _insert(session, insert(Delivery).from_select(columns, nobody))
+    return moved + _insert(session, insert(Delivery).from_select(columns, fresh))
+
+
+def _update(session: Session, statements: Iterable[Any]) -> int:
+    done = sum(changed(session, one.execution_options(synchronize_session=False)) for one in statements)
+    session.expire_all()
+    return done
+
+
+def _insert(session: Session, statement: Insert) -> int:
+    return session.connection().execute(statement.execution_options(preserve_rowcount=True)).rowcount

@@ -1,0 +1,17 @@
+"""`make bench`: every measurement, or those named: `python -m tests.bench store`."""
+
+import sys
+
+from tests.bench import store
+
+BENCHES = {"store": store.main}
+
+
+def main() -> None:
+    """Run them."""
+    for name in sys.argv[1:] or BENCHES:
+        BENCHES[name]()
+
+
+if __name__ == "__main__":
+    main()

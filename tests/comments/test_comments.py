@@ -1,0 +1,143 @@
+"""Posting, deciding, following: what the services promise."""
+
+from datetime import timedelta
+
+import pytest
+
+from feedback_app.comments.models import CommentStatus
+from feedback_app.comments.services import (
+    NoSuchComment,
+    approved_comments,
+    decide,
+    find_parent,
+    find_thread,
+    list_comments,
+    newest_comments,
+    thread_versions,
+)
+from feedback_app.config import Moderation
+from feedback_app.db import Store
+from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
+from tests.conftest import OPPS_DAY
+
+APPROVED, PENDING, REJECTED = CommentStatus.APPROVED, CommentStatus.PENDING, CommentStatus.REJECTED
+
+
+@pytest.fixture(autouse=True)
+def _published(store: Store) -> None:
+    publish(store, OPPS, BISCUIT)
+
+
+def version(store: Store) -> int:
+    """How often a reader could have seen the apology's thread change."""
+    with store.reading() as session:
+        return thread_versions(session)[OPPS.path]
+
+
+def test_with_moderation_all_even_a_known_voice_waits(store: Store) -> None:
+    first = say(store, moderation=Moderation.NONE)
+    assert say(store, moderation=Moderation.ALL, earlier=[first.id]).status is PENDING
+
+
+def test_with_moderation_first_nora_waits_once_and_is_trusted_after_that(store: Store) -> None:
+    first = say(store, moderation=Moderation.FIRST)
+    assert first.status is PENDING
+    assert say(store, moderation=Moderation.FIRST, earlier=[first.id]).status is PENDING
+    set_status(store, APPROVED, first)
+    assert say(store, moderation=Moderation.FIRST, earlier=[first.id]).status is APPROVED
+    assert say(store, moderation=Moderation.FIRST, earlier=[]).status is PENDING
+
+
+def test_with_moderation_first_a_rejected_comment_earns_no_trust(store: Store) -> None:
+    first = say(store, moderation=Moderation.NONE)
+    set_status(store, REJECTED, first)
+    assert say(store, moderation=Moderation.FIRST, earlier=[first.id]).status is PENDING
+
+
+def test_with_moderation_none_nobody_waits(store: Store) -> None:
+    assert say(store, moderation=Moderation.NONE).status is APPROVED
+
+
+@pytest.mark.parametrize("text", ["bob@example.org", "bob&#64;example.org", "bob**@**example.org"])
+def test_an_address_in_the_text_always_waits(store: Store, text: str) -> None:
+    first = say(store)
+    assert say(store, f"Write to {text}", earlier=[first.id]).status is PENDING
+
+
+def test_an_address_as_a_name_waits_and_is_masked_for_good(store: Store) -> None:
+    comment = say(store, author="nora@example.com")
+    assert (comment.status, comment.author) == (PENDING, "…@…")
+
+
+def test_deciding_on_a_number_that_is_none_changes_nothing(store: Store) -> None:
+    comment = say(store, moderation=Moderation.ALL)
+    for unknown in (comment.id + 1, 2**31, 2**70):
+        with pytest.raises(NoSuchComment, match=f"no comment {unknown}"), store.writing() as session:
+            decide(session, [comment.id, unknown], APPROVED, now=OPPS_DAY)
+    with store.reading() as session:
+        assert [row.status for row, _ in list_comments(session)] == [PENDING]
+
+
+def test_deciding_counts_what_it_changed_and_says_so_once(store: Store) -> None:
+    one, two = say(store, moderation=Moderation.ALL), say(store, moderation=Moderation.ALL)
+    assert set_status(store, APPROVED, one, one) == 1
+    assert set_status(store, APPROVED, one, two) == 1
+    assert set_status(store, APPROVED, one, two) == 0
+
+
+def test_the_version_grows_only_when_a_reader_could_see_a_change(store: Store) -> None:
+    assert version(store) == 0
+    waiting = say(store, moderation=Moderation.ALL)
+    assert version(store) == 0
+    set_status(store, REJECTED, waiting)
+    set_status(store, CommentStatus.SPAM, waiting)
+    assert version(store) == 0
+    set_status(store, APPROVED, waiting)
+    assert version(store) == 1
+    set_status(store, APPROVED, waiting)
+    assert version(store) == 1
+    set_status(store, CommentStatus.DELETED, waiting)
+    assert version(store) == 2
+    say(store)
+    assert version(store) == 3
+
+
+def test_one_decision_about_two_comments_of_a_thread_is_one_change(store: Store) -> None:
+    set_status(store, APPROVED, say(store, moderation=Moderation.ALL), say(store, moderation=Moderation.ALL))
+    assert version(store) == 1
+
+
+def test_only_an_approved_comment_of_the_same_post_can_be_answered(store: Store) -> None:
+    here, elsewhere = say(store), say(store, post=BISCUIT.path)
+    waiting = say(store, moderation=Moderation.ALL)
+    thread = thread_of(store)
+    with store.reading() as session:
+        assert find_parent(session, thread, here.id) is not None
+        for number in (elsewhere.id, waiting.id, waiting.id + 1, 0, 2**31, 10**15):
+            assert find_parent(session, thread, number) is None
+
+
+def test_a_post_that_is_gone_takes_no_comments_and_gets_them_back_with_its_return(store: Store) -> None:
+    comment = say(store)
+    publish(store, BISCUIT)
+    with store.reading() as session:
+        assert find_thread(session, OPPS.path) is None
+        assert newest_comments(session, 50) == []
+    publish(store, BISCUIT, OPPS)
+    with store.reading() as session:
+        assert [row.id for row in approved_comments(session)[OPPS.path]] == [comment.id]
+
+
+def test_paths_that_no_database_could_hold_are_no_threads(store: Store) -> None:
+    with store.reading() as session:
+        for path in ("", "/2007/10/opps.html\0", "/" + "x" * 5000, "\N{REPLACEMENT CHARACTER}"):
+            assert find_thread(session, path) is None
+
+
+def test_comments_are_listed_oldest_first_and_by_status(store: Store) -> None:
+    late = say(store, now=OPPS_DAY + timedelta(hours=1))
+    early = say(store, moderation=Moderation.ALL, now=OPPS_DAY)
+    with store.reading() as session:
+        assert [row.id for row, _ in list_comments(session)] == [early.id, late.id]
+        assert [row.id for row, _ in list_comments(session, PENDING)] == [early.id]
+        assert [thread.path for _, thread in newest_comments(session, 1)] == [OPPS.path]

@@ -1,0 +1,206 @@
+"""A mailing's file: what is wrong with it is said in one line, and what is right becomes a letter."""
+
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+from feedback_app.config import load_settings
+from feedback_app.mailing.drafts import Draft, DraftRefused, draft_html, draft_text, fill_html, fill_text, read_draft
+from tests.support.shop import ROOT
+
+HEAD = "Subject: Free socks\nTopic: specials\nSlug: free-socks\n"
+VALUES = {
+    "name": "<b>Al</b> & Co",
+    "shop": "Mongrel Socks",
+    "preferences_link": "https://s.example/p/t0ken",
+    "unsubscribe_link": "https://s.example/u/t0ken",
+}
+
+
+def draft_of(tmp_path: Path, text: str | bytes) -> Draft:
+    """The draft that a file with this text is. Raises DraftRefused."""
+    path = tmp_path / "mailing.md"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_draft(path, load_settings({}))
+
+
+def refusal(tmp_path: Path, text: str | bytes) -> str:
+    """Why a text is refused: one line that begins with the file and has no address in it."""
+    with pytest.raises(DraftRefused) as refused:
+        draft_of(tmp_path, text)
+    words = str(refused.value)
+    assert words.startswith(str(tmp_path / "mailing.md") + ":")
+    assert "\n" not in words
+    assert "@" not in words
+    assert "bob" not in words
+    return words.removeprefix(str(tmp_path / "mailing.md"))
+
+
+def body(tmp_path: Path, text: str) -> Draft:
+    """A draft with this text below a good head. Raises DraftRefused."""
+    return draft_of(tmp_path, f"{HEAD}\n{text}\n")
+
+
+def html(tmp_path: Path, text: str) -> BeautifulSoup:
+    """A text's HTML, filled."""
+    return BeautifulSoup(fill_html(draft_html(body(tmp_path, text)), VALUES), "html5lib")
+
+
+def plain(tmp_path: Path, text: str) -> str:
+    """A text's plain text, filled."""
+    return fill_text(draft_text(body(tmp_path, text)), VALUES).strip()
+
+
+HEADS = {
+    "nothing in it": ("", ": the head has no `Subject:`"),
+    "no subject": ("Topic: specials\nSlug: s\n\nHello.", ": the head has no `Subject:`"),
+    "an empty subject": ("Subject:\nTopic: specials\nSlug: s\n\nHello.", ": the head has no `Subject:`"),
+    "no topic": ("Subject: S\nSlug: s\n\nHello.", ": the head has no `Topic:`"),
+    "no slug": ("Subject: S\nTopic: specials\n\nHello.", ": the head has no `Slug:`"),
+    "a topic that there is not": ("Subject: S\nTopic: offers\nSlug: s\n\nHello.", ": Topic is one of specials, news"),
+    "a slug with a capital": ("Subject: S\nTopic: news\nSlug: Free\n\nHello.", ": Slug is made of small letters"),
+    "a slug with a path": ("Subject: S\nTopic: news\nSlug: ../s\n\nHello.", ": Slug is made of small letters"),
+    "a slug that is too long": (f"Subject: S\nTopic: news\nSlug: {'s' * 101}\n\nHello.", ": Slug is made of"),
+    "a line that is no head": ("Subject: S\nHello there\n\nHello.", ":2: the head has lines like"),
+    "a header of its own": ("Subject: S\nBcc: bob@y.example\n\nHello.", ":2: the head has lines like"),
+    "two subjects": (f"{HEAD}Subject: Again\n\nHello.", ":4: there are two lines `Subject:`"),
+    "two slugs": (f"{HEAD}slug: again\n\nHello.", ":4: there are two lines `Slug:`"),
+    "no text": (f"{HEAD}\n \n", ": there is no text below the head"),
+    "no empty line after the head": (HEAD, ": there is no text below the head"),
+    "a placeholder in its subject": (HEAD.replace("Free", "{{ name }}") + "\nHello.", ": Subject is one line"),
+    "a subject that is too long": (HEAD.replace("Free", "F" * 200) + "\nHello.", ": Subject is one line"),
+    "an invisible character in its subject": (HEAD.replace("Free", "F\u202eree") + "\nHello.", ": Subject is one line"),
+    "an invisible character in its nameless word": (f"{HEAD}Nameless: a\u200bb\n\nHello.", ": Nameless has invisible"),
+    "an address in its subject": (HEAD.replace("Free", "bob@y.example") + "\nHello.", ": there is an address here"),
+    "an address in its nameless word": (f"{HEAD}Nameless: bob@y.example\n\nHello.", ": there is an address here"),
+    "bytes that are not UTF-8": (HEAD.encode() + b"\nGr\xfc\xdfe", ": this is not UTF-8"),
+}
+BODIES = {
+    "an unknown placeholder": ("One.\n\n{{ nmae }}", ":7: there is no placeholder {{ nmae }}; there are {{ name }}"),
+    "a placeholder that asks for the address": ("{{ email }}", ":5: there is no placeholder {{ email }}"),
+    "a placeholder that is a program": ("{{ name.upper() }}", ":5: a placeholder is written"),
+    "a placeholder in capitals": ("{{ NAME }}", ":5: there is no placeholder"),
+    "a placeholder that is not closed": ("{{ name }", ":5: a placeholder is written"),
+    "a placeholder that is not opened": ("name }}", ":5: a placeholder is written"),
+    "a placeholder on two lines": ("{{\nname }}", ":5: a placeholder is written"),
+    "a loop": ("{% for x in y %}", ":5: a placeholder is written"),
+    "a character that stands in for a placeholder": ("\ue000name\ue001", ":5: there is an invisible character"),
+    "a NUL": ("Hello.\n\x00", ":6: there is an invisible character"),
+    "a character that Markdown uses itself": ("\x02klzzwxh:0000\x03", ":5: there is an invisible character"),
+    "an address": ("One.\nWrite to bob@y.example", ":6: there is an address here that is not the shop's own"),
+    "an address in a broken link's words": ("[bob@y.example](nowhere)", ":5: there is an address here"),
+    "an address in a link": ("[x](https://s.example/?to=bob%40y.example)", ":5: there is an address here"),
+    "an address with an entity": ("bob&#64;y.example", ":5: there is an address here"),
+    "an address with emphasis in it": ("bob@**y**.example", ": this shows an address"),
+    "an address with an escaped full stop": ("bob@y\\.example", ": this shows an address"),
+    "an address in a tag's comment": ("b<!-- -->ob@y.<i>example</i>", ":5: there is an address here"),
+    "an address in angle brackets": ("<bob@y.example>", ":5: there is an address here"),
+    "a link without a scheme": ("[here](www.socks.example)", ":5: the link of “here” is broken"),
+    "a link without a host": ("[here](https:///path)", ":5: the link of “here” is broken"),
+    "a link to a file": ("[here](/2007/10/opps.html)", ":5: the link of “here” is broken"),
+    "a link that runs": ("[here](javascript:alert(1))", ":5: the link of “here” is broken"),
+    "a link that is not closed in its host": ("[here](https://[::1)", ":5: the link of “here” is broken"),
+    "a link by reference without a scheme": ("[here][1]\n\n[1]: socks.example", ": a link is broken"),
+    "a link by reference that runs": ("[here][1]\n\n[1]: javascript:alert(1)", ": a link is broken"),
+    "a link in HTML that runs": ('<a href="javascript:alert(1)">here</a>', ": a link is broken"),
+    "an image in HTML without a host": ('<img src="socks.png">', ": a link is broken"),
+    "a name as a link": ("[here]({{ name }})", ": a link or an image can be {{ preferences_link }}"),
+    "a name within a link": ("[here](https://s.example/?n={{ name }})", ": a link or an image can be"),
+    "a link within a link": ("[here](https://s.example/?n={{ preferences_link }})", ": a link or an image can be"),
+    "a link as an image": ("![here]({{ preferences_link }})", ": a link or an image can be"),
+    "a link in a title": ('[here](https://s.example "{{ preferences_link }}")', ": the title of a link"),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), HEADS.values(), ids=HEADS)
+def test_a_mailing_is_refused_in_one_line_that_has(text: str | bytes, why: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path, text).startswith(why)
+
+
+@pytest.mark.parametrize(("text", "why"), BODIES.values(), ids=BODIES)
+def test_a_mailing_is_refused_in_one_line_with_its_number_that_has_below_its_head(
+    text: str, why: str, tmp_path: Path
+) -> None:
+    assert refusal(tmp_path, f"{HEAD}\n{text}\n").startswith(why)
+
+
+def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(DraftRefused, match=r"nothing\.md: No such file or directory"):
+        read_draft(tmp_path / "nothing.md", load_settings({}))
+    with pytest.raises(DraftRefused, match="Is a directory"):
+        read_draft(tmp_path, load_settings({}))
+
+
+def test_a_file_from_another_system_is_read_like_any(tmp_path: Path) -> None:
+    windows = draft_of(tmp_path, b"\xef\xbb\xbf" + f"{HEAD}\nHello.\nAgain.\n".replace("\n", "\r\n").encode())
+    assert windows == draft_of(tmp_path, f"{HEAD}\nHello.\nAgain.\n")
+    assert windows.body == "Hello.\nAgain.\n"
+    assert windows.nameless == "friend"
+
+
+def test_the_shops_own_mailing_is_good() -> None:
+    draft = read_draft(ROOT / "content" / "mailings" / "free-socks.md", load_settings({}))
+    assert (draft.slug, draft.topic, draft.nameless) == ("free-socks", "specials", "friend")
+
+
+def test_the_shops_own_address_may_stand_in_a_mailing(tmp_path: Path) -> None:
+    shown = html(tmp_path, "Write to hello@mongrelsocks.example, or to <hello@mongrelsocks.example>.")
+    assert shown.get_text().count("hello@mongrelsocks.example") == 2
+    assert "hello@mongrelsocks.example" in plain(tmp_path, "Write to hello@mongrelsocks.example!")
+
+
+def test_every_placeholder_is_filled_in_text_and_in_html(tmp_path: Path) -> None:
+    text = "Hello {{ name }} of {{shop}}:\n\n{{ preferences_link }} and {{ unsubscribe_link }}"
+    filled = plain(tmp_path, text)
+    assert (
+        filled
+        == f"Hello <b>Al</b> & Co of Mongrel Socks:\n\n{VALUES['preferences_link']} and {VALUES['unsubscribe_link']}"
+    )
+    shown = html(tmp_path, text)
+    assert shown.get_text().split() == filled.split()
+    assert shown.find("b") is None
+
+
+def test_a_name_with_markup_is_escaped_in_html_wherever_it_stands(tmp_path: Path) -> None:
+    values = VALUES | {"name": '"><script>alert(1)</script>'}
+    text = '{{ name }} *{{ name }}* `{{ name }}` [{{ name }}](https://s.example/ "{{ name }}") ![{{ name }}](https://s.example/i.png)'
+    shown = BeautifulSoup(fill_html(draft_html(body(tmp_path, text)), values), "html5lib")
+    assert shown.find("script") is None
+    assert shown.get_text().count(values["name"]) == 4
+    assert shown.find("a")["title"] == values["name"]  # type: ignore[index]
+    assert shown.find("img")["alt"] == values["name"]  # type: ignore[index]
+
+
+def test_a_name_that_looks_like_a_placeholder_stays_a_name(tmp_path: Path) -> None:
+    values = VALUES | {"name": "{{ preferences_link }}"}
+    assert fill_text(draft_text(body(tmp_path, "Hello {{ name }}.")), values).strip() == "Hello {{ preferences_link }}."
+    assert "href" not in fill_html(draft_html(body(tmp_path, "Hello {{ name }}.")), values)
+
+
+@pytest.mark.parametrize("name", ["preferences_link", "unsubscribe_link"])
+def test_a_link_can_be_followed_bare_and_in_words(name: str, tmp_path: Path) -> None:
+    for text in (f"Here: {{{{ {name} }}}}", f"[Here]({{{{ {name} }}}})", f"[Here]({{{{{name}}}}} 'Choose')"):
+        links = html(tmp_path, text).find_all("a")
+        assert [link["href"] for link in links] == [VALUES[name]], text
+        assert VALUES[name] in plain(tmp_path, text)
+
+
+def test_a_link_whose_words_are_the_link_is_one_link(tmp_path: Path) -> None:
+    links = html(tmp_path, "[{{ preferences_link }}]({{ preferences_link }})").find_all("a")
+    assert [(link["href"], link.get_text()) for link in links] == [(VALUES["preferences_link"],) * 2]
+
+
+def test_markdown_is_shown_as_a_reader_of_each_part_expects_it(tmp_path: Path) -> None:
+    text = "Hello **you**,\n\nsee [the shop](https://s.example/a_b_c) or <https://s.example/>.\n\n- one\n- two"
+    shown = html(tmp_path, text)
+    assert [link["href"] for link in shown.find_all("a")] == ["https://s.example/a_b_c", "https://s.example/"]
+    assert [item.get_text() for item in shown.find_all("li")] == ["one", "two"]
+    assert plain(tmp_path, text) == (
+        "Hello you,\n\nsee the shop (https://s.example/a_b_c) or https://s.example/.\n\n- one\n- two"
+    )
+
+
+def test_markup_that_letters_do_not_take_is_cleaned_away(tmp_path: Path) -> None:
+    shown = html(tmp_path, 'Hi <script>alert(1)</script><b onclick="x()" style="x">there</b><form><input></form>')
+    assert str(shown.find("body")).replace("\n", "").replace("<p></p>", "") == "<body><p>Hi there</p></body>"

@@ -1,0 +1,132 @@
+"""`undisclosed mail`, as a person or another program runs it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.mailing.desk import read, text_of
+from tests.support.people import ALICE, BOB, CAROL
+from tests.support.shop import Shop
+from tests.support.smtp import MailServer, mail_server
+
+COUNTS = {"queued", "submitting", "accepted", "deferred", "failed", "unknown", "skipped"}
+
+
+@pytest.fixture
+def mailing(shop: Shop) -> str:
+    """The shop's own mailing about free socks."""
+    return str(shop.folder / "content" / "mailings" / "free-socks.md")
+
+
+def gather(shop: Shop, *addresses: str) -> None:
+    """Customers who want the specials."""
+    file = shop.folder / "customers.csv"
+    file.write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
+    shop.run("customers", "import", str(file), "--topic", "specials", "--evidence", "paper list, 2007")
+
+
+def numbers(shop: Shop, slug: str = "free-socks") -> tuple[str, dict[str, int]]:
+    """Where a mailing stands, by the contract: its state, and its counts without the zeros."""
+    said = shop.json("mail", "status", slug)
+    assert said["slug"] == slug
+    assert set(said["counts"]) == COUNTS
+    return said["state"], {name: number for name, number in said["counts"].items() if number}
+
+
+def test_a_mailing_is_looked_at_tried_sent_and_accounted_for(shop: Shop, sink: MailServer, mailing: str) -> None:
+    gather(shop, ALICE.address, BOB.address)
+    shown = shop.run("mail", "preview", mailing).stdout
+    assert "Subject: Free socks this week" in shown
+    assert "Hello friend," in shown
+    assert "/feedback/unsubscribe/" in shown
+    tried = shop.run("mail", "test", mailing, "--to", CAROL.address, smtp_url=sink.url)
+    assert tried.stdout == "1 sample accepted.\n"
+    assert sink.recipients() == [CAROL.address]
+    sent = shop.run("mail", "send", mailing, "--hold", "0", "--wait", smtp_url=sink.url)
+    assert "sent: 2 accepted." in sent.stdout
+    assert sink.recipients()[1:] == [ALICE.address, BOB.address]
+    assert "free pair of odd socks" in text_of(sink.letters[1].data)
+    assert numbers(shop) == ("sent", {"accepted": 2})
+    rows = shop.json("mail", "list", "free-socks")
+    assert [set(row) for row in rows] == [{"address", "state", "reason", "message_id", "attempts"}] * 2
+    assert [(row["address"], row["state"], row["attempts"]) for row in rows] == [
+        (ALICE.address, "accepted", 1),
+        (BOB.address, "accepted", 1),
+    ]
+    assert [row["message_id"] for row in rows] == [read(letter.data)["Message-ID"] for letter in sink.letters[1:]]
+    assert shop.json("mail", "list", "free-socks", "--state", "failed") == []
+    again = shop.run("mail", "send", mailing, expect=1)
+    assert again.stderr == "undisclosed: free-socks is sent already; a new mailing needs a `Slug:` of its own\n"
+
+
+def test_a_mailing_is_held_unsent_mended_and_sent(shop: Shop, sink: MailServer, mailing: str) -> None:
+    gather(shop, ALICE.address)
+    held = shop.run("mail", "send", mailing)
+    assert "undisclosed mail cancel free-socks" in held.stdout
+    assert numbers(shop) == ("held", {})
+    shop.run("mail", "run", "--once", smtp_url=sink.url)
+    assert shop.run("mail", "cancel", "free-socks").stdout == "free-socks is cancelled. Nobody got anything.\n"
+    assert numbers(shop) == ("cancelled", {})
+    shop.run("mail", "run", "--once", smtp_url=sink.url)
+    assert sink.letters == []
+    twice = shop.run("mail", "cancel", "free-socks", expect=1)
+    assert twice.stderr == "undisclosed: free-socks is cancelled already: there is nothing left to cancel\n"
+    path = Path(mailing)
+    path.write_text(path.read_text(encoding="utf-8").replace("free pair", "mended pair"), encoding="utf-8")
+    shop.run("mail", "send", mailing, "--hold", "0")
+    assert shop.run("mail", "run", "--once", smtp_url=sink.url).stdout == "1 letter accepted, 0 not, 0 links sent.\n"
+    assert "mended pair" in text_of(sink.letters[0].data)
+
+
+def test_a_mailing_that_is_sent_but_not_to_all_needs_a_person(shop: Shop, mailing: str) -> None:
+    gather(shop, ALICE.address, BOB.address)
+    refusals = ["550 no such user alice@example.com"]
+
+    def script(verb: str, _taken: int) -> str | None:
+        return refusals.pop() if verb == "RCPT" and refusals else None
+
+    with mail_server(script) as server:
+        done = shop.run("mail", "send", mailing, "--hold", "0", "--wait", expect=3, smtp_url=server.url)
+    assert "sent: 1 accepted, 1 failed." in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("undisclosed: some letters failed or are in doubt")
+    assert [row["reason"] for row in shop.json("mail", "list", "free-socks", "--state", "failed")] == [
+        "550 no such user …@…"
+    ]
+
+
+def write(text: str) -> Callable[[Shop], list[str]]:
+    """A mailing with this text, sent."""
+
+    def make(shop: Shop) -> list[str]:
+        (shop.folder / "m.md").write_text(text, encoding="utf-8")
+        return ["mail", "send", "m.md"]
+
+    return make
+
+
+HEAD = "Subject: S\nTopic: specials\nSlug: s\n\n"
+BAD = {
+    "a file that is not there": (lambda _: ["mail", "send", "no.md"], "no.md: No such file or directory"),
+    "an address of somebody": (write(HEAD + "bob@y.example"), "m.md:5: there is an address here"),
+    "a slug that nobody sent": (lambda _: ["mail", "status", "no"], "there is no mailing 'no'"),
+    "no address": (lambda _: ["mail", "test", "content/mailings/free-socks.md", "--to", "bob"], "an address has an @"),
+}
+
+
+@pytest.mark.parametrize(("make", "why"), BAD.values(), ids=BAD)
+def test_a_command_is_refused_in_one_line_when_it_is_given(
+    make: Callable[[Shop], list[str]], why: str, shop: Shop
+) -> None:
+    refused = shop.run(*make(shop), expect=1)
+    assert refused.stderr.startswith(f"undisclosed: {why}")
+    assert refused.stderr.count("\n") == 1
+    assert "bob" not in refused.stderr
+    assert refused.stdout == ""
+
+
+@pytest.mark.parametrize("minutes", ["-1", "nan", "inf"])
+def test_a_hold_is_a_number_of_minutes(minutes: str, shop: Shop, mailing: str) -> None:
+    wrong = shop.run("mail", "send", mailing, "--hold", minutes, expect=2)
+    assert "Invalid value for '--hold'" in wrong.stderr
+    assert "Traceback" not in wrong.stderr

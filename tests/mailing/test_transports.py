@@ -1,0 +1,147 @@
+"""One letter and one server: what every answer means, where nothing else is known."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feedback_app.config import load_settings
+from feedback_app.customers.models import LetterFormat
+from feedback_app.customers.services import Person
+from feedback_app.mailing.letter import Letter
+from feedback_app.mailing.messages import Desk, MailingMaker
+from feedback_app.mailing.transports import (
+    Answer,
+    OutboxTransport,
+    Outcome,
+    SmtpTransport,
+    TransportRefused,
+    opened,
+    scrub,
+)
+from feedback_app.tokens import Signer
+from tests.conftest import OPPS_DAY, SECRET_KEY
+from tests.mailing.desk import FREE_SOCKS
+from tests.support.people import ALICE
+from tests.support.smtp import MailServer, mail_server
+
+GARBAGE = ("hello?", "999 what", "100 hm", "\x00\x01\x02", "25")
+COMMANDS = {"ehlo", "helo", "mail", "rcpt", "data", "rset", "quit"}
+
+
+@pytest.fixture
+def letter() -> Letter:
+    """A letter to Alice."""
+    desk = Desk(load_settings({}), Signer(SECRET_KEY, "the signing key"))
+    return MailingMaker(desk, FREE_SOCKS, 1).letter(Person(1, ALICE.address, None), LetterFormat.HTML, now=OPPS_DAY)
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    """A mail server."""
+    with mail_server() as running:
+        yield running
+
+
+def sent(letter: Letter, server: MailServer) -> Answer:
+    """What became of a letter on a new connection; only commands were said where the server waits for them."""
+    with opened(server.url) as transport:
+        answer = transport.send(letter)
+    assert {command.split(" ")[0].lower() for command in server.commands} <= COMMANDS
+    return answer
+
+
+def says(server: MailServer, verb: str, answer: str) -> None:
+    """The server answers one command so."""
+    server.script = lambda said, _taken: answer if said == verb else None
+
+
+@pytest.mark.parametrize("answer", ["close", "421 4.3.2 shutting down", *GARBAGE])
+@pytest.mark.parametrize("verb", ["CONNECT", "MAIL", "RCPT", "DATA"])
+def test_a_letter_was_not_sent_where_before_it_the_server_says(
+    answer: str, verb: str, letter: Letter, server: MailServer
+) -> None:
+    says(server, verb, answer)
+    assert sent(letter, server).outcome is Outcome.NOT_SENT
+    assert server.letters == []
+
+
+@pytest.mark.parametrize("answer", ["close", *GARBAGE, "199 what", "354 go on"])
+def test_a_letter_is_in_doubt_where_after_it_the_server_says(answer: str, letter: Letter, server: MailServer) -> None:
+    says(server, "DOT", answer)
+    assert sent(letter, server).outcome is Outcome.UNKNOWN
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer"),
+    [("MAIL", "220 hello"), ("MAIL", "354 go on"), ("RCPT", "200 fine"), ("RCPT", "354 go on"), ("DATA", "250 ok")],
+)
+def test_an_answer_to_something_else_is_not_taken_for_yes(
+    verb: str, answer: str, letter: Letter, server: MailServer
+) -> None:
+    says(server, verb, answer)
+    assert sent(letter, server).outcome is Outcome.NOT_SENT
+    assert server.letters == []
+
+
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "DOT"])
+@pytest.mark.parametrize(("code", "outcome"), [(450, Outcome.DEFERRED), (452, Outcome.DEFERRED), (554, Outcome.FAILED)])
+def test_a_refusal_is_for_now_or_for_good(
+    verb: str, code: int, outcome: Outcome, letter: Letter, server: MailServer
+) -> None:
+    says(server, verb, f"{code} no, <alice@example.com>")
+    assert sent(letter, server) == Answer(outcome, f"{code} no, …@…")
+    assert server.letters == []
+
+
+def test_a_server_that_speaks_only_the_old_language_gets_the_letter(letter: Letter, server: MailServer) -> None:
+    says(server, "EHLO", "502 what is EHLO")
+    assert sent(letter, server).outcome is Outcome.ACCEPTED
+
+
+def test_a_recipient_who_is_forwarded_is_no_refusal(letter: Letter, server: MailServer) -> None:
+    says(server, "RCPT", "251 will forward")
+    assert sent(letter, server).outcome is Outcome.ACCEPTED
+
+
+def test_where_nobody_listens_nothing_is_sent(letter: Letter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        nowhere = MailServer(port=unused.getsockname()[1])
+    answer = sent(letter, nowhere)
+    assert answer.outcome is Outcome.NOT_SENT
+    assert "Connection refused" in answer.words
+
+
+def test_no_letter_crosses_a_network_unencrypted() -> None:
+    with pytest.raises(TransportRefused, match="would show every letter to the network"):
+        SmtpTransport("smtp://mail.example:25")
+    for url in ("smtp://127.0.0.1:25", "smtp://[::1]:25", "smtp://localhost:25", "smtps://mail.example"):
+        SmtpTransport(url)
+
+
+def test_a_servers_words_are_kept_as_one_short_line_without_an_address() -> None:
+    assert scrub("550\r\n  <bob@y.example>:\x00\x1b[31m no\n") == "550 …@… [31m no"
+    assert len(scrub("x" * 5000)) == 200
+
+
+def test_a_letter_in_the_outbox_can_be_read_by_its_owner_only_and_its_name_tells_nothing(
+    letter: Letter, tmp_path: Path
+) -> None:
+    with opened(f"outbox:{tmp_path / 'new' / 'outbox'}") as transport:
+        assert transport.send(letter).outcome is Outcome.ACCEPTED
+        assert transport.send(letter).outcome is Outcome.ACCEPTED
+    folder = tmp_path / "new" / "outbox"
+    files = sorted(folder.iterdir())
+    assert [file.read_bytes() for file in files] == [letter.data] * 2
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * 2
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert not any(word in file.name for file in files for word in ("alice", "example", "free-socks"))
+
+
+def test_an_outbox_that_can_not_be_written_to_sends_nothing_and_leaves_nothing(letter: Letter, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = OutboxTransport(tmp_path / "file").send(letter)
+    assert answer.outcome is Outcome.NOT_SENT
+    assert answer.words == "the outbox can't be written to: File exists"

@@ -1,0 +1,204 @@
+"""The preference pages in a real browser: on every width, in both colours, by keyboard alone."""
+
+from itertools import product
+from typing import Literal
+from urllib.request import urlopen
+
+import html5lib
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from feedback_app.customers.models import Customer, Frequency, NameDisplay, Topic
+from feedback_app.customers.services import name_of
+from feedback_app.db import Store
+from feedback_app.mailing.messages import Desk
+from tests.conftest import OPPS_DAY, SQLITE
+from tests.support.people import BOB, welcome
+
+# What these tests are about is the same on every database.
+pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+
+WIDTHS = (360, 768, 1280)
+COLOURS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+# What a reader of the screen, or somebody without a mouse, would miss: said in words, an empty list when all is well.
+MISSING = """
+() => {
+  const missing = [];
+  const say = (element, what) => missing.push(`${what}: ${element.outerHTML.slice(0, 120)}`);
+  for (const field of document.querySelectorAll("input:not([type=hidden]), textarea, select")) {
+    if (![...field.labels].some((label) => label.textContent.trim())) say(field, "no label");
+    if (field.type === "radio" && !field.closest("fieldset")?.querySelector("legend")?.textContent.trim())
+      say(field, "no group");
+  }
+  for (const error of document.querySelectorAll("p.error")) {
+    if (!document.querySelector(`[aria-describedby~="${error.id}"]`)) say(error, "an error tied to nothing");
+  }
+  for (const described of document.querySelectorAll("[aria-describedby]")) {
+    for (const id of described.getAttribute("aria-describedby").split(/\\s+/))
+      if (!document.getElementById(id)) say(described, `described by nothing (${id})`);
+  }
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  for (const id of ids.filter((one, place) => ids.indexOf(one) !== place)) missing.push(`two of ${id}`);
+  for (const element of document.querySelectorAll("a, button"))
+    if (!(element.textContent.trim() || element.querySelector("img[alt]:not([alt=''])"))) say(element, "no name");
+  for (const image of document.images) if (!image.hasAttribute("alt")) say(image, "no alt");
+  for (const link of document.querySelectorAll("a[href^='#']"))
+    if (!document.getElementById(link.hash.slice(1))) say(link, "leads nowhere");
+  if (document.querySelectorAll("h1").length !== 1) missing.push("not one h1");
+  if (!document.documentElement.lang) missing.push("no language");
+  if (document.querySelectorAll("main").length !== 1) missing.push("not one main");
+  return missing;
+}
+"""
+# Text and boxes that stick out of the page, or out of the form.
+STICKING_OUT = """
+() => {
+  const out = [];
+  const page = document.documentElement;
+  if (page.scrollWidth > page.clientWidth) out.push(`the page by ${page.scrollWidth - page.clientWidth}`);
+  const edge = document.querySelector("main").getBoundingClientRect();
+  for (const element of document.querySelectorAll("main *")) {
+    const box = element.getBoundingClientRect();
+    if (box.width && (box.right > edge.right + 1 || box.left < edge.left - 1)) out.push(element.outerHTML.slice(0, 90));
+  }
+  return out;
+}
+"""
+# A label of a choice that is broken into more than two lines reads as a column of words.
+BROKEN_LABELS = """
+() => [...document.querySelectorAll(".choices label")]
+  .filter((label) => label.getBoundingClientRect().height > 2.5 * parseFloat(getComputedStyle(label).lineHeight))
+  .map((label) => label.textContent.trim())
+"""
+
+
+def path_of(desk: Desk, link: str) -> str:
+    """A link's path."""
+    return link.removeprefix(desk.settings.site_url)
+
+
+def send_nonsense(page: Page, url: str) -> None:
+    """Send the centre's form with what its page would not let one type."""
+    page.goto(url)
+    page.evaluate("document.forms[0].noValidate = true")
+    page.evaluate("document.querySelector('[name=news]:checked').value = 'hourly'")
+    page.get_by_label("My name").fill("bob@example.org")
+    page.get_by_label("Write nothing until").fill("2001-01-01")
+    page.get_by_role("button", name="Save my choices").click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing is saved yet")
+
+
+def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
+    browser: Browser, served: str, store: Store, desk: Desk
+) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.EACH, news=Frequency.WEEKLY)
+    centre = served + path_of(desk, desk.preferences_link(bob, OPPS_DAY))
+    out = served + path_of(desk, desk.unsubscribe_link(bob, Topic.REPLIES, OPPS_DAY))
+    context = browser.new_context()
+    page = context.new_page()
+
+    def look(what: str) -> None:
+        for width, colour in product(WIDTHS, COLOURS):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.emulate_media(color_scheme=colour)
+            assert page.evaluate(STICKING_OUT) == [], (what, width)
+            assert page.evaluate(BROKEN_LABELS) == [], (what, width)
+            background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (max(int(part) for part in background[4:-1].split(",")) > 128) == (colour == "light")
+        assert page.evaluate(MISSING) == [], what
+
+    for path in (
+        "/feedback/preferences",
+        "/feedback/preferences/asked",
+        "/feedback/preferences/forged",
+        "/feedback/no",
+    ):
+        page.goto(served + path)
+        look(path)
+    page.goto(f"{served}/feedback/preferences")
+    page.evaluate("document.forms[0].noValidate = true")
+    page.get_by_label("Your e-mail address").fill("not an address@")
+    page.get_by_role("button").click()
+    look("a bad address")
+    for url in (centre, f"{centre}?show=address", out):
+        page.goto(url)
+        look(url)
+    send_nonsense(page, centre)
+    look("errors")
+    page.goto(centre)
+    page.get_by_role("button", name="Save my choices").click()
+    look("saved")
+    page.goto(out)
+    page.get_by_role("button").click()
+    look("unsubscribed")
+    context.close()
+
+
+def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Store, desk: Desk) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
+    page.goto(served + path_of(desk, desk.preferences_link(bob, OPPS_DAY)))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+
+    def tab_to(name: str) -> None:
+        """Go on to the next stop, which is where one thinks it is, and is seen."""
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        expect(focused).to_be_in_viewport()
+        assert (
+            page.evaluate("[...document.activeElement.labels ?? []].map((label) => label.textContent.trim())[0]")
+            == name
+        )
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+        assert focused.evaluate("element => parseFloat(getComputedStyle(element).outlineWidth)") >= 2
+
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Show the whole address")).to_be_focused()
+    tab_to("Each time")
+    page.keyboard.press("ArrowDown")
+    tab_to("Never")
+    page.keyboard.press("ArrowDown")
+    tab_to("Never")
+    tab_to("With colours and links (HTML)")
+    tab_to("Undisclosed: no name at all")
+    page.keyboard.press("ArrowDown")
+    tab_to("My name")
+    page.keyboard.type("Bobby Brown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("saved")
+    expect(page.get_by_role("list").filter(has_text="Offers")).to_contain_text("at most weekly")
+    with store.reading() as session:
+        customer = session.get_one(Customer, bob)
+        # The field's text was marked when the keyboard came to it, so that typing replaced it.
+        assert name_of(session, customer) == "Bobby Brown"
+        assert customer.name_display is NameDisplay.FIRST
+
+
+def test_whoever_made_a_mistake_is_led_to_it(browser: Browser, served: str, store: Store, desk: Desk) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
+    # Not the fixture's page: the browser notes the status 400 as an error.
+    with browser.new_context() as context:
+        page = context.new_page()
+        send_nonsense(page, served + path_of(desk, desk.preferences_link(bob, OPPS_DAY)))
+        page.get_by_role("alert").get_by_role("link", name="My name").click()
+        page.keyboard.press("Tab")
+        expect(page.get_by_label("Write nothing until")).to_be_focused()
+        expect(page.get_by_label("My name")).to_have_value("bob@example.org")
+        expect(page.get_by_role("group", name="News from the blog")).to_have_accessible_description(
+            "News: you may write to me when there is a new post on the blog. Not a valid choice."
+        )
+
+
+def test_every_page_is_strict_html(served: str, store: Store, desk: Desk) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY)
+    paths = ["/feedback/preferences", "/feedback/preferences/asked"]
+    paths += [
+        path_of(desk, desk.preferences_link(bob, OPPS_DAY)),
+        path_of(desk, desk.preferences_link(bob, OPPS_DAY)) + "?show=address",
+    ]
+    paths += [path_of(desk, desk.unsubscribe_link(bob, topic, OPPS_DAY)) for topic in Topic]
+    for path in paths:
+        with urlopen(served + path) as answer:  # noqa: S310 - our own
+            html5lib.HTMLParser(strict=True).parse(answer.read())

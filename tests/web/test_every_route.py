@@ -1,0 +1,261 @@
+"""Every route of the app: whatever is asked, the answer is a page that helps, with headers that protect."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.routing import Rule
+
+from feedback_app.app import Serving, create_app
+from feedback_app.config import Settings
+from feedback_app.customers.models import Frequency, Topic
+from feedback_app.db import Base, Store, make_engine
+from feedback_app.mailing.messages import Desk
+from feedback_app.web import HEADERS, MOST_BYTES
+from feedback_app.workers import PATIENCE, WorkerKind, beat
+from tests.conftest import OPPS_DAY, SQLITE, Clock
+from tests.support.people import BOB, welcome
+
+VALUES = [
+    "x",
+    "0",
+    "-1",
+    "9" * 40,
+    "%00",
+    "%FF",
+    "Zo%C3%AB",
+    "..",
+    "..%2f..%2fetc",
+    "%3Cb%3E",
+    "a" * 3000,
+    "a.eml",
+    "'--",
+]
+QUERIES = [
+    "",
+    "?",
+    "?post=",
+    "?post=%00&parent=x",
+    "?post=/2007/10/opps.html&parent=-1",
+    "?show=%FF",
+    "?parent=" + "9" * 40,
+]
+FILE = b'--b\r\nContent-Disposition: form-data; name="email"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+BODIES = [
+    (b"email=\xff\xfe%ff&csrf_token=\xff", "application/x-www-form-urlencoded"),
+    (b"email=tess@example.com", "application/x-www-form-urlencoded; charset=latin-1"),
+    (b"\x00" * 1000, "application/octet-stream"),
+    (b"email", "multipart/form-data"),
+    (b"--b\r\ngarbage", "multipart/form-data; boundary=b"),
+    (FILE, "multipart/form-data; boundary=b"),
+    (b"&".join(b"a=1" for _ in range(5000)), "application/x-www-form-urlencoded"),
+    (b"[1]", "application/json"),
+    (b'{"email": 5}', "application/json"),
+    (b'{"email": {"a": []}}', "application/json"),
+    (b"{]", "application/json"),
+]
+POSTED_BY_LINK = "customers.unsubscribe"
+
+
+@pytest.fixture
+def whole(make_settings: Callable[..., Settings], store: Store, clock: Clock, tmp_path: Path) -> Flask:
+    """The app as `serve` runs it: with the site and the outbox."""
+    (tmp_path / "output" / "2007").mkdir(parents=True)
+    (tmp_path / "output" / "index.html").write_text("<!DOCTYPE html><title>Home</title>", encoding="utf-8")
+    (tmp_path / "output" / "2007" / "index.html").write_text("<!DOCTYPE html><title>2007</title>", encoding="utf-8")
+    (tmp_path / "output" / ".hidden").write_text("not to be seen", encoding="utf-8")
+    (tmp_path / "secret.txt").write_text("not to be seen", encoding="utf-8")
+    assert clock.now() == OPPS_DAY
+    # Not `testing`: a test client would be given the exception instead of the page.
+    return create_app(make_settings(), store, Serving(loopback=True, workers=frozenset()))
+
+
+def paths(rule: Rule, values: list[str]) -> Iterator[str]:
+    """Addresses of a route, with each value for all its arguments."""
+    for value in values if rule.arguments else [""]:
+        path = rule.rule
+        for argument in rule.arguments:
+            path = path.replace(f"<{argument}>", value).replace(f"<path:{argument}>", value)
+        yield path
+
+
+def rules(app: Flask, method: str) -> list[Rule]:
+    """The routes that take a method."""
+    return [rule for rule in app.url_map.iter_rules() if method in (rule.methods or ())]
+
+
+def rows(store: Store) -> list[list[str]]:
+    """Everything in the store."""
+    with store.reading() as session:
+        return [sorted(repr(row) for row in session.execute(select(table))) for table in Base.metadata.sorted_tables]
+
+
+def test_every_page_answers_whatever_it_is_asked_with_headers_that_protect(whole: Flask, store: Store) -> None:
+    client = whole.test_client()
+    before = rows(store)
+    asked = 0
+    for rule in rules(whole, "GET"):
+        for path in paths(rule, VALUES):
+            for query in QUERIES:
+                answer = client.get(path + query, buffered=True)
+                assert answer.status_code < 500, path + query
+                for name in HEADERS:
+                    assert name in answer.headers, (path + query, name)
+                assert "unsafe" not in answer.headers["Content-Security-Policy"]
+                assert "not to be seen" not in answer.text
+                asked += 1
+        assert client.head(next(paths(rule, VALUES)), buffered=True).status_code < 500
+    assert rows(store) == before
+    assert asked > 300
+
+
+def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_link_allows(
+    whole: Flask, store: Store, desk: Desk
+) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
+    before = rows(store)
+    links = {
+        "customers.centre": desk.preferences_link(bob, OPPS_DAY),
+        POSTED_BY_LINK: desk.unsubscribe_link(bob, Topic.SPECIALS, OPPS_DAY),
+    }
+    fields = {"email": "eve@example.com", "author": "Eve", "body": "Hello.", "specials": "never", "news": "each"}
+    posted = set()
+    for rule in rules(whole, "POST"):
+        if rule.endpoint == POSTED_BY_LINK:
+            continue
+        path = links.get(rule.endpoint, rule.rule).removeprefix(desk.settings.site_url)
+        assert "<" not in path, f"this test needs a good link for {rule.endpoint}"
+        for more in ({}, {"csrf_token": "forged"}):
+            answer = whole.test_client().post(path, data=fields | more)
+            assert answer.status_code in {400, 404}, path
+            posted.add(rule.endpoint)
+    assert {"customers.ask", "customers.centre"} <= posted
+    assert rows(store) == before
+    out = links[POSTED_BY_LINK].removeprefix(desk.settings.site_url)
+    assert whole.test_client().post(out).status_code == 200
+    assert rows(store) != before
+
+
+def test_no_page_takes_a_method_that_it_is_not_for(whole: Flask) -> None:
+    client = whole.test_client()
+    for rule in whole.url_map.iter_rules():
+        path = next(paths(rule, ["x"]))
+        for method in {"POST", "PUT", "DELETE", "PATCH"} - (rule.methods or set()):
+            answer = client.open(path, method=method)
+            # Another route may take the method at this address.
+            if answer.status_code == 405:
+                assert "GET" in answer.headers["Allow"]
+                helps(answer.text, "Not this way")
+            else:
+                assert answer.status_code in {400, 404}, (path, method)
+
+
+def helps(page: str, title: str) -> None:
+    """An error page says what happened, what to do, and leads on."""
+    html = BeautifulSoup(page, "html.parser")
+    assert html.h1
+    assert html.h1.get_text() == title
+    assert html.main
+    assert html.main.p
+    assert html.main.select_one("a[href='/']")
+
+
+def test_an_address_where_nothing_is_gets_a_page_that_leads_on(client: FlaskClient) -> None:
+    answer = client.get("/feedback/nothing")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "no-store")
+    helps(answer.text, "Nothing is here")
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"])
+def test_ten_megabytes_are_too_much(client: FlaskClient, store: Store, desk: Desk, content_type: str) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY)
+    before = rows(store)
+    start = b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n' if "multipart" in content_type else b"name="
+    for link in (desk.preferences_link(bob, OPPS_DAY), desk.unsubscribe_link(bob, Topic.NEWS, OPPS_DAY)):
+        path = link.removeprefix(desk.settings.site_url)
+        answer = client.post(path, data=start + b"x" * 10_000_000, content_type=content_type)
+        assert answer.status_code == 413
+        helps(answer.text, "Too much at once")
+    answer = client.post("/feedback/preferences", data=b"email=" + b"x" * MOST_BYTES, content_type=content_type)
+    assert answer.status_code == 413
+    assert rows(store) == before
+
+
+def test_a_body_that_is_no_form_of_ours_is_refused(whole: Flask, store: Store) -> None:
+    before = rows(store)
+    for body, content_type in BODIES:
+        for path in ("/feedback/preferences", "/feedback/comments/new?post=/2007/10/opps.html"):
+            answer = whole.test_client().post(path, data=body, content_type=content_type)
+            assert answer.status_code in {400, 404}, (body[:50], content_type)
+            assert "</html>" in answer.text
+    assert rows(store) == before
+
+
+def test_the_site_gives_out_pages_and_nothing_beside_them(whole: Flask) -> None:
+    client = whole.test_client()
+    for path, title in (("/", "Home"), ("/index.html", "Home"), ("/2007/", "2007"), ("/2007", "2007")):
+        assert f"<title>{title}</title>" in client.get(path, buffered=True).text
+    for path in ("/.hidden", "/2007/.hidden", "/../secret.txt", "/%2e%2e/secret.txt", "/2007/..%2f..%2fsecret.txt"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        helps(answer.text, "Nothing is here")
+
+
+# Health
+
+
+def test_health_is_good_when_the_store_answers(client: FlaskClient) -> None:
+    answer = client.get("/feedback/health")
+    assert (answer.status_code, answer.json) == (200, {"status": "ok", "store": "ok"})
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_health_is_bad_when_a_worker_is_missing_or_silent(settings: Settings, store: Store, clock: Clock) -> None:
+    app = create_app(settings, store, Serving(loopback=True, workers=frozenset({"mailer", "publisher"})))
+
+    def status() -> int:
+        return app.test_client().get("/feedback/health").status_code
+
+    assert status() == 503
+    for name, kind in (("mailer", WorkerKind.MAILER), ("publisher", WorkerKind.PUBLISHER)):
+        with store.writing() as session:
+            beat(session, name, kind, now=clock.now())
+        assert status() == (503 if name == "mailer" else 200)
+    clock.moment += PATIENCE + timedelta(seconds=1)
+    assert status() == 503
+
+
+@pytest.fixture
+def broken(settings: Settings, store: Store, clock: Clock, backend: str, tmp_path: Path) -> Iterator[Flask]:
+    """The app, whose store has gone since it started."""
+    assert clock.now() == OPPS_DAY
+    (tmp_path / "noise.db").write_bytes(b"This is no database. " * 1000)
+    gone = tmp_path / "noise.db" if backend == SQLITE else tmp_path
+    url = f"sqlite:///{gone}" if backend == SQLITE else f"postgresql+psycopg://shop:geheim@/x?host={gone}"
+    engine = make_engine(url)
+    yield create_app(settings, Store(engine, store.info))
+    engine.dispose()
+
+
+def test_health_is_bad_when_the_store_does_not_answer(broken: Flask) -> None:
+    answer = broken.test_client().get("/feedback/health")
+    assert answer.status_code == 503
+    assert answer.json == {"status": "unavailable", "store": "does not answer"}
+
+
+def test_when_the_store_is_broken_the_page_says_so_and_the_log_quotes_no_link(
+    broken: Flask, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = desk.unsubscribe_link(1, Topic.SPECIALS, OPPS_DAY).removeprefix(desk.settings.site_url)
+    answer = broken.test_client().post(link, data={"List-Unsubscribe": "One-Click"})
+    assert answer.status_code == 500
+    helps(answer.text, "Something broke")
+    assert "customers.unsubscribe" in caplog.text
+    assert link.rpartition("/")[2] not in caplog.text
+    assert "geheim" not in caplog.text + answer.text
