@@ -4,6 +4,7 @@ import os
 import sys
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from feedback_app.comments.cli import comments
 from feedback_app.config import DEFAULT_PORT, SettingsError
@@ -12,11 +13,20 @@ from feedback_app.crypto import CannotOpen, KeyProblem
 from feedback_app.customers.cli import audience, customers
 from feedback_app.mailing.cli import mail
 from feedback_app.privacy.cli import erase, export, purge, show
+from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.threads import catch_up
 from feedback_app.store import StoreProblem
 from feedback_app.store_cli import db, doctor_command
 
 PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
+
+
+class Shop(Context):
+    """The context of a real command, with the house's chores."""
+
+    def hourly(self) -> None:
+        """Purge what is no longer needed."""
+        purge_and_say(self.store)
 
 
 class Undisclosed(click.Group):
@@ -28,6 +38,9 @@ class Undisclosed(click.Group):
             return super().invoke(ctx)
         except PROBLEMS as error:
             raise Refused(str(error)) from error
+        except DBAPIError as error:
+            message = f"the store does not work: {str(error.orig).strip().splitlines()[0]}"
+            raise Refused(message) from error
 
 
 @click.group(cls=Undisclosed)
@@ -90,7 +103,7 @@ def serve(context: Context, host: str, port: int) -> None:
     try:
         port = serving.free_port(host, port)
         if "UNDISCLOSED_SITE_URL" not in os.environ and "site_url" not in settings.model_fields_set:
-            settings = settings.at(f"http://{'127.0.0.1' if serving.is_loopback(host) else host}:{port}")
+            settings = settings.at(serving.address(host, port))
         report = serving.prepare(settings)
     except (serving.PortTaken, BuildRefused) as error:
         raise Refused(str(error)) from error
@@ -108,7 +121,7 @@ db.add_command(purge)
 def main() -> None:
     """Run the command."""
     try:
-        undisclosed(obj=Context(), prog_name="undisclosed")
+        undisclosed(obj=Shop(), prog_name="undisclosed")
     except BrokenPipeError:
         # Somebody closed the pipe (`| head`): that is no failure worth a traceback.
         sys.stderr.close()

@@ -32,7 +32,10 @@ class NeedsAPerson(Refused):
 
 
 class Context:
-    """Settings and store, opened when a command first asks for them."""
+    """Settings and store, opened when a command first asks for them; and the chores of whoever works for hours."""
+
+    def hourly(self) -> None:
+        """What is to be done every hour, whoever runs: `cli.py` says what."""
 
     @cached_property
     def settings(self) -> Settings:

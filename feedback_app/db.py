@@ -73,10 +73,13 @@ class Base(DeclarativeBase):
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for a store's URL, with what SQLite must be told on every connection."""
+    """An engine for a store's URL, with what SQLite must be told on every connection.
+
+    An error names no parameters: they are what people typed, and errors end in logs.
+    """
     if make_url(url).get_backend_name() != SQLITE:
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

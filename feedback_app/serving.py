@@ -19,6 +19,7 @@ from feedback_app.config import Settings, remember_site_url
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.transports import opened
 from feedback_app.mailing.worker import MailWorker, run_until
+from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.builder import Report, build_site
 from feedback_app.publishing.publisher import run_publisher
 from feedback_app.store import open_store
@@ -40,10 +41,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def address(host: str, port: int) -> str:
+    """Where a browser finds what listens on a host: on every address means on this machine's own, too."""
+    if host in {"0.0.0.0", "::", "localhost"}:  # noqa: S104 - not bound to, but recognised
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def free_port(host: str, port: int) -> int:
     """A port that can be listened on: the one asked for, or one of the kernel's choice for 0. Raises PortTaken."""
     try:
-        with socket.create_server((host, port)) as probe:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family) as probe:
             return int(probe.getsockname()[1])
     except OSError as error:
         message = f"can't listen on {host} port {port} ({error.strerror}): choose another with --port"
@@ -63,7 +72,7 @@ def prepare(settings: Settings) -> Report:
 
 def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:
     """Where to look, by name."""
-    here = f"http://{host}:{port}"
+    here = address(host, port)
     outbox = settings.smtp_url.startswith("outbox:")
     return [
         ("the blog", f"{here}/"),
@@ -147,6 +156,6 @@ def _mail(settings: Settings, worker_id: str) -> None:
     desk = Desk(settings, keys.signer(settings))
     with opened(settings.smtp_url) as transport:
         worker = MailWorker(store, settings, desk, transport, id=worker_id)
-        run_until(worker, stop)
+        run_until(worker, stop, hourly=lambda: purge_and_say(store))
         worker.sign_off()
     store.close()

@@ -36,7 +36,7 @@ def new() -> ResponseReturnValue:
         return _page(
             form, thread, None, problem="The comment you wanted to answer is gone. Yours can stand on its own."
         ), 404
-    if request.method == "GET":
+    if request.method != "POST":
         return _page(form, thread, parent)
     if not form.validate():
         return _page(form, thread, parent, problem=TOO_LATE if forged(form) else None), 400

@@ -254,7 +254,7 @@ def run(context: Context, *, once: bool) -> None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
             click.echo("Working. Ctrl-C ends it after the letters at hand.")
-            run_until(worker, stop, tell)
+            run_until(worker, stop, tell=tell, hourly=context.hourly)
     except TransportRefused as error:
         raise Refused(str(error)) from error
 

@@ -187,10 +187,20 @@ def mail_worker(store: Store, settings: Settings, desk: Desk) -> Iterator[MailWo
             worker.sign_off()
 
 
-def run_until(worker: MailWorker, stop: threading.Event, tell: Callable[[Done], None] = lambda _: None) -> None:
-    """Work until told to stop; the window at hand is finished first."""
+def run_until(
+    worker: MailWorker,
+    stop: threading.Event,
+    *,
+    tell: Callable[[Done], None] = lambda _: None,
+    hourly: Callable[[], None] = lambda: None,
+) -> None:
+    """Work until told to stop; the window at hand is finished first. `hourly` is for the house's other chores."""
+    chores_at = clock.now()
     while not stop.is_set():
         done = worker.work_once(stop)
         if done.any():
             tell(done)
+        if clock.now() >= chores_at:
+            hourly()
+            chores_at = clock.now() + timedelta(hours=1)
         stop.wait(IDLE_SECONDS)

@@ -1,17 +1,21 @@
 """Retention: what is no longer needed is purged, and said in numbers."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
+from feedback_app import clock
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.customers.models import Customer, LinkRequest, Preference
-from feedback_app.db import changed
+from feedback_app.db import Store, changed
 
 UNCONFIRMED = timedelta(days=7)
 REJECTED = timedelta(days=30)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,14 @@ def purge(session: Session, *, now: datetime) -> Purged:
     )
     link_requests = changed(session, delete(LinkRequest).where(LinkRequest.asked_at <= now - UNCONFIRMED))
     return Purged(unconfirmed, link_requests, _purge_comments(session, now))
+
+
+def purge_and_say(store: Store) -> None:
+    """Purge, and say so in the log when there was anything."""
+    with store.writing() as session:
+        done = purge(session, now=clock.now())
+    if done:
+        log.info("Purged %s.", done)
 
 
 def _purge_comments(session: Session, now: datetime) -> int:

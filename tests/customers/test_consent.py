@@ -337,4 +337,4 @@ def test_what_is_in_force_and_the_record_agree_however_often_people_change_their
         def __init__(self) -> None:
             super().__init__(store)
 
-    run_state_machine_as_test(OnThisStore, settings=settings(max_examples=10, stateful_step_count=12, deadline=None))
+    run_state_machine_as_test(OnThisStore, settings=settings(max_examples=6, stateful_step_count=10, deadline=None))
