@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import delete
@@ -131,7 +132,7 @@ def test_a_cancel_and_a_release_at_the_same_moment_never_both_win(store: Store, 
     for number in range(RACES):
         slug = f"race-{number}"
         held(store, about(slug), minutes=0, clock=clock)
-        cancelled, released = at_once(lambda slug=slug: cancel(store, clock, slug), lambda: release(store, clock))
+        cancelled, released = at_once(partial(cancel, store, clock, slug), partial(release, store, clock))
         assert isinstance(cancelled, services.Cancelled)
         assert state(store, slug) is MailingState.CANCELLED
         if released == [slug]:
@@ -148,7 +149,7 @@ def test_of_two_cancels_at_the_same_moment_one_wins(store: Store, clock: Clock) 
     for number in range(RACES):
         slug = f"race-{number}"
         held(store, about(slug), clock=clock)
-        results = at_once(*[lambda slug=slug: cancel(store, clock, slug)] * 2)
+        results = at_once(*[partial(cancel, store, clock, slug)] * 2)
         assert sorted(type(result).__name__ for result in results) == ["Cancelled", "MailingRefused"]
 
 

@@ -78,14 +78,18 @@ def _converse(  # noqa: C901 - a conversation, verb by verb
     server.connections += 1
     sender, recipients = "", list[str]()
 
-    def say(verb: str, usual: str) -> bool:
+    def say(verb: str, usual: str, taken: Received | None = None) -> bool:
         answer = server.script(verb, len(server.letters))
         if answer == "close":
             # A hard close: the other side sees the connection break, not end.
             handler.connection.shutdown(socket.SHUT_RDWR)
             raise _HangUp
+        goes_on = (answer or usual)[:1] in {"2", "3"}
+        if taken and goes_on:
+            # Before the answer: who has read it may look here at once.
+            server.letters.append(taken)
         handler.wfile.write((answer or usual).encode() + b"\r\n")
-        return (answer or usual)[:1] in {"2", "3"}
+        return goes_on
 
     try:
         say("CONNECT", "220 sink.example ESMTP")
@@ -104,8 +108,7 @@ def _converse(  # noqa: C901 - a conversation, verb by verb
             elif verb == "DATA":
                 if say(verb, "354 go on"):
                     data = _data(handler)
-                    if say("DOT", f"250 ok {len(server.letters) + 1}"):
-                        server.letters.append(Received(sender, tuple(recipients), data))
+                    say("DOT", f"250 ok {len(server.letters) + 1}", Received(sender, tuple(recipients), data))
             elif verb == "QUIT":
                 say(verb, "221 bye")
                 return
