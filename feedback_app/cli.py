@@ -16,7 +16,7 @@ from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.threads import catch_up
 from feedback_app.store import StoreProblem
-from feedback_app.store_cli import db, doctor_command
+from feedback_app.upkeep.cli import db, doctor_command
 
 PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
 

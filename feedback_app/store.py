@@ -55,7 +55,7 @@ def open_store(settings: Settings) -> Store:
     """
     engine = _engine(settings)
     try:
-        with _alone(settings):
+        with alone(settings):
             _make_tables(engine)
             vault = _vault(settings, engine)
     except (DBAPIError, sqlite3.Error) as error:
@@ -71,7 +71,7 @@ def upgrade_store(settings: Settings) -> tuple[str | None, str]:
     """Bring the store's tables to this program's version; safe to run twice. Returns the revisions before and after."""
     engine = _engine(settings)
     try:
-        with _alone(settings):
+        with alone(settings):
             before = _revision(engine)
             if before is None:
                 _refuse_strangers(engine)
@@ -107,7 +107,7 @@ def _engine(settings: Settings) -> Engine:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def alone(settings: Settings) -> Iterator[None]:
     """One process at a time makes keys and tables."""
     try:
         settings.instance.mkdir(parents=True, exist_ok=True)

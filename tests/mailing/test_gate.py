@@ -234,6 +234,13 @@ OWN = {
 }
 
 
+@pytest.mark.parametrize(
+    "address", ["alice", "alice@", "@x.example", "a..b@x.example", "a@[", "a@x.", "a\x01@x.example"]
+)
+def test_what_is_no_address_gets_no_letter(address: str) -> None:
+    refusal(letter(To=address), recipient=address)
+
+
 @pytest.mark.parametrize("text", OWN.values(), ids=OWN)
 def test_a_letter_may_show_an_address_that_is(text: str) -> None:
     passes(letter(text, f"<p>{text}</p>"))

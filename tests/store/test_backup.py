@@ -17,9 +17,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DatabaseError
 
-from feedback_app import carrying, keys
-from feedback_app import restore as restoring
-from feedback_app.backup import BackupProblem, Contents, back_up, examine
+from feedback_app import keys
 from feedback_app.cli import undisclosed
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.services import Post, decide, post_comment, register_posts
@@ -42,15 +40,18 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link
 from feedback_app.db import Base, Store
-from feedback_app.dumps import dumped_rows
 from feedback_app.mailing import services as mailings
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.worker import MailWorker, mail_worker
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
-from feedback_app.restore import Restored, plan_restore, restore
 from feedback_app.store import StoreProblem, open_store
+from feedback_app.upkeep import carrying
+from feedback_app.upkeep import restore as restoring
+from feedback_app.upkeep.backup import BackupProblem, Contents, back_up, examine
+from feedback_app.upkeep.dumps import dumped_rows
+from feedback_app.upkeep.restore import Restored, plan_restore, restore
 from feedback_app.workers import PATIENCE, WorkerKind, beat
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, POSTGRESQL, SECRET_KEY, SQLITE, Clock
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
@@ -663,7 +664,7 @@ def test_postgresqls_programs_are_found_where_the_system_has_them_or_their_absen
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: Store, monday: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("feedback_app.dumps.INSTALLED", tmp_path / "postgresql")
+    monkeypatch.setattr("feedback_app.upkeep.dumps.INSTALLED", tmp_path / "postgresql")
     with pytest.raises(BackupProblem, match="install PostgreSQL's client programs"):
         back_up(store, monday)
     programs = find_postgres()

@@ -69,7 +69,11 @@ def test_the_look_up_outlives_the_rotation_of_the_sealing_key() -> None:
     assert apart.fingerprint("alice@example.com") == vault(f"lookup:{OLD},{NEW}").fingerprint("alice@example.com")
 
 
-@pytest.mark.parametrize("text", ["", ",", "short", "lookup:" + OLD, f"{OLD},lookup:{OLD},lookup:{NEW}"])
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "short", "lookup:" + OLD, f"{OLD},lookup:{OLD},lookup:{NEW}"],
+    ids=["nothing", "a comma", "too short", "only a look-up key", "two look-up keys"],
+)
 def test_what_is_no_key_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(KeyProblem) as problem:
         KeyRing.parse(text, "UNDISCLOSED_ADDRESS_KEY")

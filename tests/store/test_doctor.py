@@ -14,11 +14,11 @@ from feedback_app.config import Settings, load_settings
 from feedback_app.console import Context
 from feedback_app.customers.models import Customer, Frequency, Topic
 from feedback_app.db import Store
-from feedback_app.doctor import Finding, Level, examine
 from feedback_app.mailing import services as mailings
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import Delivery, DeliveryState
 from feedback_app.store import open_store
+from feedback_app.upkeep.doctor import Finding, Level, examine
 from feedback_app.workers import WorkerKind, beat
 from tests.conftest import OPPS_DAY, SQLITE
 from tests.support.people import ALICE, BOB, welcome

@@ -19,7 +19,6 @@ from select import select as poll
 import pytest
 from sqlalchemy import func, select, text
 
-from feedback_app.backup import back_up, examine
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.services import Post, post_comment, register_posts
 from feedback_app.config import Moderation, Settings, load_settings
@@ -36,8 +35,9 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import address_of, find_or_add_customer
 from feedback_app.db import Store
-from feedback_app.restore import plan_restore, restore
 from feedback_app.store import open_store
+from feedback_app.upkeep.backup import back_up, examine
+from feedback_app.upkeep.restore import plan_restore, restore
 from tests.conftest import BACKENDS, OPPS_DAY, POSTGRESQL, SQLITE
 
 pytestmark = pytest.mark.slow

@@ -96,7 +96,7 @@ def test_a_read_only_store_is_one_line(fresh: Settings, tmp_path: Path) -> None:
     one_line(problem)
 
 
-def test_a_database_with_other_tables_is_left_alone(settings: Settings, store: Store) -> None:
+def test_a_database_with_other_tables_is_leftalone(settings: Settings, store: Store) -> None:
     with store.writing() as session:
         session.execute(text("DROP TABLE alembic_version"))
     with pytest.raises(StoreProblem, match="of its own"):

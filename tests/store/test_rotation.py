@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from feedback_app import rotation
 from feedback_app.config import Settings, load_settings
 from feedback_app.crypto import KEY_ID_BYTES, CannotOpen
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of, find_customer, find_or_add_customer, name_of
 from feedback_app.db import Store
-from feedback_app.rotation import Rotated, RotationRefused, rotate_keys
 from feedback_app.store import open_store, sealing_keys
+from feedback_app.upkeep import rotation
+from feedback_app.upkeep.rotation import Rotated, RotationRefused, rotate_keys
 from tests.conftest import OPPS_DAY
 from tests.support.people import ALICE, BOB, CAROL, welcome
 

@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 
 from feedback_app.crypto import KeyRing
 from feedback_app.db import SQLITE, Store
-from feedback_app.dumps import DumpProblem, dumped_rows, make_dump
 from feedback_app.store import LOOKUP_CHECK, SEALING_KEY
+from feedback_app.upkeep.dumps import DumpProblem, dumped_rows, make_dump
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 DUMP_MAGIC = b"PGDMP"

@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from feedback_app import clock, doctor
-from feedback_app.backup import BackupProblem, back_up
+from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, print_json, progress_bar
 from feedback_app.keys import ADDRESS_VARIABLE, SECRET_VARIABLE
 from feedback_app.publishing.site import forget_site
-from feedback_app.restore import Plan, Restored, plan_restore
-from feedback_app.restore import restore as restore_store
-from feedback_app.rotation import RotationRefused, rotate_keys
 from feedback_app.store import upgrade_store
+from feedback_app.upkeep import doctor
+from feedback_app.upkeep.backup import BackupProblem, back_up
+from feedback_app.upkeep.restore import Plan, Restored, plan_restore
+from feedback_app.upkeep.restore import restore as restore_store
+from feedback_app.upkeep.rotation import RotationRefused, rotate_keys
 
 LOST = "unsubscribes and erasures that came after the backup could not be carried over"
 SHOWN = {"customers": "customers", "comments": "comments", "deliveries": "deliveries"}

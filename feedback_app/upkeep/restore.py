@@ -19,8 +19,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from feedback_app.backup import BackupProblem, Contents, copy_store, examine, sync_folder
-from feedback_app.carrying import (
+from feedback_app.config import Settings
+from feedback_app.crypto import KeyRing, Vault
+from feedback_app.db import SQLITE, make_engine
+from feedback_app.keys import AddressKeys
+from feedback_app.store import StoreProblem, alembic_config, alone, head_revision
+from feedback_app.upkeep.backup import BackupProblem, Contents, copy_store, examine, sync_folder
+from feedback_app.upkeep.carrying import (
     Carried,
     Stopped,
     carry_over,
@@ -29,12 +34,7 @@ from feedback_app.carrying import (
     number_on,
     stop_what_moves,
 )
-from feedback_app.config import Settings
-from feedback_app.crypto import KeyRing, Vault
-from feedback_app.db import SQLITE, make_engine
-from feedback_app.dumps import DumpProblem, dumped_rows
-from feedback_app.keys import AddressKeys
-from feedback_app.store import StoreProblem, _alone, alembic_config, head_revision
+from feedback_app.upkeep.dumps import DumpProblem, dumped_rows
 from feedback_app.workers import PATIENCE, Worker
 
 # Threads are registered by a build and workers by starting: neither is anybody's data.
@@ -116,7 +116,7 @@ def restore(settings: Settings, plan: Plan, *, now: datetime) -> Restored:
 
     Raises StoreProblem, with the store as it was, when something is at work in it or anything goes wrong.
     """
-    with _alone(settings):
+    with alone(settings):
         try:
             database = make_url(settings.store_url).database
             if plan.contents.kind == SQLITE and not plan.readable and database:
