@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -81,8 +82,13 @@ class Visitor:
         headers = {"X-Forwarded-For": FORWARDED_FOR, "Forwarded": f"for={FORWARDED_FOR}"}
         headers |= {"Cookie": self.cookie} if self.cookie else {}
         headers |= {"Content-Type": kind} if kind else {}
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
+        # Somebody who sends far too much may be hung up on before the end of it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, path, body, headers)
+        try:
+            answer = connection.getresponse()
+        except (BrokenPipeError, ConnectionResetError, http.client.HTTPException):
+            return ""
         data = answer.read()
         if sent := answer.getheader("Set-Cookie"):
             self.cookie = sent.partition(";")[0]
