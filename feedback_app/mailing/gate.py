@@ -35,8 +35,11 @@ ALTERNATIVE = re.compile(r'multipart/alternative; boundary="=_[0-9a-f]+"')
 # could read as more than one address, or as none.
 _ATOM = r"""[^\x00-\x20\x7f-\xa0\s<>()\[\],;:"\\@.]+"""
 _ATOMS = rf"{_ATOM}(?:\.{_ATOM})*"
+# A domain's labels have of ASCII only letters, digits and hyphens (RFC 5321, 4.1.2): no encoded word looks like one.
+_LABEL = r"[^\x00-\x2c\x2e\x2f\x3a-\x40\x5b-\x60\x7b-\xa0\s]+"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _NAME = r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>@,:;()\[\]]*?))"""
-MAILBOX = re.compile(rf"(?:{_NAME} )?<(?P<address>{_ATOMS}@{_ATOMS})>")
+MAILBOX = re.compile(rf"(?:{_NAME} )?<(?P<address>{_ATOMS}@{_DOMAIN})>")
 MESSAGE_ID = re.compile(r"<[0-9a-f]{32}@[a-z0-9.-]+>")
 LINK_HEADER = re.compile(r"<https?://[!-;=?-~]+>")
 
