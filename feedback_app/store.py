@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -152,8 +153,32 @@ def _mismatch(revision: str) -> str:
 
 
 def _migrate(engine: Engine) -> None:
-    with engine.execution_options(writing=True).begin() as connection:
+    with migrating(engine) as connection:
         command.upgrade(alembic_config(connection), "head")
+
+
+@contextmanager
+def migrating(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables may be rebuilt.
+
+    On SQLite a rebuilt table is dropped once, and dropping it would take along, row by row, what refers to it: foreign
+    keys are off meanwhile, and looked at before the commit.
+    """
+    with engine.execution_options(writing=True).connect() as connection:
+        sqlite = engine.dialect.name == SQLITE
+        driver: Any = connection.connection.driver_connection
+        if sqlite:
+            # To the driver itself: within a transaction this would be ignored.
+            driver.execute("PRAGMA foreign_keys = OFF").close()
+        try:
+            with connection.begin():
+                yield connection
+                if sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                    message = "after the migration some rows refer to others that are not there: nothing was changed"
+                    raise StoreProblem(message)
+        finally:
+            if sqlite:
+                driver.execute("PRAGMA foreign_keys = ON").close()
 
 
 def _unusable(settings: Settings, error: Exception) -> StoreProblem:

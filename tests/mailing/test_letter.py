@@ -262,6 +262,7 @@ def test_whoever_has_an_address_gets_a_letter_at_it(address: str, server: MailSe
         hostile, st.builds("{}{}".format, addresses, hostile), st.builds("{},{}".format, addresses, addresses)
     )
 )
+@example(address="0@x.example=?utf-8?B?ZUB4LmV4YW1wbGU=?=" + "x" * 100)
 def test_what_is_no_address_gets_no_letter_or_one_for_itself_alone(
     address: str, server: MailServer, wire: SmtpTransport
 ) -> None:

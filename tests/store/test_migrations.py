@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 
 import pytest
-from alembic import command
+from alembic import command, op
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Column, Connection, Engine, String, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 import feedback_app.tables
 from feedback_app.customers.models import Frequency
 from feedback_app.db import Base, Store, make_engine
-from feedback_app.migrations.append_only import TABLES
-from feedback_app.store import alembic_config, head_revision
+from feedback_app.migrations.append_only import TABLES, keep_append_only
+from feedback_app.store import alembic_config, head_revision, migrating
 from tests.conftest import OPPS_DAY
 from tests.support.people import ALICE, welcome
 
@@ -93,6 +94,24 @@ def test_somebodys_choice_survives_the_upgrade_from_every_revision(empty: Engine
         for table in ROWS:
             assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == 1, table  # noqa: S608 - our own names
         assert triggers(connection) >= len(TABLES)
+
+
+@pytest.mark.parametrize("table", ["customers", "consent_events", "wordings", "preferences"])
+def test_rebuilding_a_table_loses_no_choice_and_no_trigger(store: Store, table: str) -> None:
+    welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
+    with migrating(store.engine) as connection:
+        before = triggers(connection)
+        with Operations.context(MigrationContext.configure(connection)):
+            with op.batch_alter_table(table, recreate="auto") as batch:
+                batch.add_column(Column("remark", String(10), server_default=""))
+                batch.alter_column("remark", nullable=False)
+            keep_append_only()
+        assert triggers(connection) == before
+    with store.reading() as session:
+        for kept in ("customers", "preferences", "consent_events", "wordings"):
+            assert session.scalar(text(f"SELECT count(*) FROM {kept}")) == 1, kept  # noqa: S608 - our own names
+        if store.dialect == "sqlite":
+            assert session.scalar(text("PRAGMA foreign_keys")) == 1
 
 
 @pytest.mark.parametrize("table", TABLES)
