@@ -174,15 +174,15 @@ def sink() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    """A shop in a folder of its own, with the project's content and theme, and a store of the usual kind."""
-    return Shop.at(tmp_path / "shop")
+def shop(empty_store_url: str, tmp_path: Path) -> Shop:
+    """A shop in a folder of its own, with the project's content and theme, once with a store on each database."""
+    return Shop.at(tmp_path / "shop", store_url=empty_store_url)
 
 
 @pytest.fixture
-def shop_on_each_database(empty_store_url: str, tmp_path: Path) -> Shop:
-    """The same, once with a store on each database."""
-    return Shop.at(tmp_path / "shop", store_url=empty_store_url)
+def sqlite_shop(tmp_path: Path) -> Shop:
+    """A shop with the usual kind of store, where what is tested does not depend on the database."""
+    return Shop.at(tmp_path / "shop")
 
 
 @pytest.fixture(scope="session")

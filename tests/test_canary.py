@@ -291,7 +291,8 @@ def test_nothing_that_anybody_told_the_shop_is_found_in_what_it_leaves_behind(
     assert not found, complaint(found)
 
 
-def test_the_canary_test_fails_when_somebody_logs_an_address(shop: Shop, tmp_path: Path) -> None:
+def test_the_canary_test_fails_when_somebody_logs_an_address(sqlite_shop: Shop, tmp_path: Path) -> None:
+    shop = sqlite_shop
     careless = tmp_path / "careless"
     careless.mkdir()
     (careless / "sitecustomize.py").write_text(

@@ -19,10 +19,7 @@ def link_in(data: bytes, start: str) -> str:
     return found.group()
 
 
-def test_nora_reads_comments_and_sees_her_comment_once_the_shop_has_approved_it(
-    page: Page, shop_on_each_database: Shop
-) -> None:
-    shop = shop_on_each_database
+def test_nora_reads_comments_and_sees_her_comment_once_the_shop_has_approved_it(page: Page, shop: Shop) -> None:
     with shop.serving():
         page.goto(shop.url)
         page.get_by_role("link", name="Opps!", exact=True).first.click()
@@ -50,9 +47,8 @@ def test_nora_reads_comments_and_sees_her_comment_once_the_shop_has_approved_it(
 
 
 def test_tess_subscribes_gets_the_free_socks_letter_and_with_one_click_no_more(
-    page: Page, shop_on_each_database: Shop, sink: MailServer
+    page: Page, shop: Shop, sink: MailServer
 ) -> None:
-    shop = shop_on_each_database
     mailing = shop.folder / "content" / "mailings" / "free-socks.md"
     with shop.serving(smtp_url=sink.url):
         page.goto(f"{shop.url}/feedback/preferences")

@@ -14,12 +14,12 @@ from feedback_app.crypto import CannotOpen
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person, find_customer, person
-from feedback_app.mailing import services
+from feedback_app.mailing import ledger, services
 from feedback_app.mailing.drafts import Draft, DraftRefused, read_draft
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker
-from feedback_app.mailing.models import DeliveryState, MailingState
+from feedback_app.mailing.models import OPEN_STATES, DeliveryState, MailingState
 from feedback_app.mailing.reading import shown_letter
 from feedback_app.mailing.services import MailingRefused
 from feedback_app.mailing.transports import Outcome, TransportRefused, opened
@@ -132,7 +132,7 @@ def _wait(context: Context, slug: str) -> None:
                 with context.store.reading() as session:
                     mailing = services.find_mailing(session, slug)
                     found = services.counts(session, mailing)
-                open_ = sum(found[state] for state in services.OPEN_STATES)
+                open_ = sum(found[state] for state in OPEN_STATES)
                 total = sum(found.values())
                 tell(total - open_, total)
                 if mailing.state not in {MailingState.HELD, MailingState.SENDING}:
@@ -222,7 +222,7 @@ def list_command(context: Context, slug: str, state: str | None, *, as_json: boo
                     "message_id": delivery.message_id,
                     "attempts": delivery.attempts,
                 }
-                for delivery, customer in services.deliveries(session, mailing, DeliveryState(state) if state else None)
+                for delivery, customer in ledger.deliveries(session, mailing, DeliveryState(state) if state else None)
             ]
     except MailingRefused as error:
         raise Refused(str(error)) from error

@@ -36,6 +36,12 @@ class DeliveryState(StrEnum):
     SKIPPED = "skipped"
 
 
+# Somebody has the letter, or may have it.
+LEFT_STATES = (DeliveryState.SUBMITTING, DeliveryState.ACCEPTED, DeliveryState.UNKNOWN)
+# Something is still to be done.
+OPEN_STATES = (DeliveryState.QUEUED, DeliveryState.SUBMITTING, DeliveryState.DEFERRED)
+
+
 class Mailing(Base):
     """One text to many customers, frozen when it was sent off. `due_at` is the end of its hold."""
 

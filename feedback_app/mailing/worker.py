@@ -16,7 +16,7 @@ from feedback_app.crypto import CannotOpen
 from feedback_app.customers.models import Customer, LinkRequest
 from feedback_app.customers.services import person
 from feedback_app.db import Store
-from feedback_app.mailing import services
+from feedback_app.mailing import ledger, services
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
@@ -68,7 +68,7 @@ class MailWorker:
         now = clock.now()
         self._beat(now)
         with self.store.writing() as session:
-            services.rescue(session, now=now)
+            ledger.rescue(session, now=now)
             services.release_due(session, now=now)
         with self.store.reading() as session:
             on_their_way = [mailing.id for mailing in services.sending(session)]
@@ -107,14 +107,14 @@ class MailWorker:
             self._beat(clock.now())
             answer = self.transport.send(letter)
             with self.store.writing() as session:
-                services.record(session, delivery_id, answer, now=clock.now())
+                ledger.record(session, delivery_id, answer, now=clock.now())
             done.accepted += answer.outcome is Outcome.ACCEPTED
             done.other += answer.outcome is not Outcome.ACCEPTED
         return True
 
     def _prepare(self, session: Session, mailing_id: int) -> list[tuple[int, Letter]] | None:
         now = clock.now()
-        window = services.claim(
+        window = ledger.claim(
             session,
             mailing_id,
             worker_id=self.id,

@@ -3,6 +3,7 @@
 import csv
 import io
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,21 @@ def test_an_import_that_breaks_off_keeps_whole_batches_and_can_be_run_again(
     assert (report.added, report.known) == (7, 3)
     with store.reading() as session:
         assert session.scalar(select(func.count()).select_from(ConsentEvent)) == 10
+
+
+def test_two_imports_of_one_list_at_once_add_everybody_once(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("email\n" + "".join(f"c{i}@example.com\n" for i in range(3000)), encoding="utf-8")
+
+    def run(_: int) -> Report:
+        return import_customers(store, path, topic=Topic.SPECIALS, evidence=EVIDENCE, now=OPPS_DAY)
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(run, range(2)))
+    assert sum(report.added for report in reports) == 3000
+    assert sum(report.known for report in reports) == 3000
+    with store.reading() as session:
+        assert session.scalar(select(func.count()).select_from(ConsentEvent)) == 3000
 
 
 def test_memory_stays_flat_however_long_the_list(store: Store, tmp_path: Path) -> None:

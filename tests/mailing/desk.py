@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from feedback_app.config import load_settings
 from feedback_app.customers.models import Frequency, NameDisplay, Topic
 from feedback_app.db import Store
-from feedback_app.mailing import services
+from feedback_app.mailing import ledger, services
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
@@ -87,5 +87,5 @@ def counts(store: Store, slug: str = FREE_SOCKS.slug) -> dict[str, int]:
 def reasons(store: Store, slug: str = FREE_SOCKS.slug) -> list[str | None]:
     """What is noted at each of a mailing's deliveries, in their order."""
     with store.reading() as session:
-        rows = services.deliveries(session, services.find_mailing(session, slug))
+        rows = ledger.deliveries(session, services.find_mailing(session, slug))
         return [delivery.reason for delivery, _ in rows]

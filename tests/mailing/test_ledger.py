@@ -13,7 +13,7 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import LinkRequest
 from feedback_app.customers.services import request_link
 from feedback_app.db import Store
-from feedback_app.mailing import services
+from feedback_app.mailing import ledger, services
 from feedback_app.mailing.models import Delivery, MailingState
 from feedback_app.mailing.transports import Answer, Outcome, SmtpTransport
 from feedback_app.workers import PATIENCE
@@ -245,7 +245,7 @@ def test_the_letters_of_a_worker_that_is_gone_are_in_doubt_within_its_patience_a
         gone._beat(clock.now())  # noqa: SLF001 - it lives, it takes two, and is not heard of again
         with store.writing() as session:
             services.release_due(session, now=clock.now())
-            services.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
+            ledger.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
         other.work_once()
         assert counts(store) == {"submitting": 2, "accepted": 1}
         assert state(store) is MailingState.SENDING
@@ -277,7 +277,7 @@ def test_the_letters_of_a_worker_that_is_gone_are_in_doubt_though_a_long_mailing
         gone._beat(clock.now())  # noqa: SLF001 - as above
         with store.writing() as session:
             services.release_due(session, now=clock.now())
-            services.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
+            ledger.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
         other.work_once()
     assert "unknown" not in seen[0]
     assert seen[-1]["unknown"] == 2
@@ -292,7 +292,7 @@ def test_a_worker_that_lives_keeps_its_letters_however_long_the_server_takes(sto
         if verb == "DOT":
             clock.advance(seconds=20)
             with store.writing() as session:
-                assert services.rescue(session, now=clock.now()) == 0
+                assert ledger.rescue(session, now=clock.now()) == 0
         return None
 
     with mail_server(script) as server:
@@ -305,7 +305,7 @@ def test_a_worker_that_was_given_up_and_comes_back_tells_what_it_knows(store: St
     mailing = held(store, minutes=0, clock=clock)
     with store.writing() as session:
         services.release_due(session, now=clock.now())
-        window = services.claim(session, mailing.id, worker_id="slow", most=2, daily_cap=0, now=clock.now())
+        window = ledger.claim(session, mailing.id, worker_id="slow", most=2, daily_cap=0, now=clock.now())
         first, second = (one.delivery.id for one in window.claimed)
     clock.advance(minutes=1)
     with mail_server() as server:
@@ -314,8 +314,8 @@ def test_a_worker_that_was_given_up_and_comes_back_tells_what_it_knows(store: St
         assert counts(store) == {"unknown": 2}
         assert state(store) is MailingState.SENT
         with store.writing() as session:
-            services.record(session, first, Answer(Outcome.ACCEPTED, "250 ok"), now=clock.now())
-            services.record(session, second, Answer(Outcome.NOT_SENT, "no connection"), now=clock.now())
+            ledger.record(session, first, Answer(Outcome.ACCEPTED, "250 ok"), now=clock.now())
+            ledger.record(session, second, Answer(Outcome.NOT_SENT, "no connection"), now=clock.now())
         assert state(store) is MailingState.SENDING
         clock.advance(minutes=10)
         other.work_once()

@@ -22,7 +22,7 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import Person, request_link
 from feedback_app.db import Store
-from feedback_app.mailing import services
+from feedback_app.mailing import ledger, services
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import MailingMaker
@@ -394,7 +394,7 @@ def test_a_letter_in_flight_counts_for_somebody_who_wants_one_a_week(
     busy = worker_to(sink, store, 1)
     busy._beat(clock.now())  # noqa: SLF001 - a worker in the middle of its work
     with store.writing() as session:
-        services.claim(session, first.id, worker_id=busy.id, most=50, daily_cap=0, now=clock.now())
+        ledger.claim(session, first.id, worker_id=busy.id, most=50, daily_cap=0, now=clock.now())
     worker_to(sink, store, 2).work_once()
     assert sink.letters == []
     assert counts(store, "first") == {"submitting": 1}

@@ -89,11 +89,13 @@ def test_a_file_that_is_no_store_is_one_line_and_stays_as_it_is(fresh: Settings,
     assert path.read_bytes() == before
 
 
-def test_a_read_only_store_is_one_line(fresh: Settings, tmp_path: Path) -> None:
-    url = f"sqlite:///file:{tmp_path / 'there-is-none.db'}?mode=ro&uri=true"
-    with pytest.raises(StoreProblem) as problem:
-        open_store(fresh.model_copy(update={"store_url": url}))
-    one_line(problem)
+def test_a_read_only_store_can_be_looked_at_and_refuses_to_change_in_one_line(sqlite_shop: Shop) -> None:
+    assert sqlite_shop.json("comments", "list") == []
+    read_only = f"sqlite:///file:{sqlite_shop.instance.resolve() / 'store.db'}?mode=ro&uri=true"
+    assert sqlite_shop.json("comments", "list", store_url=read_only) == []
+    done = sqlite_shop.run("db", "purge", expect=1, store_url=read_only)
+    assert done.stderr.count("\n") == 1
+    assert "readonly" in done.stderr
 
 
 def test_a_database_with_other_tables_is_leftalone(settings: Settings, store: Store) -> None:
