@@ -1,10 +1,12 @@
 """The tables' common base, the engine, and sessions that read or write."""
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from sqlalchemy import (
     Connection,
@@ -19,12 +21,20 @@ from sqlalchemy import (
     Update,
     create_engine,
     event,
+    func,
+    select,
 )
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 SQLITE = "sqlite"
 BUSY_MILLISECONDS = 30_000
+MOST_TRIES = 8
+# PostgreSQL: serialization failure, deadlock detected.
+GAVE_WAY = frozenset({"40001", "40P01"})
+
+Done = TypeVar("Done")
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -109,6 +119,17 @@ def changed(session: Session, statement: Update | Delete) -> int:
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
+def alone_in(session: Session, doing: str) -> None:
+    """Let only one transaction at a time do something, on all machines. On SQLite a writer is alone anyway."""
+    if session.get_bind().dialect.name != SQLITE:
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(doing))))
+
+
+def _gave_way(error: DBAPIError) -> bool:
+    """Whether a transaction was ended for another's sake, and can be done again."""
+    return isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", "") in GAVE_WAY
+
+
 class Store:
     """A database that is ready: engine and the two kinds of session. `info` travels with every session."""
 
@@ -137,6 +158,19 @@ class Store:
         engine = self.engine.execution_options(writing=True)
         with Session(engine, info=self.info, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def write(self, work: Callable[[Session], Done]) -> Done:
+        """Do some work in a transaction of its own; again, if it had to give way to another one."""
+        for _ in range(MOST_TRIES - 1):
+            try:
+                with self.writing() as session:
+                    return work(session)
+            except DBAPIError as error:
+                if not _gave_way(error):
+                    raise
+                time.sleep(random.uniform(0, 0.05))  # noqa: S311 - so that the two don't meet again
+        with self.writing() as session:
+            return work(session)
 
     def close(self) -> None:
         """Give the connections back."""

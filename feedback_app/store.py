@@ -98,7 +98,7 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 def _engine(settings: Settings) -> Engine:
     url = make_url(settings.store_url)
-    if url.get_backend_name() == SQLITE and url.database:
+    if url.get_backend_name() == SQLITE and url.database and not url.database.startswith("file:"):
         try:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -21,7 +21,7 @@ from sqlalchemy import make_url, text
 from feedback_app.config import load_settings
 from feedback_app.store import open_store
 from tests.support.canary import Arguments, Found, Place, encodings, files, search
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, find_postgres
 from tests.support.shop import ROOT, Shop, wait_for
 from tests.support.smtp import MailServer, Received, mail_server
 
@@ -39,17 +39,18 @@ class Secrets:
 
     shop: Shop
     tokens: dict[str, bytes] = field(default_factory=dict)
+    keys: dict[str, bytes] = field(default_factory=dict)
+
+    def remember_keys(self) -> None:
+        """The keys as they are now; before a rotation and after it they are not the same."""
+        for path in sorted((self.shop.instance / "keys").iterdir()):
+            for item in path.read_bytes().strip().split(b","):
+                text = item.removeprefix(b"lookup:")
+                self.keys[f"key {text[:4].decode()} of {path.name}, text"] = text
+                self.keys[f"key {text[:4].decode()} of {path.name}, bytes"] = base64.urlsafe_b64decode(text)
 
     def canaries(self) -> dict[str, bytes]:
         """Every secret, by a label that tells whose it is."""
-        keys = {
-            f"key {path.name} {form}": secret
-            for path in sorted((self.shop.instance / "keys").iterdir())
-            for form, secret in (
-                ("text", path.read_bytes().strip()),
-                ("bytes", base64.urlsafe_b64decode(path.read_bytes().strip())),
-            )
-        }
         return {
             "alice's address": ALICE.encode(),
             "alice's mailbox": ALICE.partition("@")[0].encode(),
@@ -62,7 +63,7 @@ class Secrets:
             "where somebody came from": COMES_FROM.encode(),
             "whom a proxy came for": FORWARDED_FOR.encode(),
             "the database's password": PASSWORD.encode(),
-            **keys,
+            **self.keys,
             **self.tokens,
         }
 
@@ -132,7 +133,9 @@ def drive(shop: Shop) -> Driven:
         with shop.serving(smtp_url=server.url):
             _read_and_comment(visitor)
             _ask_for_links(visitor, secrets, server)
+            secrets.remember_keys()
             printed += _run_commands(shop, server)
+            secrets.remember_keys()
             _ask_wrongly(visitor)
             _break_the_store(shop, visitor)
         letters = list(server.letters)
@@ -195,6 +198,8 @@ def _run_commands(shop: Shop, server: MailServer) -> list[Place]:
         (("mail", "status", "free-socks"), 0),
         (("mail", "cancel", "free-socks"), 1),
         (("customers", "show", f"{TYPO}"), 1),
+        (("customers", "show", BOB), 0),
+        (("customers", "export", BOB), 0),
         (("customers", "export", f"{TYPO} x"), 1),
         (("customers", "erase", TYPO), 0),
         (("db", "backup", str(shop.folder / "backup.db")), 0),
@@ -216,7 +221,9 @@ def _run_commands(shop: Shop, server: MailServer) -> list[Place]:
             check=False,
         )
         assert code is None or ended.returncode == code, (arguments, ended.stdout, ended.stderr)
-        done.append(Place(f"what {' '.join(arguments[:2])} printed", ended.stdout + ended.stderr))
+        # What is held about Bob was asked for by the shop: it shows Bob, and nobody else.
+        own = frozenset({"bob's address", "bob's mailbox", "bob's name"}) if BOB in arguments else frozenset[str]()
+        done.append(Place(f"what {' '.join(arguments[:2])} printed", ended.stdout + ended.stderr, own))
     return done
 
 
@@ -252,7 +259,7 @@ def left_behind(driven: Driven) -> Iterator[Place]:
     # The outbox is for the shop's own machine, the keys are the keys.
     yield from files(shop.instance, without=("keys/", "outbox/"))
     yield Place("the log", (shop.folder / "serve.log").read_bytes())
-    yield Place("the backup", (shop.folder / "backup.db").read_bytes())
+    yield from backup(shop.folder / "backup.db")
     yield from driven.visitor.pages
     yield from driven.printed
     for number, letter in enumerate(driven.letters):
@@ -265,6 +272,17 @@ def left_behind(driven: Driven) -> Iterator[Place]:
         # These commands were given the address by the one who typed them.
         if b"feedback_app\0customers\0" not in arguments:
             yield Place("the arguments of a process", arguments)
+
+
+def backup(file: Path) -> Iterator[Place]:
+    """A backup as it is, and what is in it: PostgreSQL's is packed."""
+    data = file.read_bytes()
+    yield Place("the backup", data)
+    if data.startswith(b"PGDMP"):
+        programs = find_postgres()
+        assert programs
+        command = [str(programs / "pg_restore"), "--file=-", str(file)]
+        yield Place("the backup, unpacked", subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def complaint(found: list[Found]) -> str:
@@ -308,12 +326,17 @@ def test_the_canary_test_fails_when_somebody_logs_an_address(sqlite_shop: Shop, 
     shop.extra_environment["PYTHONPATH"] = f"{careless}:{ROOT}"
     with shop.serving():
         Visitor(shop).fill("/feedback/preferences", email=ALICE)
-    found = search({"alice's address": ALICE.encode()}, [Place("the log", (shop.folder / "serve.log").read_bytes())])
-    assert ("alice's address", "plain", "the log") in {(one.canary, one.encoding, one.place) for one in found}
+    (shop.folder / "backup.db").write_bytes(b"")
+    driven = Driven(Secrets(shop), Visitor(shop), [], [], Arguments())
+    found = search({"alice's address": ALICE.encode()}, left_behind(driven))
+    assert {(one.canary, one.place) for one in found} == {("alice's address", "the log")}
 
 
 @pytest.mark.parametrize("encoding", sorted(encodings(ALICE.encode())))
 def test_a_canary_is_found_however_it_is_written(encoding: str) -> None:
+    wrapped = encodings(ALICE.encode())[encoding]
+    wrapped = wrapped[: len(wrapped) // 2] + b"\r\n" + wrapped[len(wrapped) // 2 :]
+    assert search({"alice": ALICE.encode()}, [Place("a log", wrapped)])
     hidden = b"something before it " + encodings(ALICE.encode())[encoding] + b" and after"
     assert encoding in {one.encoding for one in search({"alice": ALICE.encode()}, [Place("a log", hidden)])}
     assert search({"alice": ALICE.encode()}, [Place("her letter", hidden, frozenset({"alice"}))]) == []

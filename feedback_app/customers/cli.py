@@ -35,18 +35,18 @@ def import_command(context: Context, file: Path, topic: str, evidence: str, *, a
     if as_json:
         refused = [{"line": refusal.line, "reason": refusal.reason} for refusal in report.refused]
         counts = {"added": report.added, "known": report.known, "suppressed": report.suppressed}
-        print_json({**counts, "refused": refused})
+        print_json({**counts, "left_out": report.left_out, "refused": refused})
     else:
         click.echo(
             f"{report.added} added, {report.known} already known, {report.suppressed} suppressed, "
-            f"{len(report.refused)} refused."
+            f"{report.left_out} refused."
         )
         for refusal in report.refused[:MOST_SHOWN]:
             click.echo(f"  line {refusal.line}: {refusal.reason}")
-        if len(report.refused) > MOST_SHOWN:
-            click.echo(f"  … and {len(report.refused) - MOST_SHOWN} more: --json names them all")
+        if report.left_out > MOST_SHOWN:
+            click.echo(f"  … and {report.left_out - MOST_SHOWN} more: --json names the first thousand")
     if report.refused:
-        message = f"lines of {file.name} were left out: {len(report.refused)}; mend them and import the file again"
+        message = f"lines of {file.name} were left out: {report.left_out}; mend them and import the file again"
         raise NeedsAPerson(message)
 
 

@@ -23,6 +23,7 @@ from feedback_app.customers.models import (
     Wording,
 )
 from feedback_app.customers.services import SEALED, Person, Sealed, person
+from feedback_app.db import changed
 
 BATCH = 1000
 
@@ -109,30 +110,60 @@ def choose(
     """Make a choice of the customer's the one in force, with its line in the record. None when nothing changed.
 
     Load the customer `with_for_update`: one choice of a person's at a time. A yes lifts a suppression, even one that
-    was chosen before: the person has just shown that the address is theirs and that they want letters.
+    was chosen before: the person has just shown that the address is theirs and that they want letters. A yes that an
+    import had given, and that its person now makes their own, is `confirmed` in the record.
     """
-    if frequency is not Frequency.NEVER:
-        session.execute(delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
+    no = frequency is Frequency.NEVER
+    lifted = 0 if no else changed(session, delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
     row = session.get(Preference, (customer.id, topic))
     before = row.frequency if row else None
     if before is frequency:
+        if not no and channel is ConsentChannel.FORM and (lifted or not _through_form(session, customer, topic)):
+            action = ConsentAction.CONFIRMED
+            _add_event(session, customer, topic, action, frequency, channel=channel, wording=wording, now=now)
         return None
     if row:
         row.frequency, row.changed_at = frequency, now
     else:
         session.add(Preference(customer_id=customer.id, topic=topic, frequency=frequency, changed_at=now))
+    action = ConsentAction.WITHDRAWN if no else ConsentAction.GIVEN
+    _add_event(session, customer, topic, action, frequency, channel=channel, wording=wording, now=now)
+    return Change(topic, before, frequency)
+
+
+def _through_form(session: Session, customer: Customer, topic: Topic) -> bool:
+    """Whether the last line of the record about a topic came from the person's own page."""
+    last = (
+        select(ConsentEvent.channel)
+        .where(ConsentEvent.customer_id == customer.id, ConsentEvent.topic == topic)
+        .order_by(ConsentEvent.id.desc())
+        .limit(1)
+    )
+    return session.scalar(last) is ConsentChannel.FORM
+
+
+def _add_event(
+    session: Session,
+    customer: Customer,
+    topic: Topic,
+    action: ConsentAction,
+    frequency: Frequency,
+    *,
+    channel: ConsentChannel,
+    wording: str,
+    now: datetime,
+) -> None:
     session.add(
         ConsentEvent(
             customer_id=customer.id,
             topic=topic,
-            action=ConsentAction.WITHDRAWN if frequency is Frequency.NEVER else ConsentAction.GIVEN,
+            action=action,
             frequency=frequency,
             channel=channel,
             wording_hash=wording_hash(session, wording),
             at=now,
         )
     )
-    return Change(topic, before, frequency)
 
 
 def history(session: Session, customer: Customer) -> list[ConsentEvent]:

@@ -6,15 +6,16 @@ choice, never fills a blank over something, and never brings back an address tha
 
 import csv
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy import insert, literal, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from feedback_app.crypto import Vault
@@ -32,11 +33,14 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
-from feedback_app.db import Base, Store
+from feedback_app.db import Base, Store, alone_in
 from feedback_app.store import vault_of
 
 BATCH = 1000
 LINE_BYTES = 64 * 1024
+# A cell may have line breaks in it; with more of them it is a quotation mark that somebody forgot.
+MOST_LINES = 20
+MOST_REFUSALS = 1000
 COLUMNS = ("email", "name", "name_display")
 # What stands for bytes that are not UTF-8 (PEP 383), and for lines that are much too long.
 UNREADABLE = re.compile("[\udc80-\udcff]")
@@ -61,12 +65,22 @@ class Refusal:
 
 @dataclass(slots=True)
 class Report:
-    """What an import did, in numbers. `known` had chosen already, or had been imported before."""
+    """What an import did, in numbers. `known` had chosen already, or had been imported before.
+
+    `refused` are the first thousand of the lines that were left out, `left_out` is how many there were.
+    """
 
     added: int = 0
     known: int = 0
     suppressed: int = 0
+    left_out: int = 0
     refused: list[Refusal] = field(default_factory=list)
+
+    def refuse(self, line: int, reason: str) -> None:
+        """Leave a line out."""
+        self.left_out += 1
+        if len(self.refused) < MOST_REFUSALS:
+            self.refused.append(Refusal(line, reason))
 
     def add(self, batch: "Report") -> None:
         """Count what a batch did."""
@@ -108,31 +122,78 @@ def import_customers(
         with path.open("rb") as file:
             rows = _rows(file, vault, report)
             while batch := list(islice(rows, BATCH)):
-                report.add(_import_whole(store, batch, topic=topic, evidence=evidence, now=now))
-                progress(file.tell())
-            progress(file.tell())
+                report.add(store.write(partial(_import_batch, batch=batch, topic=topic, evidence=evidence, now=now)))
+                progress(_position(file))
+            progress(_position(file))
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise ImportRefused(message) from error
     return report
 
 
+def _position(file: BinaryIO) -> int:
+    return file.tell() if file.seekable() else 0
+
+
 def _rows(file: BinaryIO, vault: Vault, report: Report) -> Iterator[Row]:
-    reader = csv.reader(_lines(file), strict=True)
-    header = [cell.strip().lower() for cell in next(reader, [])]
+    records = _records(_lines(file))
+    try:
+        header = [cell.strip().lower() for cell in _cells(next(records, (1, ""))[1])]
+    except csv.Error:
+        header = []
     if "email" not in header:
         message = f"{file.name}: line 1: the header needs a column `email` (and can have `name` and `name_display`)"
         raise ImportRefused(message)
-    while True:
-        first = reader.line_num + 1
+    for number, text in records:
         try:
-            cells = next(reader)
+            cells = _cells(text)
             if any(cells):
                 yield _row(dict(zip(header, cells, strict=False)), vault, extra=len(cells) > len(header))
-        except StopIteration:
-            return
         except (csv.Error, ValueError) as error:
-            report.refused.append(Refusal(first, _plain(error)))
+            report.refuse(number, _plain(error))
+
+
+def _cells(text: str | None) -> list[str]:
+    if text is None:
+        message = "unexpected end"
+        raise csv.Error(message)
+    return next(csv.reader((text,), strict=True), [])
+
+
+def _records(lines: Iterator[str]) -> Iterator[tuple[int, str | None]]:
+    """The file's records, each with the number of its first line; None for one whose quotation mark never closes.
+
+    A line with an odd quotation mark goes on in the next ones (RFC 4180, section 2), but not for ever: what was read
+    on its account is read again by itself, so that a bad line takes no good one along.
+    """
+    numbered = enumerate(lines, 1)
+    again: deque[tuple[int, str]] = deque()
+    while True:
+        number, text = again.popleft() if again else next(numbered, (0, ""))
+        if not number:
+            return
+        more: list[tuple[int, str]] = []
+        marks = text.count('"')
+        while marks % 2 and len(more) < MOST_LINES:
+            following = again.popleft() if again else next(numbered, None)
+            if following is None:
+                break
+            more.append(following)
+            marks += following[1].count('"')
+        whole = text + "".join(line for _, line in more)
+        if more and (marks % 2 or not _is_record(whole)):
+            again.extendleft(reversed(more))
+            yield number, None
+        else:
+            yield number, None if marks % 2 else whole
+
+
+def _is_record(text: str) -> bool:
+    try:
+        _cells(text)
+    except csv.Error:
+        return False
+    return True
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:
@@ -179,33 +240,27 @@ def _plain(error: Exception) -> str:
     return "not a line of CSV"
 
 
-def _import_whole(store: Store, batch: list[Row], *, topic: Topic, evidence: str, now: datetime) -> Report:
-    """Import a batch in one transaction, again if somebody on it became a customer elsewhere at this moment."""
-    for last in (False, False, True):
-        try:
-            with store.writing() as session:
-                return _import_batch(session, batch, topic=topic, evidence=evidence, now=now)
-        except IntegrityError:
-            if last:
-                raise
-    raise AssertionError
-
-
-def _import_batch(session: Session, batch: list[Row], *, topic: Topic, evidence: str, now: datetime) -> Report:
+def _import_batch(session: Session, *, batch: list[Row], topic: Topic, evidence: str, now: datetime) -> Report:
     report = Report()
     vault = vault_of(session)
+    alone_in(session, "import")
     # Of several lines for one person the first counts.
     rows: dict[bytes, Row] = {}
     for line in batch:
         rows.setdefault(line.fingerprint, line)
     report.known += len(batch) - len(rows)
+    # Locked before anything else is read: nobody of them can say no, or be erased, between the look and the yes.
+    here = (
+        select(Customer.fingerprint, Customer.id, Customer.confirmed_at, Customer.name)
+        .where(Customer.fingerprint.in_(rows))
+        .order_by(Customer.id)
+        .with_for_update()
+    )
+    locked = session.execute(here).all()
     barred = set(session.scalars(select(Suppression.fingerprint).where(Suppression.fingerprint.in_(rows))))
     report.suppressed += len(barred)
     wanted = {fingerprint: row for fingerprint, row in rows.items() if fingerprint not in barred}
-    here = select(Customer.fingerprint, Customer.id, Customer.confirmed_at, Customer.name).where(
-        Customer.fingerprint.in_(wanted)
-    )
-    known = {row.fingerprint: row for row in session.execute(here)}
+    known = {row.fingerprint: row for row in locked if row.fingerprint in wanted}
     chosen = set(
         session.scalars(
             select(Preference.customer_id).where(

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.models import Customer, LinkRequest, NameDisplay
+from feedback_app.customers.models import Customer, LinkRequest, NameDisplay, Suppression
 from feedback_app.store import vault_of
 
 ADDRESS_PLACE = "customers.address"
@@ -29,6 +29,11 @@ class Person:
 def find_customer(session: Session, address: Address) -> Customer | None:
     """The customer of an address, whatever the case of its letters."""
     return session.scalar(select(Customer).where(Customer.fingerprint == vault_of(session).fingerprint(address.key)))
+
+
+def suppression_of(session: Session, address: Address) -> Suppression | None:
+    """Why and since when an address must not be written to; None when it is not barred."""
+    return session.get(Suppression, vault_of(session).fingerprint(address.key))
 
 
 def find_or_add_customer(session: Session, address: Address, *, now: datetime) -> Customer:

@@ -95,12 +95,16 @@ def unsubscribe(token: str) -> ResponseReturnValue:
             masked = address_of(session, customer).masked if customer else None
         return render_template("customers/unsubscribe.html", topic=TOPIC_NAMES[topic], masked=masked)
     one_click = request.form.get("List-Unsubscribe") == "One-Click"
-    with house().store.writing() as session:
+    channel = ConsentChannel.ONE_CLICK if one_click else ConsentChannel.UNSUBSCRIBE_PAGE
+
+    def stop(session: Session) -> None:
         customer = session.get(Customer, claim.person, with_for_update=True)
         # Somebody who is not here any more gets no letters either: the same friendly page.
         if customer:
-            channel = ConsentChannel.ONE_CLICK if one_click else ConsentChannel.UNSUBSCRIBE_PAGE
             choose(session, customer, topic, Frequency.NEVER, channel=channel, wording=WORDINGS[topic], now=now)
+
+    # A mail program does not press twice: a no that had to give way to another transaction is said again.
+    house().store.write(stop)
     return render_template("customers/unsubscribed.html", topic=TOPIC_NAMES[topic])
 
 

@@ -6,18 +6,20 @@ of these tables ends with `keep_append_only()`, which makes all of them anew.
 
 from alembic import op
 
-TABLES = ("consent_events", "wordings")
+TABLES = {"consent_events": "id", "wordings": "hash"}
 
 
 def keep_append_only() -> None:
     """Make the triggers, in the place of those that are there."""
     if op.get_bind().dialect.name == "sqlite":
-        for table in TABLES:
-            for verb in ("UPDATE", "DELETE"):
+        for table, key in TABLES.items():
+            # INSERT OR REPLACE deletes without a trigger's noticing, so a line that is there can't be inserted again.
+            there = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"  # noqa: S608 - our own names
+            for verb, when in (("UPDATE", ""), ("DELETE", ""), ("INSERT", there)):
                 name = f"{table}_no_{verb.lower()}"
                 op.execute(f"DROP TRIGGER IF EXISTS {name}")
                 op.execute(
-                    f"CREATE TRIGGER {name} BEFORE {verb} ON {table} "
+                    f"CREATE TRIGGER {name} BEFORE {verb} ON {table} {when} "
                     f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"
                 )
         return

@@ -9,7 +9,7 @@ from feedback_app import clock
 from feedback_app.console import Context, Refused, confirm, pass_context, print_json
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import Customer
-from feedback_app.customers.services import find_customer
+from feedback_app.customers.services import find_customer, suppression_of
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import purge as purge_store
@@ -28,7 +28,9 @@ def _export(context: Context, address: str) -> dict[str, Any]:
     with context.store.reading() as session:
         customer = _find(session, address)
         if customer is None:
-            raise Refused(UNKNOWN)
+            barred = suppression_of(session, Address.parse(address))
+            held = f"; only a suppression is held ({barred.reason}, since {barred.at:%Y-%m-%d})" if barred else ""
+            raise Refused(UNKNOWN + held)
         return export_customer(session, customer)
 
 

@@ -48,6 +48,8 @@ def erase_customer(
     suppression keeps the address from coming back by an import.
     """
     chosen = frequencies(session, customer)
+    # To the day: to the moment, the record's last line and the suppression would point at each other for good.
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     for topic, frequency in chosen.items():
         if frequency is not Frequency.NEVER:
             choose(
@@ -57,7 +59,7 @@ def erase_customer(
                 Frequency.NEVER,
                 channel=ConsentChannel.ERASURE,
                 wording=WORDINGS[topic],
-                now=now,
+                now=day,
             )
     mine = list(session.scalars(select(Comment).where(Comment.customer_id == customer.id)))
     seen = {comment.thread_id for comment in mine if comment.status is CommentStatus.APPROVED}

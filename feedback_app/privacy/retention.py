@@ -45,6 +45,9 @@ def purge(session: Session, *, now: datetime) -> Purged:
     """
     asked_lately = select(LinkRequest.customer_id).where(LinkRequest.asked_at > now - UNCONFIRMED)
     chosen = select(Preference.customer_id)
+    wrote_lately = select(Comment.customer_id).where(
+        Comment.customer_id.is_not(None), Comment.created_at > now - UNCONFIRMED
+    )
     unconfirmed = changed(
         session,
         delete(Customer).where(
@@ -52,6 +55,7 @@ def purge(session: Session, *, now: datetime) -> Purged:
             Customer.created_at <= now - UNCONFIRMED,
             Customer.id.not_in(asked_lately),
             Customer.id.not_in(chosen),
+            Customer.id.not_in(wrote_lately),
         ),
     )
     link_requests = changed(session, delete(LinkRequest).where(LinkRequest.asked_at <= now - UNCONFIRMED))

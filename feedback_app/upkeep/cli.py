@@ -162,7 +162,7 @@ def rotate_keys_command(context: Context, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(done))
         return
-    begun = "An earlier rotation is ended" if done.continued else "The key is rotated"
+    begun = "An earlier rotation is ended (run this again for a new key)" if done.continued else "The key is rotated"
     where = _where_keys_are(context.settings)[0]
     click.echo(f"{begun}: {done.resealed} customers sealed anew, {done.kept} keys on the ring.")
     click.echo(f"Keep a copy of {where} apart, as it is now; backups made before need the key before.")

@@ -5,7 +5,9 @@ through, a transaction a batch. The key before stays on the ring until the next 
 sealed with it a moment ago, and because backups made before need it.
 """
 
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, LargeBinary, func, literal, or_, select
@@ -15,7 +17,7 @@ from feedback_app.config import Settings
 from feedback_app.crypto import KEY_ID_BYTES, Vault
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
-from feedback_app.db import Store
+from feedback_app.db import SQLITE, Store
 from feedback_app.keys import ADDRESS_VARIABLE, AddressKeys
 from feedback_app.store import forget_sealing_key, note_sealing_key, sealing_keys, vault_of
 
@@ -44,14 +46,39 @@ def rotate_keys(
     """
     keys = AddressKeys(settings)
     vault: Vault = store.info["vault"]
-    vault.refresh()
-    with store.reading() as session:
-        continued = _count(session, vault.ring.current_id) > 0
-    if not continued:
-        _begin(keys, store, vault)
-    vault.refresh()
-    resealed = _reseal_all(store, vault, progress)
+    with _one_at_a_time(settings, store):
+        vault.refresh()
+        with store.reading() as session:
+            continued = _count(session, vault.ring.current_id) > 0
+        if not continued:
+            _begin(keys, store, vault)
+        vault.refresh()
+        resealed = _reseal_all(store, vault, progress)
     return Rotated(resealed, continued, len(vault.ring.sealing))
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings, store: Store) -> Iterator[None]:
+    """Two rotations at once would each drop the other's key: the second is refused, on this machine and on others."""
+    with (settings.instance / "rotation.lock").open("w") as file, store.engine.connect() as connection:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+            if store.dialect != SQLITE:
+                # Held by the connection, and so let go of when this process ends, however it ends.
+                free = bool(connection.scalar(select(func.pg_try_advisory_lock(func.hashtext("rotation")))))
+                connection.commit()
+        except BlockingIOError:
+            free = False
+        if not free:
+            message = "another rotation is running: let it end"
+            raise RotationRefused(message)
+        try:
+            yield
+        finally:
+            if store.dialect != SQLITE:
+                connection.execute(select(func.pg_advisory_unlock(func.hashtext("rotation"))))
+                connection.commit()
 
 
 def _begin(keys: AddressKeys, store: Store, vault: Vault) -> None:

@@ -338,3 +338,22 @@ def test_what_is_in_force_and_the_record_agree_however_often_people_change_their
             super().__init__(store)
 
     run_state_machine_as_test(OnThisStore, settings=settings(max_examples=6, stateful_step_count=10, deadline=None))
+
+
+def test_a_yes_from_an_import_that_its_person_makes_their_own_is_confirmed_once(store: Store) -> None:
+    number = welcome(store, ALICE, now=OPPS_DAY)
+
+    def say(channel: ConsentChannel) -> None:
+        with store.writing() as session:
+            alice = session.get_one(Customer, number)
+            how = {"channel": channel, "wording": "Yes", "now": OPPS_DAY}
+            choose(session, alice, Topic.NEWS, Frequency.EACH, **how)  # type: ignore[arg-type]
+
+    for channel in (ConsentChannel.IMPORT, ConsentChannel.FORM, ConsentChannel.FORM):
+        say(channel)
+    with store.reading() as session:
+        lines = [(event.action, event.channel) for event in history(session, session.get_one(Customer, number))]
+    assert lines == [
+        (ConsentAction.GIVEN, ConsentChannel.IMPORT),
+        (ConsentAction.CONFIRMED, ConsentChannel.FORM),
+    ]

@@ -194,11 +194,32 @@ def test_a_ten_megabyte_line_is_refused_without_being_kept(store: Store, tmp_pat
     assert list(names(store)) == ["alice@example.com", "bob@example.org"]
 
 
-def test_a_quotation_mark_that_is_never_closed_takes_no_good_line_before_it(store: Store, tmp_path: Path) -> None:
-    report = bring(store, tmp_path, 'email,name\nalice@example.com,\neve@example.com,"Eve\nbob@example.org,\n')
-    assert [refusal.line for refusal in report.refused] == [3]
-    assert "never closed" in report.refused[0].reason
-    assert list(names(store)) == ["alice@example.com"]
+def test_a_quotation_mark_that_is_never_closed_takes_no_good_line_along(store: Store, tmp_path: Path) -> None:
+    good = "".join(f"c{i}@example.com,\n" for i in range(3000))
+    report = bring(store, tmp_path, f'email,name\nalice@example.com,\neve@example.com,"Eve\n{good}')
+    assert [(refusal.line, refusal.reason) for refusal in report.refused] == [
+        (3, "a quotation mark that is never closed")
+    ]
+    assert report.added == 3001
+
+
+def test_two_stray_quotation_marks_cost_two_lines_and_not_those_between(store: Store, tmp_path: Path) -> None:
+    lines = 'email,name\neve@example.com,"Eve\nalice@example.com,\nmallory@example.com,Mal"lory\nbob@example.org,\n'
+    report = bring(store, tmp_path, lines)
+    assert list(names(store)) == ["alice@example.com", "bob@example.org"]
+    assert [refusal.line for refusal in report.refused] == [2, 4]
+
+
+@pytest.mark.parametrize("header", ['"email"x,name', '"email,name', "email;name", 'na"me'])
+def test_a_header_that_is_none_is_refused_in_one_line(store: Store, tmp_path: Path, header: str) -> None:
+    with pytest.raises(ImportRefused, match="line 1"):
+        bring(store, tmp_path, f"{header}\nalice@example.com,Alice\n")
+
+
+def test_however_many_lines_are_bad_all_are_counted_and_the_first_thousand_named(store: Store, tmp_path: Path) -> None:
+    report = bring(store, tmp_path, "email\n" + "nobody\n" * 2500)
+    assert report.left_out == 2500
+    assert len(report.refused) == 1000
 
 
 def test_a_line_break_inside_a_quoted_cell_does_not_shift_the_line_numbers(store: Store, tmp_path: Path) -> None:
@@ -240,8 +261,13 @@ def test_two_imports_of_one_list_at_once_add_everybody_once(store: Store, tmp_pa
     path = tmp_path / "list.csv"
     path.write_text("email\n" + "".join(f"c{i}@example.com\n" for i in range(3000)), encoding="utf-8")
 
-    def run(_: int) -> Report:
-        return import_customers(store, path, topic=Topic.SPECIALS, evidence=EVIDENCE, now=OPPS_DAY)
+    upside_down = tmp_path / "upside-down.csv"
+    upside_down.write_text("email\n" + "".join(f"c{i}@example.com\n" for i in range(2999, -1, -1)), encoding="utf-8")
+
+    def run(number: int) -> Report:
+        return import_customers(
+            store, (path, upside_down)[number], topic=Topic.SPECIALS, evidence=EVIDENCE, now=OPPS_DAY
+        )
 
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(run, range(2)))

@@ -118,6 +118,17 @@ def test_nobody_new_ever_stands_at_the_end_of_an_erased_persons_record(store: St
         assert history(session, session.get_one(Customer, bob)) == []
 
 
+def test_the_record_and_the_suppression_of_an_erased_person_do_not_point_at_each_other(
+    store: Store, alice: int
+) -> None:
+    with store.writing() as session:
+        erase_customer(session, session.get_one(Customer, alice), now=OPPS_DAY)
+    with store.reading() as session:
+        moments = set(session.scalars(select(ConsentEvent.at).where(ConsentEvent.action == ConsentAction.WITHDRAWN)))
+        assert moments == {OPPS_DAY.replace(hour=0, minute=0)}
+        assert set(session.scalars(select(Suppression.at))) == {OPPS_DAY}
+
+
 def test_an_import_does_not_bring_an_erased_person_back(store: Store, alice: int, tmp_path: Path) -> None:
     with store.writing() as session:
         erase_customer(session, session.get_one(Customer, alice), now=OPPS_DAY)
@@ -171,6 +182,16 @@ def test_an_unconfirmed_address_that_came_with_a_comment_is_purged_and_the_comme
         assert (said.author, said.customer_id, said.status) == ("Nora", None, CommentStatus.APPROVED)
 
 
+def test_somebody_who_wrote_lately_is_not_purged_for_having_asked_long_ago(store: Store) -> None:
+    with store.writing() as session:
+        request_link(session, Address.parse("nora@example.com"), now=OPPS_DAY - timedelta(days=8), quiet=True)
+        number = comment(session, author="Nora", address="nora@example.com")
+    with store.writing() as session:
+        assert purge(session, now=OPPS_DAY).unconfirmed == 0
+    with store.reading() as session:
+        assert session.get_one(Comment, number).customer_id is not None
+
+
 @pytest.mark.parametrize("status", [CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED])
 def test_rejected_comments_are_purged_after_thirty_days_and_answers_to_them_stay(
     store: Store, status: CommentStatus
@@ -200,6 +221,7 @@ def test_the_commands_show_export_and_erase_and_say_what_they_did(shop: Shop) ->
     assert "Nothing to erase" in gone.stdout
     unknown = shop.run("customers", "export", "alice@example.com", expect=1)
     wrong = shop.run("customers", "show", "not-an-address", expect=1)
+    assert "only a suppression is held (erased" in unknown.stderr
     for done in (gone, unknown, wrong):
         assert "alice" not in done.stdout + done.stderr
         assert done.stderr.count("\n") <= 1

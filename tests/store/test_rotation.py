@@ -86,6 +86,23 @@ def test_a_rotation_that_was_killed_is_continued(own_keys: Settings, monkeypatch
     after.close()
 
 
+def test_of_two_rotations_at_once_the_second_is_refused(own_keys: Settings) -> None:
+    store, other = open_store(own_keys), open_store(own_keys)
+    welcome(store, ALICE, now=OPPS_DAY)
+
+    def meanwhile(done: int, _total: int) -> None:
+        if not done:
+            with pytest.raises(RotationRefused, match="another rotation"):
+                rotate_keys(own_keys, other)
+
+    rotate_keys(own_keys, store, progress=meanwhile)
+    rotate_keys(own_keys, other)
+    with store.reading() as session:
+        assert address_of(session, session.scalars(select(Customer)).one()).written == ALICE.address
+    store.close()
+    other.close()
+
+
 def test_the_key_before_the_last_is_gone_after_the_next_rotation(own_keys: Settings) -> None:
     store = open_store(own_keys)
     welcome(store, ALICE, now=OPPS_DAY)

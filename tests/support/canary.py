@@ -3,6 +3,7 @@
 import base64
 import html
 import quopri
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 SHORTEST = 6
+_WRAP = re.compile(rb"=?\r?\n[ \t]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +34,35 @@ class Place:
 
 
 def encodings(secret: bytes) -> dict[str, bytes]:
-    """A secret as it could stand somewhere: as it is, and as programs write what they don't mean to show."""
+    """A secret as it could stand somewhere: as it is, and as programs write what they don't mean to show.
+
+    Each also of the secret in small letters, which is how an address is looked up.
+    """
+    found = _written(secret)
+    if secret.lower() != secret:
+        found |= {f"{name}, small letters": form for name, form in _written(secret.lower()).items()}
+    return {name: form for name, form in found.items() if len(form) >= SHORTEST}
+
+
+def _written(secret: bytes) -> dict[str, bytes]:
+    text = secret.decode("utf-8", "replace")
     found = {
         "plain": secret,
-        "lower case": secret.lower(),
-        "upper case": secret.upper(),
+        "capitals": secret.upper(),
         "percent": quote(secret, safe="").encode(),
-        "percent, lower case": quote(secret, safe="").lower().encode(),
+        "percent, twice": quote(quote(secret, safe=""), safe="").encode(),
+        "percent, small letters": quote(secret, safe="").lower().encode(),
         "quoted-printable": quopri.encodestring(secret).strip().replace(b"=\n", b""),
+        "quoted-printable, its @": secret.replace(b"@", b"=40"),
         "quoted-printable, every sign": b"".join(b"=%02X" % byte for byte in secret),
+        "json, its @": secret.replace(b"@", b"\\u0040"),
         "hex": secret.hex().encode(),
-        "hex, upper case": secret.hex().upper().encode(),
-        "reversed": secret[::-1],
-        "html": html.escape(secret.decode("utf-8", "replace")).encode(),
+        "hex, capitals": secret.hex().upper().encode(),
+        "backwards": secret[::-1],
+        "html": html.escape(text).encode(),
+        "html, its @": secret.replace(b"@", b"&#64;"),
         "html, every sign": "".join(f"&#{byte};" for byte in secret).encode(),
-        "utf-16": secret.decode("utf-8", "replace").encode("utf-16-le"),
+        "utf-16": text.encode("utf-16-le"),
         "python": repr(secret)[2:-1].encode(),
     }
     for shift in range(3):
@@ -55,20 +71,21 @@ def encodings(secret: bytes) -> dict[str, bytes]:
         middle = whole[4 if shift else 0 : len(whole) - 4]
         found[f"base64, shifted by {shift}"] = middle
         found[f"base64url, shifted by {shift}"] = middle.translate(bytes.maketrans(b"+/", b"-_"))
-    return {name: encoded for name, encoded in found.items() if len(encoded) >= SHORTEST}
+    return found
 
 
 def search(canaries: dict[str, bytes], places: Iterable[Place]) -> list[Found]:
     """Every canary in every place where it must not be."""
     wanted = {label: encodings(secret) for label, secret in canaries.items()}
-    return [
-        Found(label, encoding, place.name)
-        for place in places
-        for label, forms in wanted.items()
-        if label not in place.own
-        for encoding, form in forms.items()
-        if form in place.data
-    ]
+    found = []
+    for place in places:
+        # Long codes are wrapped, in letters and elsewhere: a line break, soft or hard, hides nothing.
+        unwrapped = _WRAP.sub(b"", place.data)
+        for label in wanted.keys() - place.own:
+            for encoding, form in wanted[label].items():
+                if form in place.data or form in unwrapped:
+                    found.append(Found(label, encoding, place.name))
+    return found
 
 
 def files(folder: Path, *, without: tuple[str, ...] = ()) -> Iterator[Place]:
