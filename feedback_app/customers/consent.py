@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -72,13 +72,16 @@ def audience(session: Session, topic: Topic, *, now: datetime) -> Iterator[Perso
     """Everybody who may be written to about a topic, in the order they came, a batch in memory at a time."""
     last = 0
     while True:
-        query = select(*SEALED).where(Customer.id > last, writable(topic, now)).order_by(Customer.id).limit(BATCH)
-        rows = session.execute(query).all()
-        for row in rows:
-            yield person(session, cast("Sealed", row))
-        if len(rows) < BATCH:
+        # The next rows are counted off before the rule is asked: a planner that guesses how many the rule lets through
+        # would rather sort the whole table for every batch.
+        page = select(Customer.id).where(Customer.id > last).order_by(Customer.id).limit(BATCH).subquery()
+        end = session.scalar(select(func.max(page.c.id)))
+        if end is None:
             return
-        last = rows[-1].id
+        query = select(*SEALED).where(Customer.id > last, Customer.id <= end, writable(topic, now))
+        for row in session.execute(query.order_by(Customer.id)).all():
+            yield person(session, cast("Sealed", row))
+        last = end
 
 
 def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:

@@ -138,9 +138,10 @@ def test_an_audience_is_named_as_each_chose_and_read_in_batches(store: Store, mo
         people = audience(session, Topic.SPECIALS, now=OPPS_DAY)
         assert next(people).address == ALICE.address
         # Carol is in the next batch, which nobody has asked for yet.
-        assert questions() == 1
-        assert [(one.address, one.name) for one in people] == [(BOB.address, None), (CAROL.address, CAROL.name)]
         assert questions() == 2
+        assert [(one.address, one.name) for one in people] == [(BOB.address, None), (CAROL.address, CAROL.name)]
+        # Two for each batch, and one that finds no further rows.
+        assert questions() == 5
         assert [one.name for one in audience(session, Topic.SPECIALS, now=OPPS_DAY)] == ["Alice", None, "Carol Clark"]
 
 
@@ -285,6 +286,7 @@ class ChangingOnesMind(RuleBasedStateMachine):
             for person in (ALICE, BOB)
         ]
         self.model: dict[tuple[int, Topic], Frequency] = {}
+        self.channel: dict[tuple[int, Topic], ConsentChannel] = {}
         self.suppressed: set[int] = set()
         self.events = 0
 
@@ -300,8 +302,13 @@ class ChangingOnesMind(RuleBasedStateMachine):
         with self.store.writing() as session:
             change = decide(session, number, topic, frequency, channel=channel)
         assert change == (None if before is frequency else Change(topic, before, frequency))
+        yes, own = frequency is not Frequency.NEVER, channel is ConsentChannel.FORM
+        # A yes in force is confirmed when its person says it who had not, or when it lifts a suppression.
+        confirms = yes and own and (number in self.suppressed or self.channel.get((number, topic)) is not channel)
+        self.events += before is not frequency or confirms
+        if before is not frequency or confirms:
+            self.channel[number, topic] = channel
         self.model[number, topic] = frequency
-        self.events += before is not frequency
         if frequency is not Frequency.NEVER:
             self.suppressed.discard(number)
 
@@ -326,7 +333,7 @@ class ChangingOnesMind(RuleBasedStateMachine):
                 assert chosen == {topic: self.model[who, topic] for who, topic in self.model if who == number}
                 assert chosen == {topic: event.frequency for topic, event in last.items()}
                 for topic in Topic:
-                    yes = topic in last and last[topic].action is ConsentAction.GIVEN
+                    yes = topic in last and last[topic].action is not ConsentAction.WITHDRAWN
                     expected = yes and number not in self.suppressed
                     assert may_write_to(session, customer, topic, now=OPPS_DAY) is expected
             assert lines == self.events
