@@ -81,6 +81,9 @@ def build(context: Context, *, full: bool) -> None:
         report = build_site(context.settings, context.store, full=full)
     except BuildRefused as error:
         raise Refused(str(error)) from error
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}"
+        raise Refused(message) from error
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
     files = report.files
@@ -104,9 +107,13 @@ def serve(context: Context, host: str, port: int) -> None:
         port = serving.free_port(host, port)
         if "UNDISCLOSED_SITE_URL" not in os.environ and "site_url" not in settings.model_fields_set:
             settings = settings.at(serving.address(host, port))
+        context.hold(serving.only_one(settings))
         report = serving.prepare(settings)
-    except (serving.PortTaken, BuildRefused) as error:
+    except (serving.PortTaken, serving.AlreadyServing, BuildRefused) as error:
         raise Refused(str(error)) from error
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}"
+        raise Refused(message) from error
     click.echo(f"{settings.shop_name}: {report.posts} posts. Ctrl-C ends it.")
     for name, where in serving.places(settings, host, port):
         click.echo(f"  {name:<12} {where}")

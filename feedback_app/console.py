@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import IO
 
 import click
 from rich.console import Console
@@ -52,8 +53,14 @@ class Context:
         """What makes and reads links."""
         return keys.signer(self.settings)
 
+    def hold(self, thing: IO[str]) -> None:
+        """Keep something open until the command ends."""
+        self._held = thing
+
     def close(self) -> None:
         """Give back what was opened."""
+        if "_held" in self.__dict__:
+            self._held.close()
         if "store" in self.__dict__:
             self.store.close()
 

@@ -1,5 +1,6 @@
 """`undisclosed serve`: site, app, publisher and mail worker, one process tree to try it out or for a small shop."""
 
+import fcntl
 import ipaddress
 import logging
 import multiprocessing
@@ -7,6 +8,7 @@ import signal
 import socket
 import threading
 from functools import partial
+from typing import IO
 
 import click
 from flask import Flask
@@ -31,6 +33,23 @@ END_SECONDS = 10
 
 class PortTaken(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """Nothing can listen there; one line that says what to do."""
+
+
+class AlreadyServing(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """Another `serve` runs on this instance; one line that says what to do."""
+
+
+def only_one(settings: Settings) -> IO[str]:
+    """Hold the instance's place as the one that serves, for as long as the file is open. Raises AlreadyServing."""
+    settings.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = (settings.instance / "serve.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        message = f"{settings.instance}: another `undisclosed serve` runs on this instance: end that one first"
+        raise AlreadyServing(message) from error
+    return file
 
 
 def is_loopback(host: str) -> bool:
@@ -61,13 +80,15 @@ def free_port(host: str, port: int) -> int:
 
 def prepare(settings: Settings) -> Report:
     """Make the store, the keys and the site before anything is served. Raises BuildRefused and the store's problems."""
-    remember_site_url(settings)
     keys.signer(settings)
     store = open_store(settings)
     try:
-        return build_site(settings, store)
+        report = build_site(settings, store)
     finally:
         store.close()
+    # Only now: a serve that is refused must not lead other commands' links to where nobody listens.
+    remember_site_url(settings)
+    return report
 
 
 def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:

@@ -111,7 +111,7 @@ def _engine(settings: Settings) -> Engine:
 def alone(settings: Settings) -> Iterator[None]:
     """One process at a time makes keys and tables."""
     try:
-        settings.instance.mkdir(parents=True, exist_ok=True)
+        settings.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = (settings.instance / "setup.lock").open("w")
     except OSError as error:
         message = f"{settings.instance}: can't be written to ({error.strerror})"

@@ -83,8 +83,11 @@ def audience(context: Context, topic: str, *, as_json: bool) -> None:
                 separator = ",\n "
             click.echo("[]" if separator == "[" else "]")
             return
-        for one in people:
+        count = 0
+        for count, one in enumerate(people, 1):  # noqa: B007 - how many there were
             click.echo(f"{one.address}\t{one.name or 'undisclosed'}")
+        if not count:
+            click.echo("Nobody.", err=True)
 
 
 def _as_json(address: str, name: str | None) -> str:

@@ -141,6 +141,12 @@ def _rows(file: BinaryIO, vault: Vault, report: Report) -> Iterator[Row]:
         header = [cell.strip().lower() for cell in _cells(next(records, (1, ""))[1])]
     except csv.Error:
         header = []
+    if len(header) == 1 and ";" in header[0]:
+        message = f"{file.name}: line 1: the cells are parted by semicolons: save it again with commas"
+        raise ImportRefused(message)
+    if len(set(header)) < len(header):
+        message = f"{file.name}: line 1: two columns have the same name"
+        raise ImportRefused(message)
     if "email" not in header:
         message = f"{file.name}: line 1: the header needs a column `email` (and can have `name` and `name_display`)"
         raise ImportRefused(message)

@@ -29,7 +29,7 @@ def outbox_pages(folder: Path) -> Blueprint:
         if host not in LOOPBACK_HOSTS:
             abort(404)
 
-    @pages.get("/")
+    @pages.get("/", strict_slashes=False)
     def index() -> str:
         names = sorted((path.name for path in folder.glob("*.eml") if _NAME.fullmatch(path.name)), reverse=True)
         letters = [_shown(folder, name) for name in names[:MOST_LISTED]]

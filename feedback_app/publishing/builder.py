@@ -26,6 +26,9 @@ from feedback_app.publishing.plugin import BUILD, Build, PostRefused
 from feedback_app.publishing.site import Site, forget_site, pages_by_thread, site_lock, write_site
 
 CONFIGURATION = Path("pelicanconf.py")
+THEME = Path("theme")
+# What tells a built site from a folder in which a build has no business to remove anything.
+MARK = ".undisclosed-site"
 
 
 class BuildRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -46,6 +49,7 @@ def build_site(settings: Settings, store: Store, *, full: bool = False, configur
     """Make the output right; with `full`, knowing nothing of what is there. Raises BuildRefused."""
     started = time.monotonic()
     with site_lock(settings):
+        _check_output(settings)
         if full:
             forget_site(settings)
         stage = settings.instance / "stage"
@@ -55,6 +59,9 @@ def build_site(settings: Settings, store: Store, *, full: bool = False, configur
         place = build.place
         assert place is not None  # noqa: S101 - the plugin has run
         build.announce()
+        (stage / MARK).write_text(
+            "A built site: what is not of its last build is removed from here.\n", encoding="utf-8"
+        )
         files = mirror(stage, settings.output, keep=["pagefind"])
         pages = pages_by_thread(stage)
         # The store had never heard of a new post when the versions were read.
@@ -62,6 +69,19 @@ def build_site(settings: Settings, store: Store, *, full: bool = False, configur
         write_site(settings, Site(place.site_url, place.site_name, place.zone.key, versions, pages))
         shutil.rmtree(stage, ignore_errors=True)
     return Report(len(build.posts), files, time.monotonic() - started, warnings)
+
+
+def _check_output(settings: Settings) -> None:
+    """Refuse an output where a build would remove what is not its own."""
+    output = settings.output.resolve()
+    sources = [settings.content.resolve(), THEME.resolve(), settings.instance.resolve(), Path.cwd()]
+    holds = any(output == source or output in source.parents for source in sources)
+    if holds or any(source in output.parents for source in sources[:2]):
+        message = f"{settings.output}: the output can't be where the shop's own files are: name a folder of its own"
+        raise BuildRefused(message)
+    if output.is_dir() and any(output.iterdir()) and not (output / MARK).exists():
+        message = f"{settings.output}: there are files here that no build has made: empty the folder, or name another"
+        raise BuildRefused(message)
 
 
 def _run_pelican(settings: Settings, build: Build, stage: Path, configuration: Path) -> list[str]:
