@@ -100,7 +100,7 @@ def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:
         ("preferences", f"{here}/feedback/preferences"),
         *([("letters", f"{here}/outbox/")] if outbox and is_loopback(host) else []),
         *([("letters", settings.smtp_url.removeprefix("outbox:"))] if outbox and not is_loopback(host) else []),
-        ("keys", f"{settings.keys}: keep a copy apart; without them nobody can read the store"),
+        ("keys", f"{keys.AddressKeys(settings).where}: keep a copy apart; without it nobody can read the store"),
     ]
 
 

@@ -104,7 +104,17 @@ def _engine(settings: Settings) -> Engine:
         except OSError as error:
             message = f"{Path(url.database).parent}: can't be made ({error.strerror})"
             raise StoreProblem(message) from error
+        _refuse_emptied(settings, Path(url.database))
     return make_engine(settings.store_url)
+
+
+def _refuse_emptied(settings: Settings, path: Path) -> None:
+    """Refuse a file cut to nothing. Keys are made after the tables, so where there are keys there were tables."""
+    log = path.with_name(f"{path.name}-wal")
+    emptied = path.is_file() and not path.stat().st_size and not (log.is_file() and log.stat().st_size)
+    if emptied and (settings.keys / "address.key").exists():
+        message = f"{path}: the store is empty, and there is a key of one that was not: restore a backup, or remove it"
+        raise StoreProblem(message)
 
 
 @contextmanager
