@@ -1,12 +1,15 @@
-"""The tables of comments: thread and comment."""
+"""The tables of comments: thread, comment, following, notice, and the confirmations that were asked for."""
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from feedback_app.customers.models import FINGERPRINT
 from feedback_app.db import Base, word
+
+FORM_HASH = 32
 
 
 class CommentStatus(StrEnum):
@@ -22,7 +25,8 @@ class CommentStatus(StrEnum):
 class Thread(Base):
     """All comments of one post, known by the post's path (`/2007/10/opps.html`).
 
-    A build registers every post it publishes. `version` grows with every change that a reader could see, so that
+    A build registers every post it publishes; `open` is whether it is published now. From `closed_at` on it takes no
+    new comments and shows those it has. `version` grows with every change that a reader could see, so that
     whoever keeps a site follows the store by asking which threads are newer than what it shows.
     """
 
@@ -34,18 +38,23 @@ class Thread(Base):
     published_at: Mapped[datetime]
     open: Mapped[bool] = mapped_column(default=True)
     version: Mapped[int] = mapped_column(default=0)
+    closed_at: Mapped[datetime | None]
 
 
 class Comment(Base):
     """A reader's comment. `author` is what the person typed and all that is ever shown of them.
 
-    `html` is the cleaned rendering of `text`, made by the rules of version `rules`.
+    `html` is the cleaned rendering of `text`, made by the rules of version `rules`. `reasons` say, in words for the
+    owner, why it waited (or what was noticed about it). `edited_at` is when its author last changed the words.
+    `form_hash` recognises the same form sent twice.
     """
 
     __tablename__ = "comments"
     __table_args__ = (
         Index(None, "thread_id", "status", "created_at"),
         Index(None, "status", "created_at"),
+        Index(None, "created_at"),
+        Index(None, "form_hash", unique=True),
         {"sqlite_autoincrement": True},
     )
 
@@ -60,3 +69,46 @@ class Comment(Base):
     status: Mapped[CommentStatus] = mapped_column(word(CommentStatus), default=CommentStatus.PENDING)
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
+    edited_at: Mapped[datetime | None]
+    by_owner: Mapped[bool] = mapped_column(default=False)
+    reasons: Mapped[list[str]] = mapped_column(JSON, default=list)
+    form_hash: Mapped[bytes | None] = mapped_column(LargeBinary(FORM_HASH))
+
+
+class Following(Base):
+    """A person who wants to be told about answers to their comments in a thread.
+
+    Asked for by whoever typed the address; nobody is told anything before it is confirmed, nor once it is stopped.
+    """
+
+    __tablename__ = "followings"
+    __table_args__ = (UniqueConstraint("thread_id", "customer_id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    thread_id: Mapped[int] = mapped_column(ForeignKey("threads.id"))
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), index=True)
+    asked_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    stopped_at: Mapped[datetime | None]
+
+
+class Notice(Base):
+    """An answer that somebody is to be told about, or has been."""
+
+    __tablename__ = "notices"
+    __table_args__ = (UniqueConstraint("following_id", "comment_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    following_id: Mapped[int] = mapped_column(ForeignKey("followings.id", ondelete="CASCADE"))
+    comment_id: Mapped[int] = mapped_column(ForeignKey("comments.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime]
+    told_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class ConfirmationAsked(Base):
+    """The keyed hash of an address that was sent a confirmation which nobody has answered: it gets no other one."""
+
+    __tablename__ = "confirmations_asked"
+
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(FINGERPRINT), primary_key=True)
+    at: Mapped[datetime]
