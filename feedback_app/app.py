@@ -14,9 +14,11 @@ from werkzeug.exceptions import NotFound
 from feedback_app import clock, keys
 from feedback_app.comments.views import comments
 from feedback_app.config import Settings, Switch
+from feedback_app.customers.leaving import leaving
 from feedback_app.customers.views import customers
 from feedback_app.db import Store
 from feedback_app.mailing.outbox import outbox_pages
+from feedback_app.privacy.views import own_data
 from feedback_app.store import open_store
 from feedback_app.web import MOST_BYTES, PRIVATE, House, QuietFlask, prepare_errors, prepare_headers
 from feedback_app.workers import alive
@@ -54,6 +56,8 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     prepare_errors(app)
     app.register_blueprint(comments)
     app.register_blueprint(customers)
+    app.register_blueprint(leaving)
+    app.register_blueprint(own_data)
     app.add_url_rule("/feedback/health", "health", _health(store, serving))
     kind, _, folder = settings.smtp_url.partition(":")
     if serving and serving.loopback and kind == "outbox":

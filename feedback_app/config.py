@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -67,6 +67,17 @@ def _mailbox(value: str) -> str:
         message = "must be one ASCII address, or a name and an address: Shop <hello@shop.example>"
         raise ValueError(message)
     return value
+
+
+LANGUAGES = ("en", "de")
+
+
+def _languages(value: object) -> object:
+    codes = [code.strip() for code in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(codes, list) or not codes or not all(code in LANGUAGES for code in codes):
+        message = f"must be languages with commas between, the shop's own first, of: {', '.join(LANGUAGES)}"
+        raise ValueError(message)
+    return tuple(dict.fromkeys(codes))
 
 
 def _one_line(value: str) -> str:
@@ -163,6 +174,7 @@ class Settings(BaseModel):
     send_rate: Annotated[float, Field(ge=0)] = 0
     domain_rate: Annotated[float, Field(ge=0)] = 0
     daily_cap: Annotated[int, Field(ge=0)] = 0
+    languages: Annotated[tuple[str, ...], BeforeValidator(_languages)] = ("en",)
     rate_limits: Switch = Switch.ON
 
     @property

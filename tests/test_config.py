@@ -27,6 +27,7 @@ EVERY_SETTING = {
     "send_rate": "100",
     "domain_rate": "0.5",
     "daily_cap": "3",
+    "languages": "de,en",
     "rate_limits": "off",
 }
 REFUSED: dict[str, list[str]] = {
@@ -82,6 +83,7 @@ REFUSED: dict[str, list[str]] = {
     "send_rate": ["-1", "inf"],
     "domain_rate": ["fast"],
     "daily_cap": ["-1", "0.5"],
+    "languages": ["xx", "en,xx", "en de"],
     "rate_limits": ["maybe", "1"],
     "hold": ["geheim"],
 }

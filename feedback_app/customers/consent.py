@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
@@ -26,6 +26,9 @@ from feedback_app.customers.services import SEALED, Person, Sealed, person
 from feedback_app.db import changed
 
 BATCH = 1000
+# How long somebody who has just left may say "less often" instead, by the same link.
+SECOND_THOUGHTS = timedelta(days=1)
+LEAVING = (ConsentChannel.UNSUBSCRIBE_PAGE, ConsentChannel.ONE_CLICK)
 
 WORDINGS = {
     Topic.SPECIALS: "Offers: you may write to me when something is on sale, or free.",
@@ -143,6 +146,22 @@ def _through_form(session: Session, customer: Customer, topic: Topic) -> bool:
         .limit(1)
     )
     return session.scalar(last) is ConsentChannel.FORM
+
+
+def had_lately(session: Session, customer: Customer, topic: Topic, *, now: datetime) -> Frequency:
+    """What somebody gets of a topic; after a no of the last day, by a letter's own link, what they got before it."""
+    lines = session.scalars(
+        select(ConsentEvent)
+        .where(ConsentEvent.customer_id == customer.id, ConsentEvent.topic == topic)
+        .order_by(ConsentEvent.id.desc())
+        .limit(2)
+    ).all()
+    has = frequencies(session, customer).get(topic, Frequency.NEVER)
+    if has is Frequency.NEVER and len(lines) > 1:
+        no, before = lines
+        if no.action is ConsentAction.WITHDRAWN and no.channel in LEAVING and now - no.at <= SECOND_THOUGHTS:
+            return before.frequency
+    return has
 
 
 def _add_event(

@@ -1,10 +1,10 @@
 """The forms of the preference pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 from flask_wtf import FlaskForm
-from wtforms import DateField, RadioField, SelectChoice, StringField
+from wtforms import DateField, HiddenField, RadioField, SelectChoice, StringField
 from wtforms.validators import InputRequired, Optional, ValidationError
 
 from feedback_app import clock
@@ -16,10 +16,12 @@ LONGEST_PAUSE = timedelta(days=3660)
 FREQUENCIES = {
     Frequency.NEVER: "Never",
     Frequency.EACH: "Each time",
-    Frequency.WEEKLY: "At most weekly",
-    Frequency.MONTHLY: "At most monthly",
+    Frequency.WEEKLY: "Weekly, in one letter",
+    Frequency.MONTHLY: "Monthly, in one letter",
 }
 FORMATS = {LetterFormat.HTML: "With colours and links (HTML)", LetterFormat.TEXT: "Plain text"}
+# Each in its own language: whoever looks for it can read it.
+LANGUAGES = {"en": "English", "de": "Deutsch"}
 NAMES = {
     NameDisplay.UNDISCLOSED: "Undisclosed: no name at all",
     NameDisplay.FIRST: "My first name",
@@ -31,6 +33,10 @@ def _choices(
     words: Mapping[Frequency, str] | Mapping[LetterFormat, str] | Mapping[NameDisplay, str],
 ) -> list[SelectChoice]:
     return [SelectChoice(value=value.value, label=label) for value, label in words.items()]
+
+
+class PlainForm(FlaskForm):
+    """A button: nothing but the form's own token."""
 
 
 class AskForm(FlaskForm):
@@ -69,6 +75,26 @@ class PreferencesForm(FlaskForm):
     name_display = RadioField("How letters name me", choices=_choices(NAMES), default=NameDisplay.UNDISCLOSED)
     name = StringField("My name")
     pause_until = DayField("Write nothing until", validators=[Optional()])
+    language = RadioField("Language of letters")
+    seen = HiddenField()
+
+    def __init__(self, *, data: Mapping[str, object], languages: Sequence[str]) -> None:
+        """Show what is chosen; a language can be chosen where the shop has several."""
+        super().__init__(data=data)
+        if len(languages) > 1:
+            self.language.choices = [SelectChoice(value=code, label=LANGUAGES[code]) for code in languages]
+            self.language.data = self.language.data or languages[0]
+        else:
+            del self.language
+        self._kept_language = str(data["language"]) or None
+
+    @property
+    def chosen_language(self) -> str | None:
+        """The language of letters; None is the shop's own."""
+        if "language" not in self:
+            return self._kept_language
+        chosen: str = self["language"].data
+        return None if chosen == self["language"].choices[0].value else chosen
 
     def validate_name(self, field: StringField) -> None:
         """A name is one that can stand in a letter."""

@@ -1,4 +1,4 @@
-"""The tables of customers: person, preference, consent event, wording, suppression, link request."""
+"""The tables of customers: person, preference, undo, consent event, wording, suppression, link request."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -71,6 +71,7 @@ class ConsentChannel(StrEnum):
     OWNER = "owner"
     ERASURE = "erasure"
     RESTORE = "restore"
+    SUBSCRIBE = "subscribe"
 
 
 class SuppressionReason(StrEnum):
@@ -100,6 +101,7 @@ class Customer(Base):
     name_display: Mapped[NameDisplay] = mapped_column(word(NameDisplay), default=NameDisplay.UNDISCLOSED)
     format: Mapped[LetterFormat] = mapped_column(word(LetterFormat), default=LetterFormat.HTML)
     pause_until: Mapped[date | None]
+    language: Mapped[str | None] = mapped_column(String(20))
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
 
@@ -114,6 +116,21 @@ class Preference(Base):
     topic: Mapped[Topic] = mapped_column(word(Topic), primary_key=True)
     frequency: Mapped[Frequency] = mapped_column(word(Frequency))
     changed_at: Mapped[datetime]
+
+
+class Undo(Base):
+    """What somebody had chosen before the last save, for as long as that can be undone; the name is sealed for them.
+
+    `after` is the mark of what was saved: when it is not what stands now, something else was chosen since.
+    """
+
+    __tablename__ = "undos"
+
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), primary_key=True)
+    at: Mapped[datetime]
+    choices: Mapped[str] = mapped_column(Text)
+    name: Mapped[bytes | None] = mapped_column(LargeBinary)
+    after: Mapped[str] = mapped_column(String(16))
 
 
 class Wording(Base):

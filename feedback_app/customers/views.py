@@ -1,28 +1,44 @@
-"""The preference pages: ask for a link, the centre, unsubscribing."""
+"""The preference pages: ask for a link, the centre, undoing, and the record of what was chosen."""
 
 from datetime import datetime
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.config import Switch
 from feedback_app.customers.addresses import Address, clean_name
-from feedback_app.customers.consent import WORDINGS, Change, choose, frequencies
-from feedback_app.customers.forms import FREQUENCIES, AskForm, PreferencesForm
-from feedback_app.customers.models import ConsentChannel, Customer, Frequency, LetterFormat, NameDisplay, Topic
-from feedback_app.customers.services import address_of, name_of, request_link, set_name
-from feedback_app.tokens import BadToken, Purpose
-from feedback_app.web import forged, house, keep_private
-
-TOPIC_NAMES = {Topic.SPECIALS: "offers", Topic.NEWS: "news from the blog", Topic.REPLIES: "answers to your comments"}
-TOO_LATE = (
-    "This form had been open too long, or your browser keeps no cookies. What you typed is still here: send it again."
+from feedback_app.customers.consent import WORDINGS, history
+from feedback_app.customers.forms import FREQUENCIES, AskForm, PlainForm, PreferencesForm
+from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic, Wording
+from feedback_app.customers.pages import (
+    TOPIC_NAMES,
+    bad_link,
+    day,
+    make_pages,
+    problem_of,
+    read_link,
+    reader_of,
+    said_changes,
+    said_next,
 )
+from feedback_app.customers.saving import Choices, Saved, changed_fields, current, save, undo, undoable
+from feedback_app.customers.services import address_of, request_link
+from feedback_app.tokens import Purpose
+from feedback_app.web import house
 
-customers = Blueprint("customers", __name__, url_prefix="/feedback")
-customers.after_request(keep_private)
+customers = make_pages("customers")
+
+ACTIONS = {"given": "you said yes", "confirmed": "you confirmed it yourself", "withdrawn": "no more"}
+CHANNELS = {
+    "form": "your page of choices",
+    "import": "a list of the shop's",
+    "unsubscribe page": "the page that ends letters",
+    "one-click": "your mail program's button",
+    "owner": "the shop, for you",
+    "subscribe": "the link in a letter, after you had typed your address on the blog",
+}
 
 
 @customers.route("/preferences", methods=["GET", "POST"])
@@ -32,7 +48,7 @@ def ask() -> ResponseReturnValue:
     if request.method != "POST":
         return render_template("customers/ask.html", form=form, problem=None)
     if not form.validate():
-        return render_template("customers/ask.html", form=form, problem=TOO_LATE if forged(form) else None), 400
+        return render_template("customers/ask.html", form=form, problem=problem_of(form)), 400
     with house().store.writing() as session:
         quiet = house().settings.rate_limits is Switch.ON
         request_link(session, Address.parse(form.email.data or ""), now=clock.now(), quiet=quiet)
@@ -49,103 +65,120 @@ def asked() -> ResponseReturnValue:
 def centre(token: str) -> ResponseReturnValue:
     """Show the choices; save them."""
     now = clock.now()
-    try:
-        claim = house().signer.read(token, Purpose.PREFERENCES, now=now)
-    except BadToken:
-        return _bad_link()
+    claim = read_link(token, Purpose.PREFERENCES)
     with house().store.reading() as session:
-        customer = session.get(Customer, claim.person)
-        if customer is None:
-            return _bad_link()
-        form = PreferencesForm(data=_current(session, customer))
+        customer = reader_of(session, claim)
+        before = current(session, customer)
         address = address_of(session, customer)
-    shown = address.written if request.args.get("show") == "address" else None
-    page = {"form": form, "masked": address.masked, "shown": shown, "topics": WORDINGS}
+        form = PreferencesForm(data=_shown(before), languages=house().settings.languages)
+        since = undoable(session, customer, now=now)
+    address_shown = address.written if request.args.get("show") == "address" else None
+    page = {
+        "form": form,
+        "masked": address.masked,
+        "shown": address_shown,
+        "topics": WORDINGS,
+        "here": url_for("customers.centre", token=token),
+        "undoable": since,
+        "undo_form": PlainForm(formdata=None),
+        "day": day,
+    }
     if request.method != "POST":
-        return render_template("customers/centre.html", **page, problem=None)
+        return render_template("customers/centre.html", **page, problem=None, elsewhere=None)
     if not form.validate():
-        return render_template("customers/centre.html", **page, problem=TOO_LATE if forged(form) else None), 400
+        return render_template("customers/centre.html", **page, problem=problem_of(form), elsewhere=None), 400
+    wanted = _wanted(form)
     with house().store.writing() as session:
-        customer = session.get(Customer, claim.person, with_for_update=True)
-        if customer is None:
-            # Erased since the page was asked for, a moment ago.
-            return _bad_link()
-        changes = _save(session, customer, form, now)
-    return render_template(
-        "customers/saved.html", changes=changes, names=TOPIC_NAMES, frequencies=FREQUENCIES, form=form
-    )
+        # Perhaps erased since the page was asked for, a moment ago.
+        customer = reader_of(session, claim, lock=True)
+        stored = current(session, customer)
+        if form.seen.data in {None, "", stored.mark} or stored == wanted:
+            return _saved(token, save(session, customer, wanted, now=now), now)
+    # Another tab, or a letter's own link, was faster: its word is not overruled without a look.
+    form.seen.data = stored.mark
+    elsewhere = said_changes(Saved(wanted, stored))
+    return render_template("customers/centre.html", **page, problem=None, elsewhere=elsewhere), 409
 
 
-@customers.route("/unsubscribe/<token>", methods=["GET", "POST"])
-def unsubscribe(token: str) -> ResponseReturnValue:
-    """Show what the link does; do it on POST, which needs nothing but the link (RFC 8058).
-
-    No cookie and no form token are asked for: a mail program has neither, and the link is the authority.
-    """
+@customers.post("/preferences/<token>/undo")
+def undo_last(token: str) -> ResponseReturnValue:
+    """Undo the last save, while that can be done."""
     now = clock.now()
-    try:
-        claim = house().signer.read(token, Purpose.UNSUBSCRIBE, now=now)
-        topic = Topic.of_code(claim.about)
-    except (BadToken, KeyError):
-        return _bad_link()
-    # HEAD shows too, as any method but POST does: link scanners use it.
-    if request.method != "POST":
-        with house().store.reading() as session:
-            customer = session.get(Customer, claim.person)
-            masked = address_of(session, customer).masked if customer else None
-        return render_template("customers/unsubscribe.html", topic=TOPIC_NAMES[topic], masked=masked)
-    one_click = request.form.get("List-Unsubscribe") == "One-Click"
-    channel = ConsentChannel.ONE_CLICK if one_click else ConsentChannel.UNSUBSCRIBE_PAGE
+    claim, form = read_link(token, Purpose.PREFERENCES), PlainForm()
+    here = url_for("customers.centre", token=token)
+    if not form.validate():
+        return render_template("customers/too_late.html", here=here), 400
+    with house().store.writing() as session:
+        customer = reader_of(session, claim, lock=True)
+        saved = undo(session, customer, now=now)
+    if saved is None:
+        return render_template("customers/not_undone.html", here=here), 409
+    return _saved(token, saved, now, undone=True)
 
-    def stop(session: Session) -> None:
-        customer = session.get(Customer, claim.person, with_for_update=True)
-        # Somebody who is not here any more gets no letters either: the same friendly page.
-        if customer:
-            choose(session, customer, topic, Frequency.NEVER, channel=channel, wording=WORDINGS[topic], now=now)
 
-    # A mail program does not press twice: a no that had to give way to another transaction is said again.
-    house().store.write(stop)
-    return render_template("customers/unsubscribed.html", topic=TOPIC_NAMES[topic])
+@customers.get("/preferences/<token>/history")
+def record(token: str) -> ResponseReturnValue:
+    """What somebody chose, since when, through what."""
+    claim = read_link(token, Purpose.PREFERENCES)
+    with house().store.reading() as session:
+        customer = reader_of(session, claim)
+        lines = _record(session, customer)
+    here = url_for("customers.centre", token=token)
+    return render_template("customers/history.html", lines=lines, here=here)
 
 
 @customers.get("/preferences/")
-@customers.get("/unsubscribe/")
 def cut_link() -> ResponseReturnValue:
     """A link of which a mail program left only the start."""
-    return _bad_link()
+    return bad_link()
 
 
-def _bad_link() -> ResponseReturnValue:
-    return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
+def _record(session: Session, customer: Customer) -> list[dict[str, str]]:
+    return [
+        {
+            "moment": event.at.strftime("%Y-%m-%dT%H:%MZ"),
+            "when": f"{day(event.at)}, {event.at:%H:%M} UTC",
+            "topic": TOPIC_NAMES[event.topic],
+            "chosen": FREQUENCIES[event.frequency].lower(),
+            "what": ACTIONS.get(event.action.value, event.action.value),
+            "through": CHANNELS.get(event.channel.value, event.channel.value),
+            "evidence": event.evidence or "",
+            "wording": session.get_one(Wording, event.wording_hash).text,
+        }
+        for event in reversed(history(session, customer))
+    ]
 
 
-def _current(session: Session, customer: Customer) -> dict[str, object]:
-    chosen = frequencies(session, customer)
+def _shown(choices: Choices) -> dict[str, object]:
     return {
-        **{topic.value: chosen.get(topic, Frequency.NEVER).value for topic in Topic},
-        "format": customer.format.value,
-        "name_display": customer.name_display.value,
-        "name": name_of(session, customer) or "",
-        "pause_until": customer.pause_until,
+        **{topic.value: choices.frequency(topic).value for topic in Topic},
+        "format": choices.format.value,
+        "name_display": choices.name_display.value,
+        "name": choices.name,
+        "pause_until": choices.pause_until,
+        "language": choices.language or "",
+        "seen": choices.mark,
     }
 
 
-def _save(session: Session, customer: Customer, form: PreferencesForm, now: datetime) -> list[Change]:
-    customer.confirmed_at = customer.confirmed_at or now
-    customer.format = LetterFormat(form.format.data)
-    customer.name_display = NameDisplay(form.name_display.data)
-    customer.pause_until = form.pause
-    set_name(session, customer, clean_name(form.name.data))
-    changes = (
-        choose(
-            session,
-            customer,
-            topic,
-            form.frequency(topic),
-            channel=ConsentChannel.FORM,
-            wording=WORDINGS[topic],
-            now=now,
-        )
-        for topic in Topic
+def _wanted(form: PreferencesForm) -> Choices:
+    return Choices(
+        **{topic.value: form.frequency(topic) for topic in Topic},
+        format=LetterFormat(form.format.data),
+        name_display=NameDisplay(form.name_display.data),
+        name=clean_name(form.name.data) or "",
+        pause_until=form.pause,
+        language=form.chosen_language,
     )
-    return [change for change in changes if change]
+
+
+def _saved(token: str, saved: Saved, now: datetime, *, undone: bool = False) -> ResponseReturnValue:
+    return render_template(
+        "customers/saved.html",
+        changes=said_changes(saved),
+        coming=said_next(saved.after, now),
+        here=url_for("customers.centre", token=token),
+        undo_form=PlainForm(formdata=None),
+        can_undo=bool(changed_fields(saved)) and not undone,
+        undone=undone,
+    )

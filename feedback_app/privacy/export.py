@@ -46,6 +46,7 @@ def _person(session: Session, customer: Customer) -> dict[str, Any]:
         "name": name_of(session, customer),
         "name_display": customer.name_display,
         "format": customer.format,
+        "language": customer.language,
         "pause_until": customer.pause_until.isoformat() if customer.pause_until else None,
         "known_since": rfc3339(customer.created_at),
         "confirmed_at": rfc3339(customer.confirmed_at) if customer.confirmed_at else None,

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.customers.models import Customer, LinkRequest, Preference
+from feedback_app.customers.models import Customer, LinkRequest, Preference, Undo
+from feedback_app.customers.saving import UNDO_FOR
 from feedback_app.db import Store, changed
 
 UNCONFIRMED = timedelta(days=7)
@@ -59,6 +60,8 @@ def purge(session: Session, *, now: datetime) -> Purged:
         ),
     )
     link_requests = changed(session, delete(LinkRequest).where(LinkRequest.asked_at <= now - UNCONFIRMED))
+    # What can't be undone any more is nobody's business; it is nothing to report either.
+    session.execute(delete(Undo).where(Undo.at <= now - UNDO_FOR))
     return Purged(unconfirmed, link_requests, _purge_comments(session, now))
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings
 from feedback_app.crypto import KEY_ID_BYTES, Vault
-from feedback_app.customers.models import Customer
+from feedback_app.customers.models import Customer, Undo
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
 from feedback_app.db import SQLITE, Store
 from feedback_app.keys import ADDRESS_VARIABLE, AddressKeys
@@ -122,6 +122,10 @@ def _reseal_batch(session: Session, current: bytes) -> int:
         customer.address = vault.seal(ADDRESS_PLACE, owner, vault.open(ADDRESS_PLACE, owner, customer.address))
         if customer.name is not None:
             customer.name = vault.seal(NAME_PLACE, owner, vault.open(NAME_PLACE, owner, customer.name))
+        # Undone or not, it is gone in a day; a process that has not seen the new key yet may have just made one.
+        kept = session.get(Undo, customer.id)
+        if kept is not None and kept.name is not None:
+            kept.name = vault.seal(NAME_PLACE, owner, vault.open(NAME_PLACE, owner, kept.name))
     return len(customers)
 
 

@@ -245,6 +245,7 @@ def test_the_choices_are_shown_as_they_are(client: FlaskClient, store: Store, de
         str(field["name"]): field["value"] for field in page.select("form [checked], form input:not([type=radio])")
     }
     assert chosen.pop("csrf_token")
+    assert chosen.pop("seen")
     assert chosen == {
         "specials": "weekly",
         "news": "never",
@@ -273,7 +274,7 @@ def test_saving_stores_the_choices_and_their_record(client: FlaskClient, store: 
     answer = send(client, centre(desk, tess), fields)
     assert answer.status_code == 200
     assert "saved" in told(answer)
-    assert "Offers: each time." in told(answer)
+    assert "Offers: each time (it was: never)." in told(answer)
     customer = customer_of(store, tess)
     assert customer.confirmed_at == OPPS_DAY
     assert (customer.format, customer.name_display) == (LetterFormat.TEXT, NameDisplay.FULL)
@@ -357,7 +358,7 @@ def test_a_failure_midway_changes_nothing(
             raise OSError(message)
         return choose(session, customer, topic, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("feedback_app.customers.views.choose", fail_at_the_last)
+    monkeypatch.setattr("feedback_app.customers.saving.choose", fail_at_the_last)
     app.testing = False
     before = rows(store)
     fields = {"specials": "never", "news": "each", "replies": "each", "name": "Somebody Else", "format": "text"}

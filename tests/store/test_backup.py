@@ -37,6 +37,7 @@ from feedback_app.customers.models import (
     Suppression,
     SuppressionReason,
     Topic,
+    Undo,
 )
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link
 from feedback_app.db import Base, Store
@@ -185,6 +186,7 @@ def busy(store: Store, tmp_path: Path) -> Store:
         session.flush()
         answered = {"state": DeliveryState.ACCEPTED, "changed_at": OPPS_DAY, "reason": "250 ok", "message_id": "x"}
         session.add(Delivery(mailing_id=mailing.id, customer_id=customer.id, attempts=1, **answered))
+        session.add(Undo(customer_id=customer.id, at=OPPS_DAY, choices="{}", name=customer.name, after="x"))
         session.add(LinkRequest(customer_id=customer.id, asked_at=OPPS_DAY, sent_at=OPPS_DAY, next_try_at=OPPS_DAY))
     lines = "".join(f"reader{number}@example.com\n" for number in range(50))
     (tmp_path / "list.csv").write_text(f"email\n{lines}", encoding="utf-8")

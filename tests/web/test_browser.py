@@ -128,8 +128,11 @@ def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
     page.goto(centre)
     page.get_by_role("button", name="Save my choices").click()
     look("saved")
+    for more in ("history", "letters", "erase"):
+        page.goto(f"{centre}/{more}")
+        look(more)
     page.goto(out)
-    page.get_by_role("button").click()
+    page.get_by_role("button", name="Stop these letters").click()
     look("unsubscribed")
     context.close()
 
@@ -168,7 +171,7 @@ def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Sto
     page.keyboard.type("Bobby Brown")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("saved")
-    expect(page.get_by_role("list").filter(has_text="Offers")).to_contain_text("at most weekly")
+    expect(page.get_by_role("list").filter(has_text="it was")).to_contain_text("weekly, in one letter")
     with store.reading() as session:
         customer = session.get_one(Customer, bob)
         # The field's text was marked when the keyboard came to it, so that typing replaced it.
@@ -197,6 +200,9 @@ def test_every_page_is_strict_html(served: str, store: Store, desk: Desk) -> Non
     paths += [
         path_of(desk, desk.preferences_link(bob, OPPS_DAY)),
         path_of(desk, desk.preferences_link(bob, OPPS_DAY)) + "?show=address",
+    ]
+    paths += [
+        f"{path_of(desk, desk.preferences_link(bob, OPPS_DAY))}/{more}" for more in ("history", "letters", "erase")
     ]
     paths += [path_of(desk, desk.unsubscribe_link(bob, topic, OPPS_DAY)) for topic in Topic]
     for path in paths:

@@ -59,7 +59,7 @@ BODIES = [
     (b'{"email": {"a": []}}', "application/json"),
     (b"{]", "application/json"),
 ]
-POSTED_BY_LINK = "customers.unsubscribe"
+POSTED_BY_LINK = "leaving.unsubscribe"
 
 
 @pytest.fixture
@@ -121,6 +121,8 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
     before = rows(store)
     links = {
         "customers.centre": desk.preferences_link(bob, OPPS_DAY),
+        "customers.undo_last": desk.preferences_link(bob, OPPS_DAY) + "/undo",
+        "own_data.erase": desk.preferences_link(bob, OPPS_DAY) + "/erase",
         POSTED_BY_LINK: desk.unsubscribe_link(bob, Topic.SPECIALS, OPPS_DAY),
     }
     fields = {"email": "eve@example.com", "author": "Eve", "body": "Hello.", "specials": "never", "news": "each"}
@@ -256,6 +258,6 @@ def test_when_the_store_is_broken_the_page_says_so_and_the_log_quotes_no_link(
     answer = broken.test_client().post(link, data={"List-Unsubscribe": "One-Click"})
     assert answer.status_code == 500
     helps(answer.text, "Something broke")
-    assert "customers.unsubscribe" in caplog.text
+    assert "leaving.unsubscribe" in caplog.text
     assert link.rpartition("/")[2] not in caplog.text
     assert "geheim" not in caplog.text + answer.text

@@ -1,0 +1,25 @@
+"""When digests are made: every Monday, and on the first day of every month, at eight in the morning (UTC)."""
+
+from datetime import datetime, timedelta
+
+from feedback_app.customers.models import Frequency
+
+MORNING = 8
+
+
+def last_digest(frequency: Frequency, now: datetime) -> datetime:
+    """The moment of the last weekly or monthly digest, at or before now."""
+    morning = now.replace(hour=MORNING, minute=0, second=0, microsecond=0)
+    if frequency is Frequency.WEEKLY:
+        day = morning - timedelta(days=morning.weekday())
+        return day if day <= now else day - timedelta(days=7)
+    day = morning.replace(day=1)
+    return day if day <= now else (day - timedelta(days=1)).replace(day=1)
+
+
+def next_digest(frequency: Frequency, now: datetime) -> datetime:
+    """The moment of the next weekly or monthly digest, after now."""
+    last = last_digest(frequency, now)
+    if frequency is Frequency.WEEKLY:
+        return last + timedelta(days=7)
+    return (last + timedelta(days=32)).replace(day=1)

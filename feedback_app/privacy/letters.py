@@ -1,0 +1,37 @@
+"""Which letters were sent to somebody, as they may read it themselves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedback_app.customers.models import Customer, Topic
+from feedback_app.mailing.models import Delivery, DeliveryState, Mailing
+
+MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One line of what was sent to somebody, or was not, and why."""
+
+    at: datetime
+    subject: str
+    topic: Topic
+    state: DeliveryState
+    reason: str | None
+
+
+def letters_to(session: Session, customer: Customer) -> Iterator[Sent]:
+    """The letters to a customer, the newest first, and those that were left out."""
+    query = (
+        select(Delivery, Mailing)
+        .join(Mailing, Delivery.mailing_id == Mailing.id)
+        .where(Delivery.customer_id == customer.id)
+        .order_by(Delivery.changed_at.desc(), Delivery.id.desc())
+        .limit(MOST)
+    )
+    for delivery, mailing in session.execute(query):
+        yield Sent(delivery.changed_at, mailing.subject, mailing.topic, delivery.state, delivery.reason)

@@ -1,0 +1,82 @@
+"""Whose data it is, for the person themselves: what was sent to them, all that is held, and erasing it."""
+
+import json
+
+from flask import Response, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from wtforms import RadioField, SelectChoice
+
+from feedback_app import clock
+from feedback_app.customers.pages import TOPIC_NAMES, day, make_pages, problem_of, read_link, reader_of
+from feedback_app.customers.services import address_of
+from feedback_app.mailing.models import DeliveryState
+from feedback_app.privacy.erasing import CommentsFate, erase_customer
+from feedback_app.privacy.export import export_customer
+from feedback_app.privacy.letters import letters_to
+from feedback_app.tokens import Purpose
+from feedback_app.web import house
+
+own_data = make_pages("own_data", "/feedback/preferences")
+
+STATES = {
+    DeliveryState.QUEUED: "on its way to you",
+    DeliveryState.SUBMITTING: "on its way to you",
+    DeliveryState.ACCEPTED: "sent; your mail server took it",
+    DeliveryState.DEFERRED: "your mail server asked us to try again later",
+    DeliveryState.FAILED: "your mail server did not take it",
+    DeliveryState.UNKNOWN: "perhaps sent: the connection broke at its end",
+    DeliveryState.SKIPPED: "not sent",
+}
+
+
+class EraseForm(FlaskForm):
+    """Erasing, and what becomes of comments."""
+
+    comments = RadioField(
+        "My comments on the blog",
+        choices=[
+            SelectChoice(value=CommentsFate.NAMELESS.value, label="Keep them, without my name"),
+            SelectChoice(value=CommentsFate.DELETED.value, label="Delete them too"),
+        ],
+        default=CommentsFate.NAMELESS.value,
+    )
+
+
+@own_data.get("/<token>/letters")
+def letters(token: str) -> ResponseReturnValue:
+    """What was sent to somebody, and when."""
+    claim = read_link(token, Purpose.PREFERENCES)
+    with house().store.reading() as session:
+        customer = reader_of(session, claim)
+        lines = list(letters_to(session, customer))
+    here = url_for("customers.centre", token=token)
+    return render_template("customers/letters.html", lines=lines, here=here, states=STATES, topics=TOPIC_NAMES, day=day)
+
+
+@own_data.get("/<token>/data.json")
+def data(token: str) -> ResponseReturnValue:
+    """Everything that is held about somebody, as a file."""
+    claim = read_link(token, Purpose.PREFERENCES)
+    with house().store.reading() as session:
+        customer = reader_of(session, claim)
+        document = export_customer(session, customer)
+    answer = Response(json.dumps(document, ensure_ascii=False, indent=2) + "\n", mimetype="application/json")
+    answer.headers["Content-Disposition"] = 'attachment; filename="what-we-hold-about-you.json"'
+    return answer
+
+
+@own_data.route("/<token>/erase", methods=["GET", "POST"])
+def erase(token: str) -> ResponseReturnValue:
+    """Say what erasing means; erase."""
+    claim, form = read_link(token, Purpose.PREFERENCES), EraseForm()
+    here = url_for("customers.centre", token=token)
+    with house().store.writing() if form.is_submitted() else house().store.reading() as session:
+        customer = reader_of(session, claim, lock=form.is_submitted())
+        page = {"form": form, "masked": address_of(session, customer).masked, "here": here}
+        if not form.is_submitted():
+            return render_template("customers/erase.html", **page, problem=None)
+        if not form.validate():
+            return render_template("customers/erase.html", **page, problem=problem_of(form)), 400
+        done = erase_customer(session, customer, now=clock.now(), comments=CommentsFate(form.comments.data))
+    return render_template("customers/erased.html", done=done, deleted=form.comments.data == CommentsFate.DELETED)
