@@ -244,11 +244,11 @@ def _break_the_store(shop: Shop, visitor: Visitor) -> None:
     """Take a table away under the running app, so that it fails with whatever it had in its hands."""
     store = open_store(load_settings(shop.environment() | {"UNDISCLOSED_INSTANCE": str(shop.instance)}))
     with store.writing() as session:
-        session.execute(text("ALTER TABLE link_requests RENAME TO link_requests_away"))
+        session.execute(text("ALTER TABLE letter_requests RENAME TO letter_requests_away"))
     said = visitor.fill("/feedback/preferences", email=ALICE)
     assert "Something broke" in said
     with store.writing() as session:
-        session.execute(text("ALTER TABLE link_requests_away RENAME TO link_requests"))
+        session.execute(text("ALTER TABLE letter_requests_away RENAME TO letter_requests"))
     store.close()
 
 

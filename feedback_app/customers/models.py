@@ -1,4 +1,4 @@
-"""The tables of customers: person, preference, undo, consent event, wording, suppression, link request."""
+"""The tables of customers: person, preference, undo, consent event, wording, suppression."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -169,17 +169,3 @@ class Suppression(Base):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary(FINGERPRINT), primary_key=True)
     reason: Mapped[SuppressionReason] = mapped_column(word(SuppressionReason))
     at: Mapped[datetime]
-
-
-class LinkRequest(Base):
-    """Somebody asked for a link to an address' preferences; `sent_at` is when the letter with it was accepted."""
-
-    __tablename__ = "link_requests"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), index=True)
-    asked_at: Mapped[datetime]
-    sent_at: Mapped[datetime | None]
-    attempts: Mapped[int] = mapped_column(default=0)
-    next_try_at: Mapped[datetime]
-    gave_up: Mapped[str | None] = mapped_column(String(200))

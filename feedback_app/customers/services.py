@@ -9,7 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.models import Customer, LinkRequest, NameDisplay, Suppression
+from feedback_app.customers.models import Customer, NameDisplay, Suppression
+from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 from feedback_app.store import vault_of
 
 ADDRESS_PLACE = "customers.address"
@@ -110,10 +111,11 @@ def request_link(session: Session, address: Address, *, now: datetime, quiet: bo
     With `quiet`, an address that was asked for a moment ago gets no second letter, so that nobody can be flooded.
     """
     customer = find_or_add_customer(session, address, now=now)
-    waiting = select(LinkRequest.id).where(
-        LinkRequest.customer_id == customer.id,
-        (LinkRequest.sent_at.is_(None) & LinkRequest.gave_up.is_(None))
-        | (LinkRequest.asked_at > now - (QUIET_TIME if quiet else timedelta(0))),
+    waiting = select(LetterRequest.id).where(
+        LetterRequest.kind == LetterKind.PREFERENCES_LINK,
+        LetterRequest.customer_id == customer.id,
+        (LetterRequest.sent_at.is_(None) & LetterRequest.gave_up.is_(None))
+        | (LetterRequest.asked_at > now - (QUIET_TIME if quiet else timedelta(0))),
     )
     if session.scalar(waiting.limit(1)) is None:
-        session.add(LinkRequest(customer_id=customer.id, asked_at=now, next_try_at=now))
+        want_letter(session, LetterKind.PREFERENCES_LINK, customer.id, now=now)

@@ -243,7 +243,7 @@ def run(context: Context, *, once: bool) -> None:
     total = Done()
 
     def tell(done: Done) -> None:
-        click.echo(f"{_plural(done.accepted)} accepted, {done.other} not, {done.links} links sent.")
+        click.echo(f"{_plural(done.accepted)} accepted, {done.other} not, {done.singles} single letters sent.")
 
     try:
         with mail_worker(context.store, context.settings, _desk(context)) as worker:

@@ -1,4 +1,4 @@
-"""The worker that sends: release what is due, claim, make, send, write down; and the links that people asked for."""
+"""The worker that sends: release what is due, claim, make, send, write down; and single letters."""
 
 import logging
 import threading
@@ -13,20 +13,21 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.crypto import CannotOpen
-from feedback_app.customers.models import Customer, LinkRequest
 from feedback_app.customers.services import person
 from feedback_app.db import Store
+from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing import ledger, services
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import Desk, MailingMaker, preferences_letter
+from feedback_app.mailing.messages import Desk, MailingMaker
 from feedback_app.mailing.models import Mailing
+from feedback_app.mailing.singles import NotWanted, make_single
 from feedback_app.mailing.transports import Outcome, Transport, opened
 from feedback_app.workers import BEAT, WorkerKind, beat, new_worker_id, sign_off
 
 IDLE_SECONDS = 0.25
-LINK_TRIES = 8
+SINGLE_TRIES = 8
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,11 @@ class Done:
 
     accepted: int = 0
     other: int = 0
-    links: int = 0
+    singles: int = 0
 
     def any(self) -> bool:
         """Whether it did anything."""
-        return bool(self.accepted or self.other or self.links)
+        return bool(self.accepted or self.other or self.singles)
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class MailWorker:
         with self.store.reading() as session:
             on_their_way = [mailing.id for mailing in services.sending(session)]
         # Somebody waits for a link, nobody for a mailing.
-        self._links(done)
+        self._singles(done)
         more = [self._window(mailing_id, done) for mailing_id in on_their_way]
         if on_their_way:
             with self.store.writing() as session:
@@ -140,8 +141,8 @@ class MailWorker:
             self._makers = {key: MailingMaker(self.desk, draft, mailing.id)}
         return self._makers[key]
 
-    def _links(self, done: Done) -> None:
-        """Send the links that people asked for, each written down before and after.
+    def _singles(self, done: Done) -> None:
+        """Send the single letters that are wanted, each written down before and after.
 
         A request is put off for a while before its letter leaves, so that no other worker takes it and a crash does
         not lose it: somebody who waits for a link is better served twice than never.
@@ -150,9 +151,13 @@ class MailWorker:
             with self.store.writing() as session:
                 now = clock.now()
                 request = session.scalar(
-                    select(LinkRequest)
-                    .where(LinkRequest.sent_at.is_(None), LinkRequest.gave_up.is_(None), LinkRequest.next_try_at <= now)
-                    .order_by(LinkRequest.id)
+                    select(LetterRequest)
+                    .where(
+                        LetterRequest.sent_at.is_(None),
+                        LetterRequest.gave_up.is_(None),
+                        LetterRequest.next_try_at <= now,
+                    )
+                    .order_by(LetterRequest.id)
                     .limit(1)
                     .with_for_update(skip_locked=True)
                 )
@@ -160,20 +165,19 @@ class MailWorker:
                     return
                 request.attempts += 1
                 request.next_try_at = now + timedelta(minutes=2**request.attempts)
-                customer = session.get_one(Customer, request.customer_id)
                 try:
-                    letter = preferences_letter(self.desk, person(session, customer), request=request.id, now=now)
-                except (GateRefused, CannotOpen) as error:
+                    letter = make_single(session, self.desk, request, now=now)
+                except (NotWanted, GateRefused, CannotOpen) as error:
                     request.gave_up = str(error)[:200]
                     continue
             answer = self.transport.send(letter)
             with self.store.writing() as session:
-                kept = session.get(LinkRequest, request.id)
+                kept = session.get(LetterRequest, request.id)
                 if kept is not None and answer.outcome in {Outcome.ACCEPTED, Outcome.UNKNOWN}:
                     kept.sent_at = clock.now()
-                elif kept is not None and (answer.outcome is Outcome.FAILED or kept.attempts >= LINK_TRIES):
+                elif kept is not None and (answer.outcome is Outcome.FAILED or kept.attempts >= SINGLE_TRIES):
                     kept.gave_up = answer.words[:200]
-            done.links += answer.outcome is Outcome.ACCEPTED
+            done.singles += answer.outcome is Outcome.ACCEPTED
 
 
 @contextmanager

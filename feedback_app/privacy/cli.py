@@ -107,7 +107,7 @@ def purge(context: Context, *, as_json: bool) -> None:
     with context.store.writing() as session:
         done = purge_store(session, now=clock.now())
     if as_json:
-        counts = {"unconfirmed": done.unconfirmed, "link_requests": done.link_requests, "comments": done.comments}
+        counts = {"unconfirmed": done.unconfirmed, "letter_requests": done.letter_requests, "comments": done.comments}
         print_json(counts)
     else:
         click.echo(f"Purged {done}.")

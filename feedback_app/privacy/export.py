@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.rendering import rfc3339
 from feedback_app.customers.consent import frequencies, history
-from feedback_app.customers.models import Customer, LinkRequest, Suppression, Topic, Wording
+from feedback_app.customers.models import Customer, Suppression, Topic, Wording
 from feedback_app.customers.services import address_of, name_of
+from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing.models import Delivery, Mailing
 
 WHY = {
@@ -19,7 +20,7 @@ WHY = {
     "once you are erased, nobody is at its end.",
     "letters": "Which letters were sent to you and what became of them, so that none is sent twice.",
     "comments": "What you wrote under posts with this address. The address itself is never shown.",
-    "link_requests": "That somebody asked for a link to your choices. Purged after 7 days.",
+    "letter_requests": "The single letters that were asked for: links, confirmations. Purged after 7 days.",
     "suppression": "That this address must not be written to, kept as a keyed hash of it.",
 }
 
@@ -34,7 +35,7 @@ def export_customer(session: Session, customer: Customer) -> dict[str, Any]:
             ("consents", _consents(session, customer)),
             ("letters", _letters(session, customer)),
             ("comments", _comments(session, customer)),
-            ("link_requests", _link_requests(session, customer)),
+            ("letter_requests", _letter_requests(session, customer)),
             ("suppression", _suppression(session, customer)),
         )
     }
@@ -114,10 +115,14 @@ def _comments(session: Session, customer: Customer) -> list[dict[str, Any]]:
     ]
 
 
-def _link_requests(session: Session, customer: Customer) -> list[dict[str, Any]]:
-    query = select(LinkRequest).where(LinkRequest.customer_id == customer.id).order_by(LinkRequest.id)
+def _letter_requests(session: Session, customer: Customer) -> list[dict[str, Any]]:
+    query = select(LetterRequest).where(LetterRequest.customer_id == customer.id).order_by(LetterRequest.id)
     return [
-        {"asked_at": rfc3339(request.asked_at), "sent_at": rfc3339(request.sent_at) if request.sent_at else None}
+        {
+            "kind": request.kind,
+            "asked_at": rfc3339(request.asked_at),
+            "sent_at": rfc3339(request.sent_at) if request.sent_at else None,
+        }
         for request in session.scalars(query)
     ]
 

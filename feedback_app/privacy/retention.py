@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.customers.models import Customer, LinkRequest, Preference, Undo
+from feedback_app.customers.models import Customer, Preference, Undo
 from feedback_app.customers.saving import UNDO_FOR
 from feedback_app.db import Store, changed
+from feedback_app.letter_requests import LetterRequest
 
 UNCONFIRMED = timedelta(days=7)
 REJECTED = timedelta(days=30)
@@ -24,17 +25,17 @@ class Purged:
     """What a purge did, in numbers."""
 
     unconfirmed: int
-    link_requests: int
+    letter_requests: int
     comments: int
 
     def __bool__(self) -> bool:
         """Whether there was anything to purge."""
-        return bool(self.unconfirmed or self.link_requests or self.comments)
+        return bool(self.unconfirmed or self.letter_requests or self.comments)
 
     def __str__(self) -> str:
         """What was purged, for a person."""
         return (
-            f"{self.unconfirmed} unconfirmed addresses, {self.link_requests} requests for a link, "
+            f"{self.unconfirmed} unconfirmed addresses, {self.letter_requests} requests for a letter, "
             f"{self.comments} comments that were not approved"
         )
 
@@ -44,7 +45,7 @@ def purge(session: Session, *, now: datetime) -> Purged:
 
     An unconfirmed address goes also where it came with a comment; the comment stays as it is shown.
     """
-    asked_lately = select(LinkRequest.customer_id).where(LinkRequest.asked_at > now - UNCONFIRMED)
+    asked_lately = select(LetterRequest.customer_id).where(LetterRequest.asked_at > now - UNCONFIRMED)
     chosen = select(Preference.customer_id)
     wrote_lately = select(Comment.customer_id).where(
         Comment.customer_id.is_not(None), Comment.created_at > now - UNCONFIRMED
@@ -59,10 +60,10 @@ def purge(session: Session, *, now: datetime) -> Purged:
             Customer.id.not_in(wrote_lately),
         ),
     )
-    link_requests = changed(session, delete(LinkRequest).where(LinkRequest.asked_at <= now - UNCONFIRMED))
+    letter_requests = changed(session, delete(LetterRequest).where(LetterRequest.asked_at <= now - UNCONFIRMED))
     # What can't be undone any more is nobody's business; it is nothing to report either.
     session.execute(delete(Undo).where(Undo.at <= now - UNDO_FOR))
-    return Purged(unconfirmed, link_requests, _purge_comments(session, now))
+    return Purged(unconfirmed, letter_requests, _purge_comments(session, now))
 
 
 def purge_and_say(store: Store) -> None:

@@ -36,13 +36,13 @@ from feedback_app.customers.models import (
     ConsentChannel,
     Customer,
     Frequency,
-    LinkRequest,
     NameDisplay,
     Preference,
     Suppression,
     SuppressionReason,
 )
 from feedback_app.db import SQLITE, Base, changed
+from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.privacy.erasing import erase_customer
 from feedback_app.store import LOOKUP_CHECK, SEALING_KEY, StoreFact
@@ -78,7 +78,7 @@ class Stopped:
 
     mailings: int
     in_doubt: int
-    link_requests: int
+    letter_requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ def stop_what_moves(session: Session, *, now: datetime) -> Stopped:
     )
     requests = changed(
         session,
-        update(LinkRequest)
-        .where(LinkRequest.sent_at.is_(None), LinkRequest.gave_up.is_(None))
+        update(LetterRequest)
+        .where(LetterRequest.sent_at.is_(None), LetterRequest.gave_up.is_(None))
         .values(gave_up=RESTORED),
     )
     session.execute(delete(Worker))

@@ -122,10 +122,10 @@ def _tell(plan: Plan, done: Restored) -> None:
     elif not plan.replaces:
         click.echo(f"There was no store before, so {LOST}.")
     stopped = done.stopped
-    if stopped.mailings or stopped.in_doubt or stopped.link_requests:
+    if stopped.mailings or stopped.in_doubt or stopped.letter_requests:
         click.echo(
             f"Stopped, because it may have happened since: {stopped.mailings} mailings, {stopped.in_doubt} letters on "
-            f"their way, {stopped.link_requests} letters with links."
+            f"their way, {stopped.letter_requests} single letters."
         )
     if done.kept:
         click.echo(f"The store before is in {done.kept}: delete it when you don't need it any more.")

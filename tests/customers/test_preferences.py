@@ -26,13 +26,13 @@ from feedback_app.customers.models import (
     Customer,
     Frequency,
     LetterFormat,
-    LinkRequest,
     NameDisplay,
     Topic,
     Wording,
 )
 from feedback_app.customers.services import address_of, name_of
 from feedback_app.db import Base, Store
+from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing.messages import Desk
 from tests.conftest import OPPS_DAY, Clock
 from tests.support.people import ALICE, BOB, customer_of, welcome
@@ -116,10 +116,10 @@ def test_asking_stores_a_request_and_somebody_who_may_be_written_to_about_nothin
     before = rows(store)
     send(client, ASK, {"email": TESS})
     after = rows(store)
-    assert {name for name in after if after[name] != before[name]} == {"customers", "link_requests"}
+    assert {name for name in after if after[name] != before[name]} == {"customers", "letter_requests"}
     with store.reading() as session:
         [customer] = session.scalars(select(Customer))
-        [request] = session.scalars(select(LinkRequest))
+        [request] = session.scalars(select(LetterRequest))
         assert (request.customer_id, request.asked_at, request.sent_at) == (customer.id, OPPS_DAY, None)
         assert address_of(session, customer).written == TESS
         assert customer.confirmed_at is None
@@ -131,19 +131,19 @@ def test_asking_changes_nothing_for_somebody_known(client: FlaskClient, store: S
     before = rows(store)
     send(client, ASK, {"email": ALICE.address.upper()})
     after = rows(store)
-    assert {name for name in after if after[name] != before[name]} == {"link_requests"}
+    assert {name for name in after if after[name] != before[name]} == {"letter_requests"}
     with store.reading() as session:
-        assert [request.customer_id for request in session.scalars(select(LinkRequest))] == [alice]
+        assert [request.customer_id for request in session.scalars(select(LetterRequest))] == [alice]
 
 
 def test_nobody_can_be_flooded_with_letters(client: FlaskClient, store: Store, clock: Clock) -> None:
     def requests() -> int:
         with store.reading() as session:
-            return len(session.scalars(select(LinkRequest)).all())
+            return len(session.scalars(select(LetterRequest)).all())
 
     def the_letter_leaves() -> None:
         with store.writing() as session:
-            for request in session.scalars(select(LinkRequest)):
+            for request in session.scalars(select(LetterRequest)):
                 request.sent_at = clock.now()
 
     for address in (TESS, TESS.upper(), TESS):
@@ -519,7 +519,7 @@ def test_a_fresh_link_can_be_asked_for_on_the_page_of_a_bad_one(client: FlaskCli
     assert token
     assert client.post(ASK, data={"email": TESS, "csrf_token": str(token["value"])}).status_code == 303
     with store.reading() as session:
-        assert len(session.scalars(select(LinkRequest)).all()) == 1
+        assert len(session.scalars(select(LetterRequest)).all()) == 1
 
 
 # Unsubscribing

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.models import LinkRequest
 from feedback_app.customers.services import request_link
 from feedback_app.db import Store
+from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing import ledger, services
 from feedback_app.mailing.models import Delivery, MailingState
 from feedback_app.mailing.transports import Answer, Outcome, SmtpTransport
@@ -363,13 +363,13 @@ def test_a_link_that_somebody_asked_for_is_tried_again_until_it_is_accepted(stor
         request_link(session, Address.parse(ALICE.address), now=clock.now(), quiet=False)
     with mail_server(always("RCPT", "450 later")) as server:
         worker = worker_to(server, store)
-        assert worker.work_once().links == 0
+        assert worker.work_once().singles == 0
         server.script = lambda _verb, _taken: None
-        assert worker.work_once().links == 0
+        assert worker.work_once().singles == 0
         clock.advance(minutes=2)
-        assert worker.work_once().links == 1
+        assert worker.work_once().singles == 1
         clock.advance(days=1)
-        assert worker.work_once().links == 0
+        assert worker.work_once().singles == 0
     assert server.recipients() == [ALICE.address]
 
 
@@ -381,7 +381,7 @@ def test_a_link_that_no_server_takes_is_given_up(store: Store, clock: Clock) -> 
         clock.advance(days=1)
         worker_to(server, store).work_once()
     with store.reading() as session:
-        [request] = session.scalars(select(LinkRequest))
+        [request] = session.scalars(select(LetterRequest))
     assert request.gave_up == "550 no such user …@…"
     assert sum(command.startswith("rcpt") for command in server.commands) == 1
 

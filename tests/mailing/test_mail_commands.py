@@ -75,7 +75,10 @@ def test_a_mailing_is_held_unsent_mended_and_sent(shop: Shop, sink: MailServer, 
     path = Path(mailing)
     path.write_text(path.read_text(encoding="utf-8").replace("free pair", "mended pair"), encoding="utf-8")
     shop.run("mail", "send", mailing, "--hold", "0")
-    assert shop.run("mail", "run", "--once", smtp_url=sink.url).stdout == "1 letter accepted, 0 not, 0 links sent.\n"
+    assert (
+        shop.run("mail", "run", "--once", smtp_url=sink.url).stdout
+        == "1 letter accepted, 0 not, 0 single letters sent.\n"
+    )
     assert "mended pair" in text_of(sink.letters[0].data)
 
 

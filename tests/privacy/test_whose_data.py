@@ -19,13 +19,13 @@ from feedback_app.customers.models import (
     ConsentEvent,
     Customer,
     Frequency,
-    LinkRequest,
     NameDisplay,
     Suppression,
     Topic,
 )
 from feedback_app.customers.services import find_customer, request_link
 from feedback_app.db import Store
+from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.models import Delivery, DeliveryState
@@ -165,11 +165,11 @@ def test_requests_that_nobody_confirmed_are_purged_after_seven_days(store: Store
     with store.writing() as session:
         done = purge(session, now=OPPS_DAY + timedelta(days=7))
     # Bob's request goes with Bob.
-    assert done == Purged(unconfirmed=1, link_requests=1, comments=0)
+    assert done == Purged(unconfirmed=1, letter_requests=1, comments=0)
     with store.reading() as session:
         assert find_customer(session, Address.parse(BOB.address)) is None
         assert session.get(Customer, alice) is not None
-        assert session.scalar(select(func.count()).select_from(LinkRequest)) == 0
+        assert session.scalar(select(func.count()).select_from(LetterRequest)) == 0
 
 
 def test_an_unconfirmed_address_that_came_with_a_comment_is_purged_and_the_comment_stays(store: Store) -> None:
@@ -225,4 +225,4 @@ def test_the_commands_show_export_and_erase_and_say_what_they_did(shop: Shop) ->
     for done in (gone, unknown, wrong):
         assert "alice" not in done.stdout + done.stderr
         assert done.stderr.count("\n") <= 1
-    assert shop.json("db", "purge") == {"unconfirmed": 0, "link_requests": 0, "comments": 0}
+    assert shop.json("db", "purge") == {"unconfirmed": 0, "letter_requests": 0, "comments": 0}

@@ -31,7 +31,6 @@ from feedback_app.customers.models import (
     ConsentChannel,
     Customer,
     Frequency,
-    LinkRequest,
     NameDisplay,
     Preference,
     Suppression,
@@ -41,6 +40,7 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link
 from feedback_app.db import Base, Store
+from feedback_app.letter_requests import LetterKind, LetterRequest
 from feedback_app.mailing import services as mailings
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
@@ -187,7 +187,15 @@ def busy(store: Store, tmp_path: Path) -> Store:
         answered = {"state": DeliveryState.ACCEPTED, "changed_at": OPPS_DAY, "reason": "250 ok", "message_id": "x"}
         session.add(Delivery(mailing_id=mailing.id, customer_id=customer.id, attempts=1, **answered))
         session.add(Undo(customer_id=customer.id, at=OPPS_DAY, choices="{}", name=customer.name, after="x"))
-        session.add(LinkRequest(customer_id=customer.id, asked_at=OPPS_DAY, sent_at=OPPS_DAY, next_try_at=OPPS_DAY))
+        session.add(
+            LetterRequest(
+                kind=LetterKind.PREFERENCES_LINK,
+                customer_id=customer.id,
+                asked_at=OPPS_DAY,
+                sent_at=OPPS_DAY,
+                next_try_at=OPPS_DAY,
+            )
+        )
     lines = "".join(f"reader{number}@example.com\n" for number in range(50))
     (tmp_path / "list.csv").write_text(f"email\n{lines}", encoding="utf-8")
     import_customers(store, tmp_path / "list.csv", topic=Topic.NEWS, evidence="The fair of 2007", now=OPPS_DAY)
@@ -582,7 +590,7 @@ def test_what_was_in_motion_stands_still_when_the_store_was_lost(
     busy.close()
     damage(settings, backend)
     document = json.loads(run("db", "restore", str(monday), "--json").stdout)
-    assert document["stopped"] == {"mailings": 2, "in_doubt": 1, "link_requests": 1}
+    assert document["stopped"] == {"mailings": 2, "in_doubt": 1, "letter_requests": 1}
     assert document["carried_over"] is None
     with busy.reading() as session:
         halted, held = mailings.find_mailing(session, "free-socks"), mailings.find_mailing(session, "held")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from werkzeug.serving import make_server
+from waitress.server import create_server
 
 from feedback_app.app import Serving, create_app
 from feedback_app.config import Settings
@@ -22,10 +22,9 @@ def served(make_settings: Callable[..., Settings], store: Store, clock: Clock, t
     shutil.copytree(ROOT / "theme" / "static", output / "theme")
     shutil.copytree(ROOT / "content" / "images", output / "images")
     app = create_app(make_settings(), store, Serving(loopback=True, workers=frozenset()))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    server = create_server(app, host="127.0.0.1", port=0, threads=8)
+    thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
     thread.join()
-    server.server_close()

@@ -230,21 +230,25 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_deliveries_worker_id"), ["worker_id"], unique=False)
 
     op.create_table(
-        "link_requests",
+        "letter_requests",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("customer_id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Enum("preferences link", name="letterkind", native_enum=False, length=20), nullable=False),
+        sa.Column("customer_id", sa.Integer(), nullable=True),
+        sa.Column("about", sa.Integer(), nullable=True),
+        sa.Column("details", sa.Text(), nullable=True),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("gave_up", sa.String(length=200), nullable=True),
         sa.ForeignKeyConstraint(
-            ["customer_id"], ["customers.id"], name=op.f("fk_link_requests_customer_id_customers"), ondelete="CASCADE"
+            ["customer_id"], ["customers.id"], name=op.f("fk_letter_requests_customer_id_customers"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_link_requests")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_letter_requests")),
     )
-    with op.batch_alter_table("link_requests", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_link_requests_customer_id"), ["customer_id"], unique=False)
+    with op.batch_alter_table("letter_requests", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_letter_requests_customer_id"), ["customer_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_letter_requests_kind_about"), ["kind", "about"], unique=False)
 
     op.create_table(
         "preferences",

@@ -1,0 +1,47 @@
+"""How each kind of single letter is made: a maker a kind, chosen by the request's own word."""
+
+from collections.abc import Callable
+from datetime import datetime
+from email.utils import parseaddr
+
+from sqlalchemy.orm import Session
+
+from feedback_app.customers.models import Customer
+from feedback_app.customers.services import Person, person
+from feedback_app.letter_requests import LetterKind, LetterRequest
+from feedback_app.mailing.letter import Letter
+from feedback_app.mailing.messages import Desk, preferences_letter
+
+OWNER = 0
+
+
+class NotWanted(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The letter is not needed any more; the message says why, in a few words and without an address."""
+
+
+Maker = Callable[[Session, Desk, LetterRequest, datetime], Letter]
+
+
+def make_single(session: Session, desk: Desk, request: LetterRequest, *, now: datetime) -> Letter:
+    """The letter that was asked for. Raises NotWanted, GateRefused and CannotOpen."""
+    return MAKERS[request.kind](session, desk, request, now)
+
+
+def reader_of(session: Session, desk: Desk, request: LetterRequest) -> Person:
+    """Who gets the letter: the customer, or the owner. Raises NotWanted where there is none, and CannotOpen."""
+    if request.customer_id is not None:
+        return person(session, session.get_one(Customer, request.customer_id))
+    address = parseaddr(desk.settings.owner_email or "")[1]
+    if not address:
+        message = "no owner is set"
+        raise NotWanted(message)
+    return Person(OWNER, address, None)
+
+
+def _preferences_link(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return preferences_letter(desk, reader_of(session, desk, request), request=request.id, now=now)
+
+
+MAKERS: dict[LetterKind, Maker] = {
+    LetterKind.PREFERENCES_LINK: _preferences_link,
+}
