@@ -55,6 +55,7 @@ class Signer:
             message = f"{name}: there is no key in it"
             raise KeyProblem(message)
         self._ciphers = [AESSIV(derive(master, "links", 64)) for master in masters]
+        self.return_ciphers = [AESSIV(derive(master, "returns", 64)) for master in masters]
         self.identifier_key = derive(masters[-1], "identifiers")
         self.session_keys = [derive(master, "sessions").hex() for master in masters]
 

@@ -68,6 +68,7 @@ class ConsentChannel(StrEnum):
     IMPORT = "import"
     UNSUBSCRIBE_PAGE = "unsubscribe page"
     ONE_CLICK = "one-click"
+    COMPLAINT = "complaint"
     OWNER = "owner"
     ERASURE = "erasure"
     RESTORE = "restore"

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from feedback_app.customers.models import Topic
@@ -36,6 +36,17 @@ class DeliveryState(StrEnum):
     SKIPPED = "skipped"
 
 
+class BounceKind(StrEnum):
+    """What came back about a letter that the next server had taken."""
+
+    # The address does not exist, or no longer.
+    HARD = "hard"
+    # Not now: the mailbox is full, or the server had its reasons.
+    SOFT = "soft"
+    # The reader called it spam.
+    COMPLAINT = "complaint"
+
+
 # Somebody has the letter, or may have it.
 LEFT_STATES = (DeliveryState.SUBMITTING, DeliveryState.ACCEPTED, DeliveryState.UNKNOWN)
 # Something is still to be done.
@@ -43,7 +54,10 @@ OPEN_STATES = (DeliveryState.QUEUED, DeliveryState.SUBMITTING, DeliveryState.DEF
 
 
 class Mailing(Base):
-    """One text to many customers, frozen when it was sent off. `due_at` is the end of its hold."""
+    """One text to many customers, frozen when it was sent off. `due_at` is the end of its hold.
+
+    `canary` is how many letters go first and have to be answered before the rest; 0 when that is over.
+    """
 
     __tablename__ = "mailings"
     __table_args__ = (Index(None, "state", "due_at"),)
@@ -60,6 +74,7 @@ class Mailing(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     reason: Mapped[str | None] = mapped_column(Text)
+    canary: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Delivery(Base):
@@ -81,3 +96,16 @@ class Delivery(Base):
     worker_id: Mapped[str | None] = mapped_column(String(32), index=True)
     next_try_at: Mapped[datetime | None]
     changed_at: Mapped[datetime]
+
+
+class Bounce(Base):
+    """What came back about a letter, once: `digest` knows the message again. It holds nothing of its words."""
+
+    __tablename__ = "bounces"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[BounceKind] = mapped_column(word(BounceKind))
+    status: Mapped[str | None] = mapped_column(String(20))
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    at: Mapped[datetime]

@@ -1,0 +1,71 @@
+"""Return addresses: one a letter, sealed, so that a bounce says which letter it is about and none can be made up.
+
+A shop's From `hello@socks.example` becomes `hello+b…@socks.example` on the envelope: a subaddress (RFC 5233) of the
+same mailbox, in which nobody but the shop can read whose letter it was, or count.
+"""
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from email.utils import parseaddr
+
+from cryptography.exceptions import InvalidTag
+
+from feedback_app.tokens import Signer
+
+# RFC 5321, 4.5.3.1.1.
+LONGEST_LOCAL_PART = 64
+MARK = "+b"
+MAILING_BYTES, CUSTOMER_BYTES = 3, 5
+# 24 bytes: 8 of numbers and 16 of seal (RFC 5297), 39 letters of base32, in small letters: servers may lose the case.
+_TOKEN = re.compile(r"\+b([a-z2-7]{39})@", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Which letter a return address was made for."""
+
+    mailing_id: int
+    customer_id: int
+
+
+class ReturnAddresses:
+    """Makes and reads the return addresses of a shop."""
+
+    def __init__(self, signer: Signer, mail_from: str) -> None:
+        """Take the shop's From, below which the addresses are made."""
+        self._ciphers = signer.return_ciphers
+        self._plain = parseaddr(mail_from)[1]
+        self._local, _, self._domain = self._plain.rpartition("@")
+
+    def address(self, mailing_id: int, customer_id: int) -> str:
+        """The return address of one letter; the plain From where that is too long to have one."""
+        try:
+            numbers = mailing_id.to_bytes(MAILING_BYTES, "big") + customer_id.to_bytes(CUSTOMER_BYTES, "big")
+        except OverflowError:
+            return self._plain
+        token = base64.b32encode(self._ciphers[0].encrypt(numbers, None)).decode().rstrip("=").lower()
+        local = f"{self._local}{MARK}{token}"
+        return f"{local}@{self._domain}" if len(local) <= LONGEST_LOCAL_PART else self._plain
+
+    def read(self, text: str) -> Sent | None:
+        """The letter of the first genuine return address in a text; None where there is none."""
+        return next((sent for token in _TOKEN.findall(text) if (sent := self._open(token))), None)
+
+    def first(self, texts: Iterable[str]) -> Sent | None:
+        """The letter of the first genuine return address in several texts."""
+        return next((sent for text in texts if (sent := self.read(text))), None)
+
+    def _open(self, token: str) -> Sent | None:
+        try:
+            sealed = base64.b32decode(f"{token.upper()}=")
+        except ValueError:
+            return None
+        for cipher in self._ciphers:
+            try:
+                numbers = cipher.decrypt(sealed, None)
+            except (InvalidTag, ValueError):
+                continue
+            return Sent(int.from_bytes(numbers[:MAILING_BYTES], "big"), int.from_bytes(numbers[MAILING_BYTES:], "big"))
+        return None
