@@ -11,7 +11,9 @@ from feedback_app.config import DEFAULT_PORT, SettingsError
 from feedback_app.console import Context, Refused, pass_context
 from feedback_app.crypto import CannotOpen, KeyProblem
 from feedback_app.customers.cli import audience, customers
+from feedback_app.mailing.bounces_cli import bounces
 from feedback_app.mailing.cli import mail
+from feedback_app.mailing.settling_cli import resolve
 from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.threads import catch_up
@@ -56,6 +58,8 @@ undisclosed.add_command(comments)
 undisclosed.add_command(customers)
 undisclosed.add_command(audience)
 undisclosed.add_command(mail)
+undisclosed.add_command(bounces)
+mail.add_command(resolve)
 
 
 for _command in (show, export, erase):

@@ -3,7 +3,7 @@
 Every function takes the session; the entry point commits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.consent import WORDINGS, choose, frequencies
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Suppression, SuppressionReason
 from feedback_app.mailing.bouncing import Report
-from feedback_app.mailing.models import Bounce, BounceKind, Delivery
+from feedback_app.mailing.models import Bounce, BounceKind, Delivery, DeliveryState
 
 WORDS = {
     BounceKind.HARD: "it came back: the address does not take letters",
@@ -21,7 +21,7 @@ WORDS = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Processed:
     """What was found in the messages, in numbers. `others` were no reports about letters of the shop's."""
 
@@ -33,28 +33,31 @@ class Processed:
     others: int = 0
 
 
-def note(session: Session, report: Report | None, done: Processed, *, now: datetime) -> None:
-    """Act on one message's report, and count it. One that was noted before changes nothing."""
+def note(session: Session, report: Report | None, so_far: Processed, *, now: datetime) -> Processed:
+    """Act on one message's report; returns the numbers with it. One that was noted before changes nothing."""
     row = _delivery(session, report) if report else None
     if report is None or row is None:
-        done.others += 1
-        return
+        return replace(so_far, others=so_far.others + 1)
     if session.scalar(select(Bounce.id).where(Bounce.digest == report.digest)) is not None:
-        done.known += 1
-        return
+        return replace(so_far, known=so_far.known + 1)
     session.add(Bounce(delivery_id=row.id, kind=report.kind, status=report.status, digest=report.digest, at=now))
     session.flush()
     row.reason = f"{WORDS[report.kind]} ({report.status})" if report.status else WORDS[report.kind]
+    if row.state is DeliveryState.UNKNOWN:
+        # What comes back has left.
+        row.state = DeliveryState.ACCEPTED
+    barred = False
     match report.kind:
         case BounceKind.HARD:
-            done.hard += 1
-            done.suppressed += _suppress(session, row, SuppressionReason.BOUNCED, now)
+            barred = _suppress(session, row, SuppressionReason.BOUNCED, now)
+            so_far = replace(so_far, hard=so_far.hard + 1)
         case BounceKind.SOFT:
-            done.soft += 1
+            so_far = replace(so_far, soft=so_far.soft + 1)
         case BounceKind.COMPLAINT:
-            done.complaints += 1
-            done.suppressed += _suppress(session, row, SuppressionReason.COMPLAINED, now)
+            barred = _suppress(session, row, SuppressionReason.COMPLAINED, now)
             _withdraw(session, row, now)
+            so_far = replace(so_far, complaints=so_far.complaints + 1)
+    return replace(so_far, suppressed=so_far.suppressed + barred)
 
 
 def _delivery(session: Session, report: Report) -> Delivery | None:
@@ -68,7 +71,7 @@ def _delivery(session: Session, report: Report) -> Delivery | None:
 def _suppress(session: Session, row: Delivery, reason: SuppressionReason, now: datetime) -> bool:
     """Bar the address of a delivery's customer; returns whether it was not barred before."""
     customer = session.get(Customer, row.customer_id, with_for_update=True)
-    if customer is None or session.get(Suppression, customer.fingerprint):
+    if customer is None or session.get(Suppression, customer.fingerprint) is not None:
         return False
     session.add(Suppression(fingerprint=customer.fingerprint, reason=reason, at=now))
     return True

@@ -83,7 +83,9 @@ def _text(part: Message) -> str:
     """A part's words. The parser takes `message/…` for messages: their headers are the words."""
     payload = part.get_payload()
     if isinstance(payload, list):
-        return "\n".join(f"{name}: {value}" for one in payload if isinstance(one, Message) for name, value in one.items())
+        return "\n".join(
+            f"{name}: {value}" for one in payload if isinstance(one, Message) for name, value in one.items()
+        )
     decoded = part.get_payload(decode=True)
     return decoded.decode("utf-8", "replace") if isinstance(decoded, bytes) else str(payload)
 

@@ -22,11 +22,13 @@ from feedback_app.mailing.messages import Desk, MailingMaker
 from feedback_app.mailing.models import OPEN_STATES, DeliveryState, MailingState
 from feedback_app.mailing.reading import shown_letter
 from feedback_app.mailing.services import MailingRefused
+from feedback_app.mailing.sites import check_site
 from feedback_app.mailing.transports import Outcome, TransportRefused, opened
 from feedback_app.mailing.worker import IDLE_SECONDS, Done, mail_worker, run_until
 
 FILE = click.Path(path_type=Path)
 NOBODY = 0
+ERASED = "(erased)"
 SAMPLE_READER = "reader@example.com"
 LONGEST_HOLD = 366 * 24 * 60
 
@@ -50,13 +52,7 @@ def mail() -> None:
 @pass_context
 def preview(context: Context, file: Path, address: str | None) -> None:
     """Print a mailing's letter as a mail program shows it."""
-    draft = _draft(context, file)
-    shown = shown_letter(_sample(context, draft, address or SAMPLE_READER).data)
-    for name, value in shown.headers:
-        if name in {"From", "Reply-To", "To", "Subject"}:
-            click.echo(f"{name}: {value}")
-    click.echo()
-    click.echo(shown.text)
+    _show(_sample(context, _draft(context, file), address or SAMPLE_READER))
 
 
 @mail.command()
@@ -67,6 +63,7 @@ def test(context: Context, file: Path, address: str) -> None:
     """Send one sample of a mailing, to one address, now."""
     letter = _sample(context, _draft(context, file), address)
     try:
+        check_site(context.settings)
         with opened(context.settings.smtp_url) as transport:
             answer = transport.send(letter)
     except TransportRefused as error:
@@ -93,7 +90,11 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
     """Freeze a mailing's text and hold it; at the end of the hold it leaves, unless it was cancelled."""
     draft = _draft(context, file)
     # A letter that the gate would stop is better stopped now than at the end of the hold.
-    _sample(context, draft, SAMPLE_READER)
+    sample = _sample(context, draft, SAMPLE_READER)
+    try:
+        check_site(context.settings)
+    except TransportRefused as error:
+        raise Refused(str(error)) from error
     minutes = context.settings.hold_minutes if minutes is None else minutes
     with context.store.reading() as session:
         count = services.audience_count(session, draft.topic, now=clock.now())
@@ -103,6 +104,8 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
         f"Left out: {left_out.no} did not choose {draft.topic}, {left_out.paused} paused, "
         f"{left_out.suppressed} suppressed."
     )
+    click.echo("A sample, as a reader without a name gets it:\n")
+    _show(sample, margin="  | ")
     if not minutes:
         confirm("Without a hold this can't be unsent. Send?", yes=yes)
     try:
@@ -191,17 +194,27 @@ def status(context: Context, slug: str, *, as_json: bool) -> None:
         with context.store.reading() as session:
             mailing = services.find_mailing(session, slug)
             found = services.counts(session, mailing)
+            doubtful = [
+                person(session, customer).address if customer else ERASED
+                for _, customer in ledger.deliveries(session, mailing, DeliveryState.UNKNOWN)
+            ]
     except MailingRefused as error:
         raise Refused(str(error)) from error
     if as_json:
         counts = {state.value: number for state, number in found.items()}
-        print_json({"slug": slug, "state": mailing.state, "counts": counts, "reason": mailing.reason})
+        about = {"slug": slug, "state": mailing.state, "counts": counts, "reason": mailing.reason}
+        print_json({**about, "unknown": doubtful})
         return
     click.echo(f"{slug} is {mailing.state}: {_in_numbers(found)}.")
     if mailing.state is MailingState.HELD:
         click.echo(f"Held until {rfc3339(mailing.due_at)}. To unsend it: undisclosed mail cancel {slug}")
     if mailing.state is MailingState.HALTED:
         click.echo(f"Why: {mailing.reason}. When it is mended: undisclosed mail resume {slug}")
+    if doubtful:
+        click.echo(f"In doubt, and never sent again by themselves ({len(doubtful)}):")
+        for address in doubtful:
+            click.echo(f"  {address}")
+        click.echo(f"To settle them: undisclosed mail resolve {slug} --from-log FILE, --accepted or --resend")
 
 
 @mail.command("list")
@@ -230,7 +243,7 @@ def list_command(context: Context, slug: str, state: str | None, *, as_json: boo
         print_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['state']:<10}  {row['address'] or '(erased)'}  {row['reason'] or ''}".rstrip())
+        click.echo(f"{row['state']:<10}  {row['address'] or ERASED}  {row['reason'] or ''}".rstrip())
     click.echo(f"{len(rows)} {'delivery' if len(rows) == 1 else 'deliveries'}.")
 
 
@@ -246,6 +259,7 @@ def run(context: Context, *, once: bool) -> None:
         click.echo(f"{_plural(done.accepted)} accepted, {done.other} not, {done.singles} single letters sent.")
 
     try:
+        check_site(context.settings)
         with mail_worker(context.store, context.settings, _desk(context)) as worker:
             if once:
                 total = worker.work_once()
@@ -267,8 +281,19 @@ def _in_numbers(found: dict[DeliveryState, int]) -> str:
     return ", ".join(f"{number} {state}" for state, number in found.items() if number) or "no deliveries"
 
 
+def _show(letter: Letter, margin: str = "") -> None:
+    """Print a letter as a mail program shows it."""
+    shown = shown_letter(letter.data)
+    for name, value in shown.headers:
+        if name in {"From", "Reply-To", "To", "Subject"}:
+            click.echo(f"{margin}{name}: {value}")
+    for line in ["", *shown.text.splitlines()]:
+        click.echo(f"{margin}{line}".rstrip())
+    click.echo()
+
+
 def _desk(context: Context) -> Desk:
-    return Desk(context.settings, context.signer)
+    return Desk.of(context.settings, context.signer)
 
 
 def _draft(context: Context, file: Path) -> Draft:

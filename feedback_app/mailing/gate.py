@@ -27,6 +27,13 @@ AT_MOST_ONCE = (
     "auto-submitted",
     "content-transfer-encoding",
 )
+# One for each kind of key, above all that they sign (RFC 6376, 5.6); without blanks, nothing but these tags. It says
+# nothing that a reader could read.
+SIGNATURE, MOST_SIGNATURES = "dkim-signature", 2
+_SIGNATURE = re.compile(
+    r"v=1;a=(?:rsa|ed25519)-sha256;c=relaxed/relaxed;d=[a-z0-9.-]+;s=[a-z0-9-]+;t=[0-9]+;h=[a-z:-]+;"
+    r"bh=[A-Za-z0-9+/]{43}=;b=[A-Za-z0-9+/]+={0,2}"
+)
 # Nothing else is let through: in another charset or encoding, the bytes would say something that nobody looked at.
 PLAIN, HTML = 'text/plain; charset="utf-8"', 'text/html; charset="utf-8"'
 ENCODING = "quoted-printable"
@@ -55,6 +62,7 @@ def check(data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> 
     if message.defects or message.get_unixfrom():
         _refuse("its head is not made of whole headers, or its parts are not whole")
     headers = [(name.lower(), _unfold(value)) for name, value in message.raw_items()]
+    headers = _check_signatures(headers)
     _check_names([name for name, _ in headers])
     found = dict(headers)
     if _mailbox(found["to"], "To") != recipient:
@@ -89,6 +97,15 @@ def _check_lines(data: bytes) -> None:
         _refuse("it has a line that starts with a dot")
     if lines[-1] != b"":
         _refuse("its last line is not ended")
+
+
+def _check_signatures(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Look at the signatures on top; returns the headers below them."""
+    count = next((place for place, (name, _) in enumerate(headers) if name != SIGNATURE), 0)
+    for _, value in headers[:count]:
+        if count > MOST_SIGNATURES or not _SIGNATURE.fullmatch(re.sub(r"[ \t]", "", value)):
+            _refuse("its signature says more than it should")
+    return headers[count:]
 
 
 def _check_names(names: list[str]) -> None:

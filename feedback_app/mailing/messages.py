@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
@@ -12,8 +13,11 @@ from feedback_app.config import Settings
 from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
 from feedback_app.mailing import mime
-from feedback_app.mailing.drafts import Draft, draft_html, draft_text, fill_html, fill_text
+from feedback_app.mailing.dkim import sealer
+from feedback_app.mailing.drafts import PLACEHOLDERS, Draft, draft_html, draft_text, fill_html, fill_text
 from feedback_app.mailing.letter import Letter
+from feedback_app.mailing.returns import ReturnAddresses
+from feedback_app.mailing.styles import inlined
 from feedback_app.tokens import Claim, Purpose, Signer
 
 PREFERENCES_DAYS = 30
@@ -31,6 +35,13 @@ class Desk:
 
     settings: Settings
     signer: Signer
+    # Given a whole letter, what to put above it: its signatures.
+    seal: Callable[[bytes], bytes] | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, signer: Signer) -> "Desk":
+        """The desk of a shop, with the keys that it signs with. Raises KeyProblem."""
+        return cls(settings, signer, sealer(settings))
 
     @property
     def domain(self) -> str:
@@ -61,8 +72,20 @@ class MailingMaker:
         self._desk = desk
         self._draft = draft
         self._mailing_id = mailing_id
-        self._text = draft_text(draft)
-        self._html = draft_html(draft)
+        # All but what differs from reader to reader, for which stand-ins stay; styled once, for that is slow.
+        gaps = {name: f"\ue000{name}\ue001" for name in PLACEHOLDERS}
+        frame = {
+            **gaps,
+            "shop": desk.settings.shop_name,
+            "postal": desk.settings.shop_postal,
+            "why": WHY[draft.topic],
+            "subject": draft.subject,
+            "home": desk.settings.site_url,
+        }
+        self._text = _plain.get_template("mailing/mailing.txt").render(frame, body=draft_text(draft))
+        page = _escaping.get_template("mailing/mailing.html").render(frame, body=fill_html(draft_html(draft), gaps))
+        self._html = inlined(page)
+        self._returns = ReturnAddresses(desk.signer, desk.settings.mail_from)
 
     def message_id(self, person: Person) -> str:
         """The identifier of a person's letter."""
@@ -79,15 +102,6 @@ class MailingMaker:
             "preferences_link": self._desk.preferences_link(person.id, now),
             "unsubscribe_link": unsubscribe,
         }
-        frame = {
-            **values,
-            "postal": settings.shop_postal,
-            "why": WHY[self._draft.topic],
-            "subject": self._draft.subject,
-            "home": settings.site_url,
-        }
-        text = _plain.get_template("mailing/mailing.txt").render(frame, body=fill_text(self._text, values))
-        html = _escaping.get_template("mailing/mailing.html").render(frame, body=fill_html(self._html, values))
         headers = [
             ("List-Unsubscribe", f"<{unsubscribe}>"),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
@@ -99,9 +113,10 @@ class MailingMaker:
             subject=self._draft.subject,
             message_id=self.message_id(person),
             headers=headers,
-            text=text,
-            html=html if form is LetterFormat.HTML else None,
+            text=fill_text(self._text, values),
+            html=fill_html(self._html, values) if form is LetterFormat.HTML else None,
             now=now,
+            return_to=self._returns.address(self._mailing_id, person.id) if self._mailing_id else None,
         )
 
 
@@ -123,7 +138,7 @@ def preferences_letter(desk: Desk, person: Person, *, request: int, now: datetim
         message_id=desk.message_id("link", request),
         headers=[("Auto-Submitted", "auto-replied")],
         text=_plain.get_template("mailing/preferences_link.txt").render(values),
-        html=_escaping.get_template("mailing/preferences_link.html").render(values),
+        html=inlined(_escaping.get_template("mailing/preferences_link.html").render(values)),
         now=now,
     )
 
@@ -138,6 +153,7 @@ def _letter(
     text: str,
     html: str | None,
     now: datetime,
+    return_to: str | None = None,
 ) -> Letter:
     settings = desk.settings
     shop_name, sender = parseaddr(settings.mail_from)
@@ -151,7 +167,9 @@ def _letter(
         *headers,
     ]
     data = mime.message(head, date=now, boundary=secrets.token_hex(12), text=text, html=html)
-    return Letter(sender, person.address, message_id, data, settings.own_addresses)
+    if desk.seal:
+        data = desk.seal(data) + data
+    return Letter(return_to or sender, person.address, message_id, data, settings.own_addresses, author=sender)
 
 
 _plain = Environment(

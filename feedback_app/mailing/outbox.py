@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from html import unescape
 from pathlib import Path
 
 from flask import Blueprint, Response, abort, render_template, request
@@ -14,6 +15,7 @@ from feedback_app.web import HEADERS, keep_private
 MOST_LISTED = 200
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _NAME = re.compile(r"[0-9T]{10,30}-[0-9a-f]{8}\.eml")
+_INLINE = re.compile(r'(?<=[\w"]) style="([^"<>{}]*)"')
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
@@ -47,7 +49,7 @@ def outbox_pages(folder: Path) -> Blueprint:
         if shown.html is None:
             abort(404)
         # A browser hashes a style as its parser read it: with line feeds (HTML, 13.2.3.5).
-        letter = shown.html.replace("\r\n", "\n")
+        letter = _in_one_sheet(shown.html.replace("\r\n", "\n"))
         # A link in the framed letter opens in the whole window, as from a mail program.
         page = Response(letter.replace("<head>", '<head><base target="_top">', 1))
         page.headers["Content-Security-Policy"] = (
@@ -58,6 +60,15 @@ def outbox_pages(folder: Path) -> Blueprint:
         return page
 
     return pages
+
+
+def _in_one_sheet(html: str) -> str:
+    """A letter's inlined styles as a sheet: a page's policy takes a sheet by its hash, and no style on an element."""
+    rules = dict.fromkeys(_INLINE.findall(html))
+    numbers = {rule: f"s{number}" for number, rule in enumerate(rules)}
+    sheet = "\n".join(f"[data-style={number}] {{ {unescape(rule)} }}" for rule, number in numbers.items())
+    html = _INLINE.sub(lambda match: f' data-style="{numbers[match[1]]}"', html)
+    return html.replace("<style>", f"<style>{sheet}\n", 1)
 
 
 def _hashes(html: str) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.consent import not_paused, writable
 from feedback_app.customers.models import Customer, Frequency, Preference, Suppression, Topic
 from feedback_app.db import changed
+from feedback_app.mailing.canary import canary_of
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import LEFT_STATES, OPEN_STATES, Delivery, DeliveryState, Mailing, MailingState
 
@@ -70,7 +71,7 @@ def hold(session: Session, draft: Draft, *, minutes: float, now: datetime) -> Ma
         draft.body,
     )
     mailing.state, mailing.due_at = MailingState.HELD, now + timedelta(minutes=minutes)
-    mailing.started_at, mailing.ended_at, mailing.reason = None, None, None
+    mailing.started_at, mailing.ended_at, mailing.reason, mailing.canary = None, None, None, 0
     try:
         session.flush()
     except IntegrityError as error:
@@ -203,6 +204,8 @@ def _freeze_audience(session: Session, mailing: Mailing, now: datetime) -> None:
         .order_by(Customer.id)
     )
     session.execute(insert(Delivery).from_select(columns, people))
+    total = session.scalar(select(func.count()).where(Delivery.mailing_id == mailing.id)) or 0
+    mailing.canary = canary_of(total)
 
 
 def sending(session: Session) -> list[Mailing]:

@@ -17,6 +17,7 @@ from feedback_app.customers.services import person
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing import ledger, services
+from feedback_app.mailing.canary import allowance
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
@@ -115,11 +116,12 @@ class MailWorker:
 
     def _prepare(self, session: Session, mailing_id: int) -> list[tuple[int, Letter]] | None:
         now = clock.now()
+        most = allowance(session, mailing_id, most=self.settings.max_in_flight, halt_share=self.settings.halt_share)
         window = ledger.claim(
             session,
             mailing_id,
             worker_id=self.id,
-            most=self.settings.max_in_flight,
+            most=most,
             daily_cap=self.settings.daily_cap,
             now=now,
         )

@@ -1,0 +1,61 @@
+"""The canary: the first letters of a mailing go ahead, and when too many of them are refused the rest stays here."""
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
+
+SHARE = 100
+SMALLEST = 5
+
+
+def canary_of(total: int) -> int:
+    """How many of a mailing's letters go first. A mailing that is no larger has no rest to keep back: 0."""
+    canary = max(SMALLEST, -(-total // SHARE))
+    return canary if canary < total else 0
+
+
+def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float) -> int:
+    """How many letters of a mailing may be claimed now, at most.
+
+    The first hundredth, at least five, goes ahead as a canary: no more until these are answered, and when more of them
+    were refused than `halt_share` the mailing is halted, with all that has not left.
+    """
+    mailing = session.get_one(Mailing, mailing_id)
+    if not mailing.canary or mailing.state is not MailingState.SENDING:
+        return most
+    # One worker at a time counts: two would let twice as many go.
+    mailing = session.scalars(
+        select(Mailing).where(Mailing.id == mailing_id).with_for_update().execution_options(populate_existing=True)
+    ).one()
+    refused = _count(session, mailing, DeliveryState.FAILED)
+    # To be asked to try again is an answer, and no refusal.
+    put_off = _count(session, mailing, DeliveryState.DEFERRED, Delivery.attempts > 0)
+    answered = refused + put_off + _count(session, mailing, DeliveryState.ACCEPTED, DeliveryState.UNKNOWN)
+    if refused > halt_share * mailing.canary:
+        reason = f"{refused} of the first {answered} letters were refused; {_most_said(session, mailing)}"
+        # Who resumes it has seen the refusals: it is not kept back for the same ones again.
+        mailing.canary, mailing.state, mailing.reason = 0, MailingState.HALTED, reason
+        return 0
+    if answered >= mailing.canary:
+        mailing.canary = 0
+        return most
+    return max(0, min(most, mailing.canary - answered - _count(session, mailing, DeliveryState.SUBMITTING)))
+
+
+def _count(session: Session, mailing: Mailing, *which: DeliveryState | ColumnElement[bool]) -> int:
+    """How many stand in one of these states."""
+    states = [one for one in which if isinstance(one, DeliveryState)]
+    query = select(func.count()).where(Delivery.mailing_id == mailing.id, Delivery.state.in_(states))
+    return session.scalar(query.where(*(one for one in which if not isinstance(one, DeliveryState)))) or 0
+
+
+def _most_said(session: Session, mailing: Mailing) -> str:
+    query = (
+        select(Delivery.reason)
+        .where(Delivery.mailing_id == mailing.id, Delivery.state == DeliveryState.FAILED)
+        .group_by(Delivery.reason)
+        .order_by(func.count().desc(), Delivery.reason)
+        .limit(1)
+    )
+    return f"most of them with: {session.scalar(query)}"

@@ -1,0 +1,36 @@
+"""Where letters may send people to: https, because their links are keys (RFC 8058, section 3.1)."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from feedback_app.config import Settings
+from feedback_app.mailing.transports import TransportRefused
+
+OUTBOX = "outbox:"
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host is loopback."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def in_the_open(settings: Settings) -> bool:
+    """Whether links to people's choices would travel a network unencrypted."""
+    site = urlsplit(settings.site_url)
+    return site.scheme != "https" and not is_this_machine(site.hostname or "")
+
+
+def check_site(settings: Settings) -> None:
+    """Refuse to send letters with links that everybody on the way can read. Raises TransportRefused.
+
+    Letters that only go to a folder of this machine are let through.
+    """
+    if in_the_open(settings) and not settings.smtp_url.startswith(OUTBOX):
+        message = (
+            f"{settings.site_url} is not https: the links in letters would travel in the open. "
+            "Set UNDISCLOSED_SITE_URL to the shop's https address"
+        )
+        raise TransportRefused(message)
