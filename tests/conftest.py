@@ -20,9 +20,12 @@ from feedback_app.db import Store
 from feedback_app.mailing.messages import Desk
 from feedback_app.store import open_store
 from tests.support.browser import QUIET, find_browser
+from tests.support.memory import prefer_memory
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.shop import Shop
 from tests.support.smtp import MailServer, mail_server
+
+prefer_memory()
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 BACKENDS = (SQLITE, POSTGRESQL)

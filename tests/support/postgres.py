@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests.support.memory import IN_MEMORY, in_memory
+
 SECONDS = 60
 
 
@@ -70,7 +72,7 @@ def running_postgres() -> Iterator[Postgres]:
     """Start a server, end it."""
     programs = find_postgres()
     assert programs, "there are no PostgreSQL programs: make test installs a wheel that carries them"
-    home = Path(tempfile.mkdtemp(prefix="undisclosed-pg-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="undisclosed-pg-", dir=IN_MEMORY if in_memory() else "/tmp"))  # noqa: S108 - a short path, as sockets need)
     user = _unprivileged()
     if user is not None:
         programs = _reachable(programs, home)
