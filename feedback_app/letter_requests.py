@@ -16,6 +16,8 @@ class LetterKind(StrEnum):
     """What a single letter is for. `mailing/singles.py` says how each is made."""
 
     PREFERENCES_LINK = "preferences link"
+    MAILING_COPY = "mailing copy"
+    MAILING_HALTED = "mailing halted"
 
 
 class LetterRequest(Base):

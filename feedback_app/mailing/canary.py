@@ -1,12 +1,17 @@
-"""The canary: the first letters of a mailing go ahead, and when too many of them are refused the rest stays here."""
+"""Who goes first: the owner's copy, then a few letters; when too many of these are refused the rest stays here."""
+
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 
 SHARE = 100
 SMALLEST = 5
+# A mailing does not wait longer for the owner's copy to be taken: a full mailbox there is not the customers' matter.
+COPY_PATIENCE = timedelta(minutes=30)
 
 
 def canary_of(total: int) -> int:
@@ -15,14 +20,19 @@ def canary_of(total: int) -> int:
     return canary if canary < total else 0
 
 
-def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float) -> int:
+def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float, now: datetime) -> int:
     """How many letters of a mailing may be claimed now, at most.
 
-    The first hundredth, at least five, goes ahead as a canary: no more until these are answered, and when more of them
-    were refused than `halt_share` the mailing is halted, with all that has not left.
+    None before the owner has got the copy that was made for them. The first hundredth, at least five, goes ahead as a
+    canary: no more until these are answered, and when more of them were refused than `halt_share` the mailing is
+    halted, with all that has not left.
     """
     mailing = session.get_one(Mailing, mailing_id)
-    if not mailing.canary or mailing.state is not MailingState.SENDING:
+    if mailing.state is not MailingState.SENDING:
+        return most
+    if _copy_is_due(session, mailing, now):
+        return 0
+    if not mailing.canary:
         return most
     # One worker at a time counts: two would let twice as many go.
     mailing = session.scalars(
@@ -36,11 +46,24 @@ def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float
         reason = f"{refused} of the first {answered} letters were refused; {_most_said(session, mailing)}"
         # Who resumes it has seen the refusals: it is not kept back for the same ones again.
         mailing.canary, mailing.state, mailing.reason = 0, MailingState.HALTED, reason
+        want_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
         return 0
     if answered >= mailing.canary:
         mailing.canary = 0
         return most
     return max(0, min(most, mailing.canary - answered - _count(session, mailing, DeliveryState.SUBMITTING)))
+
+
+def _copy_is_due(session: Session, mailing: Mailing, now: datetime) -> bool:
+    if mailing.started_at is None or now >= mailing.started_at + COPY_PATIENCE:
+        return False
+    waiting = select(LetterRequest.id).where(
+        LetterRequest.kind == LetterKind.MAILING_COPY,
+        LetterRequest.about == mailing.id,
+        LetterRequest.sent_at.is_(None),
+        LetterRequest.gave_up.is_(None),
+    )
+    return session.scalar(waiting.limit(1)) is not None
 
 
 def _count(session: Session, mailing: Mailing, *which: DeliveryState | ColumnElement[bool]) -> int:

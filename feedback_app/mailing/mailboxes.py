@@ -2,6 +2,7 @@
 
 import mailbox
 from collections.abc import Iterator
+from contextlib import closing
 from email import message_from_bytes
 from email.message import Message
 from email.policy import compat32
@@ -22,7 +23,8 @@ def messages(path: Path) -> Iterator[Message]:
             return
         with path.open("rb") as file:
             if file.read(len(MBOX)) == MBOX:
-                yield from mailbox.mbox(path, factory=None, create=False)
+                with closing(mailbox.mbox(path, factory=None, create=False)) as box:
+                    yield from box
                 return
             file.seek(0)
             data = file.read()

@@ -143,6 +143,37 @@ def preferences_letter(desk: Desk, person: Person, *, request: int, now: datetim
     )
 
 
+def halted_letter(
+    desk: Desk, owner: Person, *, slug: str, reason: str, left: int, waiting: int, request: int, now: datetime
+) -> Letter:
+    """The letter that tells the owner of a halt."""
+    subject = f"{slug} has stopped"
+    values = {
+        "slug": slug,
+        "reason": reason,
+        "left": _letters(left),
+        "waiting": waiting,
+        "subject": subject,
+        "shop": desk.settings.shop_name,
+        "postal": None,
+        "home": desk.settings.site_url,
+    }
+    return _letter(
+        desk,
+        owner,
+        subject=subject,
+        message_id=desk.message_id("halted", request),
+        headers=[("Auto-Submitted", "auto-generated")],
+        text=_plain.get_template("mailing/halted.txt").render(values),
+        html=inlined(_escaping.get_template("mailing/halted.html").render(values)),
+        now=now,
+    )
+
+
+def _letters(count: int) -> str:
+    return f"{count} letter" if count == 1 else f"{count} letters"
+
+
 def _letter(
     desk: Desk,
     person: Person,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.consent import not_paused, writable
 from feedback_app.customers.models import Customer, Frequency, Preference, Suppression, Topic
 from feedback_app.db import changed
+from feedback_app.letter_requests import LetterKind, want_letter
 from feedback_app.mailing.canary import canary_of
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import LEFT_STATES, OPEN_STATES, Delivery, DeliveryState, Mailing, MailingState
@@ -126,13 +127,16 @@ def resume(session: Session, slug: str) -> None:
         raise MailingRefused(message)
 
 
-def halt(session: Session, mailing_id: int, reason: str) -> None:
-    """Stop a mailing until somebody has looked at it."""
-    session.execute(
+def halt(session: Session, mailing_id: int, reason: str, *, now: datetime) -> None:
+    """Stop a mailing until somebody has looked at it, and have the owner told."""
+    done = changed(
+        session,
         update(Mailing)
         .where(Mailing.id == mailing_id, Mailing.state == MailingState.SENDING)
-        .values(state=MailingState.HALTED, reason=reason)
+        .values(state=MailingState.HALTED, reason=reason),
     )
+    if done:
+        want_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
 
 
 def counts(session: Session, mailing: Mailing) -> dict[DeliveryState, int]:
@@ -186,6 +190,7 @@ def release_due(session: Session, *, now: datetime) -> list[str]:
         if won:
             mailing = session.get_one(Mailing, number, populate_existing=True)
             _freeze_audience(session, mailing, now)
+            want_letter(session, LetterKind.MAILING_COPY, None, now=now, about=number)
             released.append(mailing.slug)
     return released
 

@@ -6,11 +6,14 @@ from email.utils import parseaddr
 
 from sqlalchemy.orm import Session
 
-from feedback_app.customers.models import Customer
+from feedback_app.customers.models import Customer, LetterFormat
 from feedback_app.customers.services import Person, person
 from feedback_app.letter_requests import LetterKind, LetterRequest
+from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import Desk, preferences_letter
+from feedback_app.mailing.messages import Desk, MailingMaker, halted_letter, preferences_letter
+from feedback_app.mailing.models import LEFT_STATES, DeliveryState, Mailing, MailingState
+from feedback_app.mailing.services import counts
 
 OWNER = 0
 
@@ -42,6 +45,38 @@ def _preferences_link(session: Session, desk: Desk, request: LetterRequest, now:
     return preferences_letter(desk, reader_of(session, desk, request), request=request.id, now=now)
 
 
+def _mailing_copy(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    """A mailing as the owner would get it: they see it before anybody else does."""
+    owner = reader_of(session, desk, request)
+    mailing = session.get(Mailing, request.about)
+    if mailing is None or mailing.state is not MailingState.SENDING:
+        message = "the mailing has been stopped"
+        raise NotWanted(message)
+    draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
+    return MailingMaker(desk, draft, None).letter(owner, LetterFormat.HTML, now=now)
+
+
+def _mailing_halted(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    owner = reader_of(session, desk, request)
+    mailing = session.get(Mailing, request.about)
+    if mailing is None or mailing.state is not MailingState.HALTED:
+        message = "the mailing goes on, or is cancelled"
+        raise NotWanted(message)
+    found = counts(session, mailing)
+    return halted_letter(
+        desk,
+        owner,
+        slug=mailing.slug,
+        reason=mailing.reason or "why was not noted",
+        left=sum(found[state] for state in LEFT_STATES),
+        waiting=found[DeliveryState.QUEUED] + found[DeliveryState.DEFERRED],
+        request=request.id,
+        now=now,
+    )
+
+
 MAKERS: dict[LetterKind, Maker] = {
     LetterKind.PREFERENCES_LINK: _preferences_link,
+    LetterKind.MAILING_COPY: _mailing_copy,
+    LetterKind.MAILING_HALTED: _mailing_halted,
 }

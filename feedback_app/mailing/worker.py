@@ -100,7 +100,7 @@ class MailWorker:
                 letters = self._prepare(session, mailing_id)
         except (GateRefused, CannotOpen) as error:
             with self.store.writing() as session:
-                services.halt(session, mailing_id, str(error))
+                services.halt(session, mailing_id, str(error), now=clock.now())
             log.error("A mailing was halted: %s", error)  # noqa: TRY400 - the line says all; a traceback could quote
             return False
         if letters is None:
@@ -116,7 +116,9 @@ class MailWorker:
 
     def _prepare(self, session: Session, mailing_id: int) -> list[tuple[int, Letter]] | None:
         now = clock.now()
-        most = allowance(session, mailing_id, most=self.settings.max_in_flight, halt_share=self.settings.halt_share)
+        most = allowance(
+            session, mailing_id, most=self.settings.max_in_flight, halt_share=self.settings.halt_share, now=clock.now()
+        )
         window = ledger.claim(
             session,
             mailing_id,

@@ -119,7 +119,7 @@ def test_halted_mailings_and_letters_in_doubt_are_named_and_nobodys_address_is(
         draft = Draft("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello")
         mailing = mailings.hold(session, draft, minutes=0, now=OPPS_DAY)
         mailings.release_due(session, now=OPPS_DAY + timedelta(seconds=1))
-        mailings.halt(session, mailing.id, f"550 {ALICE.address} unknown here")
+        mailings.halt(session, mailing.id, f"550 {ALICE.address} unknown here", now=OPPS_DAY)
         row = session.query(Delivery).first()
         assert row
         row.state = DeliveryState.UNKNOWN

@@ -1,0 +1,123 @@
+"""What is in doubt is settled: by the owner's word, or by the log of the server that letters were handed to."""
+
+from pathlib import Path
+
+import pytest
+
+from feedback_app.db import Store
+from feedback_app.mailing import services, settling
+from feedback_app.mailing.models import MailingState
+from feedback_app.mailing.settling import CannotResend, Settled, Word
+from tests.conftest import Clock
+from tests.mailing.desk import counts, gather, held, read, state, worker_to
+from tests.support.people import ALICE, BOB, CAROL
+from tests.support.shop import Shop
+from tests.support.smtp import MailServer, mail_server
+
+
+@pytest.fixture
+def broken(store: Store, clock: Clock) -> MailServer:
+    """A server that took three letters and told of one."""
+    gather(store, ALICE, BOB, CAROL)
+    held(store, minutes=0, clock=clock)
+    silent = ["close", "close"]
+    with mail_server(lambda verb, taken: silent.pop() if verb == "DOT" and taken and silent else None) as server:
+        worker_to(server, store).work_once()
+    assert counts(store) == {"accepted": 1, "unknown": 2}
+    return server
+
+
+def doubtful(store: Store) -> list[str]:
+    with store.reading() as session:
+        mailing = services.find_mailing(session, "free-socks")
+        return list(settling._doubtful(session, mailing))  # noqa: SLF001 - their identifiers, as a log has them
+
+
+def settle(store: Store, word: Word, clock: Clock) -> Settled:
+    with store.writing() as session:
+        return settling.settle(session, services.find_mailing(session, "free-socks"), word, now=clock.now())
+
+
+def settle_by(store: Store, log: str, clock: Clock) -> Settled:
+    with store.writing() as session:
+        mailing = services.find_mailing(session, "free-socks")
+        return settling.settle_from_log(session, mailing, log.splitlines(), now=clock.now())
+
+
+def test_what_the_owner_calls_accepted_is_never_sent_again(
+    store: Store, broken: MailServer, sink: MailServer, clock: Clock
+) -> None:
+    assert settle(store, Word.ACCEPTED, clock) == Settled(accepted=2)
+    assert counts(store) == {"accepted": 3}
+    worker_to(sink, store).work_once()
+    assert sink.letters == []
+    assert len(broken.letters) == 1
+
+
+def test_what_the_owner_wants_sent_again_goes_once_with_the_same_identifier(
+    store: Store, broken: MailServer, sink: MailServer, clock: Clock
+) -> None:
+    assert broken.letters
+    names = doubtful(store)
+    assert settle(store, Word.RESEND, clock) == Settled(queued=2)
+    assert state(store) is MailingState.SENDING
+    worker_to(sink, store).work_once()
+    assert [read(letter.data)["Message-ID"] for letter in sink.letters] == names
+    assert counts(store) == {"accepted": 3}
+    assert state(store) is MailingState.SENT
+
+
+def test_what_is_cancelled_is_not_sent_again(store: Store, broken: MailServer, clock: Clock) -> None:
+    assert broken.letters
+    with store.writing() as session:
+        services.find_mailing(session, "free-socks").state = MailingState.CANCELLED
+    with pytest.raises(CannotResend, match="is cancelled"):
+        settle(store, Word.RESEND, clock)
+    assert settle(store, Word.ACCEPTED, clock) == Settled(accepted=2)
+
+
+def test_the_servers_log_tells_what_it_took(store: Store, broken: MailServer, clock: Clock) -> None:
+    assert broken.letters
+    taken, begun = doubtful(store)
+    log = f"""
+Oct 10 13:41:00 mx postfix/cleanup[42]: 4F2A1B: message-id={taken}
+Oct 10 13:41:00 mx postfix/qmgr[7]: 4F2A1B: from=<hello@mongrelsocks.example>, size=5900, nrcpt=1 (queue active)
+Oct 10 13:41:00 mx postfix/cleanup[43]: 4F2A1C: message-id={begun}
+Oct 10 13:41:00 mx postfix/smtpd[44]: lost connection after DATA (5900 bytes) from localhost[127.0.0.1]
+Oct 10 13:41:00 mx postfix/cleanup[43]: 4F2A1D: message-id=<somebody-elses@y.example>
+"""
+    assert settle_by(store, log, clock) == Settled(accepted=1, queued=1)
+    assert counts(store) == {"accepted": 2, "queued": 1}
+
+
+def test_what_the_log_does_not_name_stays_in_doubt(store: Store, broken: MailServer, clock: Clock) -> None:
+    assert broken.letters
+    taken, _ = doubtful(store)
+    log = (
+        f"2007-10-10T13:41:00+00:00 mx postfix/cleanup[42]: 3xyzQ: message-id={taken}\n"
+        "2007-10-10T13:41:01+00:00 mx postfix/smtp[9]: 3xyzQ: to=<x@y.example>, dsn=2.0.0, status=sent (250 ok)\n"
+    )
+    assert settle_by(store, log, clock) == Settled(accepted=1, in_doubt=1)
+    assert settle_by(store, log, clock) == Settled(in_doubt=1)
+
+
+def test_status_names_what_is_in_doubt_and_the_command_settles_it(sqlite_shop: Shop, tmp_path: Path) -> None:
+    shop = sqlite_shop
+    (shop.folder / "customers.csv").write_text(f"email\n{ALICE.address}\n", encoding="utf-8")
+    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    with mail_server(lambda verb, _: "close" if verb == "DOT" else None) as server:
+        file = "content/mailings/free-socks.md"
+        shop.run("mail", "send", file, "--hold", "0", "--wait", expect=3, smtp_url=server.url)
+    assert shop.json("mail", "status", "free-socks")["unknown"] == [ALICE.address]
+    said = shop.run("mail", "status", "free-socks").stdout
+    assert ALICE.address in said
+    assert "undisclosed mail resolve free-socks" in said
+    assert "say one of" in shop.run("mail", "resolve", "free-socks", expect=2).stderr
+    (tmp_path / "empty.log").write_text("", encoding="utf-8")
+    left = shop.run("mail", "resolve", "free-socks", "--from-log", str(tmp_path / "empty.log"), expect=3)
+    assert left.stdout == "free-socks: 0 accepted, 0 to be sent again, 1 still in doubt.\n"
+    refused = shop.run("mail", "resolve", "free-socks", "--from-log", "no.log", expect=1)
+    assert refused.stderr == "undisclosed: no.log: No such file or directory\n"
+    done = shop.run("mail", "resolve", "free-socks", "--accepted")
+    assert done.stdout == "free-socks: 1 accepted, 0 to be sent again, 0 still in doubt.\n"
+    assert shop.json("mail", "status", "free-socks")["unknown"] == []
