@@ -36,6 +36,9 @@ AUTHORS_SAVE_AS = ""
 DRAFT_PAGE_SAVE_AS = ""
 # Pages of a list would move with every new post, and a label "sock" on page 2 would meet a label "sock2".
 DEFAULT_PAGINATION = False
+# A post in another language is a post of its own.
+ARTICLE_TRANSLATION_ID = None
+PAGE_TRANSLATION_ID = None
 
 # Feeds (RFC 4287); the comments' feeds are written by the plugin -----------------------------------------------------
 FEED_ALL_ATOM = "feeds/posts.atom.xml"

@@ -1,8 +1,9 @@
 """Comments: posting, deciding, listing; threads: registering, counting. The entry point commits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -12,9 +13,12 @@ from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
+from feedback_app.db import changed
 
 # What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
 LARGEST_NUMBER = 2**31 - 1
+# How many threads are named in one question; for more, all are asked about.
+MOST_NAMED = 500
 
 
 class NoSuchComment(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -30,20 +34,29 @@ class Post:
     published_at: datetime
 
 
-def register_posts(session: Session, posts: Iterable[Post]) -> None:
-    """Give every published post its thread; a thread whose post is gone keeps its comments and takes no new ones."""
-    known = {thread.path: thread for thread in session.scalars(select(Thread))}
-    published = set()
+def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False) -> int:
+    """Give every published post its thread; a thread whose post is gone keeps its comments and takes no new ones.
+
+    Returns how many threads are not what they were; `dry` only counts them.
+    """
+    columns = (Thread.path, Thread.title, Thread.published_at, Thread.open)
+    known = {path: (title, at, is_open) for path, title, at, is_open in session.execute(select(*columns))}
+    published = {post.path: post for post in posts}
+    new = [post for path, post in published.items() if known.get(path) != (post.title, post.published_at, True)]
+    gone = [path for path, (_, _, is_open) in known.items() if is_open and path not in published]
+    if not dry:
+        update_posts(session, new, gone)
+    return len(new) + len(gone)
+
+
+def update_posts(session: Session, posts: Sequence[Post], gone: Sequence[str]) -> None:
+    """Open the threads of these posts, with what is new about them; close those of others that are gone."""
     for post in posts:
-        published.add(post.path)
-        thread = known.get(post.path)
-        if thread is None:
-            session.add(Thread(path=post.path, title=post.title, published_at=post.published_at, open=True, version=0))
-        else:
-            thread.title, thread.published_at, thread.open = post.title, post.published_at, True
-    for path, thread in known.items():
-        if path not in published:
-            thread.open = False
+        values = {"title": post.title, "published_at": post.published_at, "open": True}
+        if not changed(session, update(Thread).where(Thread.path == post.path).values(**values)):
+            session.add(Thread(path=post.path, version=0, **values))
+    for path in gone:
+        session.execute(update(Thread).where(Thread.path == path).values(open=False))
 
 
 def find_thread(session: Session, path: str) -> Thread | None:
@@ -116,13 +129,13 @@ def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, n
         if number not in comments:
             message = f"there is no comment {number}: `undisclosed comments list` shows those there are"
             raise NoSuchComment(message)
-    changed = [comment for comment in comments.values() if comment.status is not status]
-    seen = {comment.thread_id for comment in changed if CommentStatus.APPROVED in {comment.status, status}}
-    for comment in changed:
+    others = [comment for comment in comments.values() if comment.status is not status]
+    seen = {comment.thread_id for comment in others if CommentStatus.APPROVED in {comment.status, status}}
+    for comment in others:
         comment.status, comment.changed_at = status, now
     session.flush()
     _touch(session, seen)
-    return len(changed)
+    return len(others)
 
 
 def _touch(session: Session, threads: set[int]) -> None:
@@ -170,6 +183,36 @@ def newest_comments(session: Session, most: int) -> list[tuple[Comment, Thread]]
         .limit(most)
     )
     return [(comment, thread) for comment, thread in session.execute(query)]
+
+
+def approved_counts(session: Session, paths: Collection[str]) -> dict[str, int]:
+    """How many approved comments these threads have, those that have any."""
+    query = (
+        select(Thread.path, func.count())
+        .join(Comment, Comment.thread_id == Thread.id)
+        .where(Comment.status == CommentStatus.APPROVED)
+        .group_by(Thread.path)
+    )
+    if len(paths) <= MOST_NAMED:
+        query = query.where(Thread.path.in_(list(paths)))
+    return {path: number for path, number in session.execute(query) if path in paths}
+
+
+def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[Comment, str]]:
+    """The newest approved comments of these threads, newest first, with their threads' paths."""
+    query = (
+        select(Comment, Thread.path)
+        .join(Thread, Comment.thread_id == Thread.id)
+        .where(Comment.status == CommentStatus.APPROVED)
+        .order_by(Comment.created_at.desc(), Comment.id.desc())
+    )
+    found: list[tuple[Comment, str]] = []
+    for start in count(0, MOST_NAMED):
+        rows = session.execute(query.offset(start).limit(MOST_NAMED)).all()
+        found += [(comment, path) for comment, path in rows if path in paths]
+        if len(found) >= most or len(rows) < MOST_NAMED:
+            break
+    return found[:most]
 
 
 def last_published(session: Session) -> datetime | None:

@@ -1,9 +1,11 @@
 """Files of the site: replaced whole or not at all, and only when they differ."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from feedback_app.publishing.shelf import Output
 
 
 @dataclass(slots=True)
@@ -68,6 +70,47 @@ def mirror(source: Path, target: Path, keep: Iterable[str] = ()) -> Written:
             written.removed += 1
     _remove_empty_folders(target)
     return written
+
+
+def place(source: Path, target: Path, names: Iterable[str], gone: Iterable[str], posts: Container[str]) -> Written:
+    """Put some files into a site that stays up: who is linked to comes before who links to it, and goes last."""
+    written = Written()
+
+    def rank(name: str) -> tuple[int, str]:
+        if not name.endswith((".html", ".xml")):
+            return 0, name
+        if name in posts:
+            # A new post before the one that names it as its neighbour.
+            return (2 if (target / name).exists() else 1), name
+        return 3 + name.endswith(".xml") + 2 * ("/" not in name), name
+
+    for name in sorted(names, key=rank):
+        write_if_changed(target / name, (source / name).read_bytes(), written)
+    for name in sorted(gone, key=rank, reverse=True):
+        (target / name).unlink(missing_ok=True)
+        written.removed += 1
+        _remove_if_empty((target / name).parent, target)
+    return written
+
+
+def verified(known: Mapping[str, Output], target: Path) -> dict[str, Output]:
+    """The site as it is known, and with an empty key whatever is not what it was: that is made again, or removed."""
+    site: dict[str, Output] = {}
+    for name in list(files_below(target)) if target.exists() else []:
+        if name.startswith("pagefind/"):
+            continue
+        status = (target / name).stat()
+        output = known.get(name)
+        if output is None or output[1:] != (status.st_mtime_ns, status.st_size, status.st_ino):
+            output = Output(b"", status.st_mtime_ns, status.st_size, status.st_ino)
+        site[name] = output
+    return site if known else {}
+
+
+def _remove_if_empty(folder: Path, root: Path) -> None:
+    while folder != root and folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
 
 
 def _remove_empty_folders(folder: Path) -> None:

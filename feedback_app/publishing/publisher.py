@@ -11,7 +11,7 @@ from watchfiles import watch
 from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.db import Store
-from feedback_app.publishing.builder import CONFIGURATION, BuildRefused, build_site
+from feedback_app.publishing.builder import CONFIGURATION, Builder, BuildRefused
 from feedback_app.publishing.site import is_known
 from feedback_app.publishing.threads import catch_up
 from feedback_app.workers import BEAT, WorkerKind, beat, sign_off
@@ -30,6 +30,7 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     watcher.start()
     last_beat = None
     built = True
+    builder = Builder(settings, store)
     while not stop.is_set():
         try:
             now = clock.now()
@@ -40,7 +41,7 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
             # A site that is not what it was built as (somebody emptied the folder) is built again, once.
             if changed.is_set() or (built and not is_known(settings)):
                 changed.clear()
-                built = _build(settings, store)
+                built = _build(builder)
             catch_up(settings, store)
             changed.wait(FOLLOW_SECONDS)
         except OSError as error:
@@ -50,13 +51,14 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
         except DBAPIError:
             log.error("The store does not answer; until it does, the site stays as it is.")  # noqa: TRY400 - one line
             stop.wait(RETRY_SECONDS)
+    builder.close()
     with store.writing() as session:
         sign_off(session, worker_id)
 
 
-def _build(settings: Settings, store: Store) -> bool:
+def _build(builder: Builder) -> bool:
     try:
-        report = build_site(settings, store)
+        report = builder.build()
     except BuildRefused as error:
         log.error("Not built, what was live stays live:\n%s", error)  # noqa: TRY400 - the lines say it
         return False

@@ -1,7 +1,5 @@
 """Following the store: threads that have changed are rewritten in place, with their feeds and their counts."""
 
-from dataclasses import replace
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -22,7 +20,8 @@ from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.bake import count_piece, rebaked, thread_piece
 from feedback_app.publishing.files import Written, write_if_changed
-from feedback_app.publishing.site import Site, forget_site, read_site, site_lock, write_site
+from feedback_app.publishing.shelf import Shelf
+from feedback_app.publishing.site import place_of, site_lock
 
 SITE_FEED = "feeds/comments.atom.xml"
 
@@ -51,50 +50,57 @@ def catch_up(settings: Settings, store: Store) -> int:
     What stands there when this ends is, byte for byte, what a full build would have written. Where the site is not
     what it was built as, nothing is known of it any more, and a build has to make it right.
     """
-    with store.reading() as session:
-        site = read_site(settings)
-        if site is None or not _stale(session, site):
-            return 0
-    with site_lock(settings), store.reading() as session:
-        site = read_site(settings)
-        stale = _stale(session, site) if site else {}
-        if site is None or not stale:
-            return 0
-        try:
-            _rewrite(settings, session, site, sorted(stale))
-        except FileNotFoundError:
-            forget_site(settings)
-            return 0
-        write_site(settings, replace(site, versions={**site.versions, **stale}))
-    return len(stale)
+    shelf = Shelf.made(settings)
+    if shelf is None:
+        return 0
+    try:
+        with store.reading() as session:
+            if not _stale(session, shelf):
+                return 0
+        with site_lock(settings), store.reading() as session:
+            stale = _stale(session, shelf)
+            if not stale:
+                return 0
+            try:
+                rewrite(settings, session, shelf, stale)
+            except FileNotFoundError:
+                shelf.note(key="")
+                return 0
+        return len(stale)
+    finally:
+        shelf.close()
 
 
-def _stale(session: Session, site: Site) -> dict[str, int]:
+def _stale(session: Session, shelf: Shelf) -> dict[str, int]:
     # Threads whose post is not on the site have nothing to be rewritten.
+    shown = shelf.threads()
     return {
         path: version
         for path, version in thread_versions(session).items()
-        if path in site.pages and site.versions.get(path) != version
+        if path in shown and shown[path][0] != version
     }
 
 
-def _rewrite(settings: Settings, session: Session, site: Site, stale: list[str]) -> None:
+def rewrite(settings: Settings, session: Session, shelf: Shelf, stale: dict[str, int]) -> None:
+    """Put these threads, of these versions, into the pages that show something of them. Raises FileNotFoundError."""
+    place = place_of(shelf)
     comments = approved_comments(session, stale)
     threads = {thread.path: thread for thread in session.scalars(select(Thread).where(Thread.path.in_(stale)))}
     written = Written()
     pieces: dict[tuple[str, str], str] = {}
     for path in stale:
-        pieces |= pieces_of(path, comments.get(path, []), site.place)
+        pieces |= pieces_of(path, comments.get(path, []), place)
     # The threads' own pages first: whoever follows a count finds what it counted.
-    pages = sorted(
-        {page for path in stale for page in site.pages[path]}, key=lambda page: (f"/{page}" not in stale, page)
-    )
+    pages = sorted(shelf.pages_of(list(stale)), key=lambda page: (f"/{page}" not in stale, page))
     for page in pages:
         file = settings.output / page
         write_if_changed(file, rebaked(file.read_text(encoding="utf-8"), pieces).encode(), written)
+    feeds = []
     for path in stale:
         thread = threads[path]
-        feed = thread_feed(path, thread.title, thread.published_at, comments.get(path, []), site.place)
-        write_if_changed(settings.output / feed_path(path).lstrip("/"), feed.encode(), written)
-    whole = site_feed_xml(session, site.place)
-    write_if_changed(settings.output / SITE_FEED, whole.encode(), written)
+        feed = thread_feed(path, thread.title, thread.published_at, comments.get(path, []), place)
+        feeds.append(feed_path(path).lstrip("/"))
+        write_if_changed(settings.output / feeds[-1], feed.encode(), written)
+    write_if_changed(settings.output / SITE_FEED, site_feed_xml(session, place).encode(), written)
+    shelf.keep_touched({name: settings.output / name for name in [*pages, *feeds, SITE_FEED]})
+    shelf.keep_threads({path: (version, len(comments.get(path, []))) for path, version in stale.items()})

@@ -132,7 +132,7 @@ def test_an_approval_while_a_build_is_running_is_caught_up_after_it(
 
     with monkeypatch.context() as patched:
         patched.setattr("feedback_app.publishing.builder.mirror", approve_and_mirror)
-        blog.build()
+        blog.build(full=True)
     assert f"comment-{waiting.id}" not in blog.page("2007/10/opps.html")
     assert blog.follow() == 1
     assert f"comment-{waiting.id}" in blog.page("2007/10/opps.html")

@@ -1,0 +1,283 @@
+"""Pelican's generators for a blog of ten thousand posts: lists of light posts, pages only where something is new."""
+
+import calendar
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, groupby, pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from pelican.contents import Article, Author, Category, Tag
+from pelican.generators import ArticlesGenerator, StaticGenerator
+from pelican.plugins import signals
+from pelican.utils import order_content
+
+from feedback_app.publishing.library import Library, read_article
+from feedback_app.publishing.posts import Listed, Makers, Month
+from feedback_app.publishing.reading import KeptReaders
+from feedback_app.publishing.run import BUILD, Build
+from feedback_app.publishing.sources import digest, scan
+from feedback_app.publishing.writer import KeyedWriter
+
+# Posts whose comments are fetched at once.
+BATCH = 100
+
+
+class Articles(ArticlesGenerator):
+    """Makes lists of all posts, reading only those that changed, and the pages of those that something changed for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Pelican has it
+        """As Pelican makes it."""
+        super().__init__(*args, **kwargs)
+        self.build: Build = self.settings[BUILD]
+        self.readers = KeptReaders(self.settings, self.build.shelf)
+        self.months: list[Month] = []
+        self.writer: KeyedWriter | None = None
+        self.env.globals["remember"] = self.build.remember
+
+    def generate_context(self) -> None:
+        """Put all posts into their lists."""
+        library = self._library()
+        found = scan(
+            Path(self.path),
+            self.settings["ARTICLE_PATHS"],
+            extensions=frozenset(self.readers.extensions),
+            ignored=self.settings["IGNORE_FILES"],
+        )
+        makers = Makers(self.settings, self._whole, self.build.count, self.build.thread, {}, {}, {})
+        for path in library.refresh(found, self, makers):
+            self._add_failed_source_path(path)
+        self._arrange(library.listed)
+        signals.article_generator_pretaxonomy.send(self)
+        self._sort()
+        self._update_context(
+            (
+                "articles",
+                "drafts",
+                "hidden_articles",
+                "dates",
+                "tags",
+                "categories",
+                "authors",
+                "related_posts",
+                "months",
+            )
+        )
+        self.context["period_archives"] = self.period_archives
+        signals.article_generator_finalized.send(self)
+
+    def _library(self) -> Library:
+        if self.build.library is None:
+            self.build.library = Library(self.build.shelf, Path(self.path))
+        return self.build.library
+
+    def _whole(self, path: str) -> Article:
+        article = read_article(path, self)
+        article.refresh_metadata_intersite_links()
+        return article
+
+    def _arrange(self, listed: dict[str, Listed]) -> None:
+        posts = sorted(listed.values(), key=lambda post: post.order, reverse=True)
+        by_status: dict[str, list[Listed]] = {"published": [], "hidden": [], "draft": []}
+        for post in posts:
+            post.put_away()
+            post.edges = []
+            by_status[post.status].append(post)
+        self.articles, self.hidden_articles, self.drafts = by_status.values()
+        for name, articles in (("articles", self.articles), ("hidden", self.hidden_articles), ("drafts", self.drafts)):
+            if self.settings["ARTICLE_ORDER_BY"] != "reversed-date":
+                setattr(self, name, order_content(articles, self.settings["ARTICLE_ORDER_BY"]))
+        for name in ("translations", "hidden_translations", "drafts_translations"):
+            setattr(self, name, [])
+        content = self.context["generated_content"]
+        for path, post in listed.items():
+            content[path] = post
+        for path, post in listed.items():
+            links = post.card.get("links")
+            if links:
+                self._follow(path, post, links)
+            else:
+                post.version = post.known
+        for newer, older in pairwise(self.articles):
+            newer._older, older._newer = older, newer  # noqa: SLF001 - a pair that one arranges
+        if self.articles:
+            self.articles[0]._newer = self.articles[-1]._older = None  # noqa: SLF001 - the same
+
+    def _follow(self, path: str, post: Listed, links: list[list[str]]) -> None:
+        """What a text shows of the files it links to is where they are."""
+        content = self.context["generated_content"]
+        where = []
+        for what, value in links:
+            for link in {urlparse(value).path, unquote(urlparse(value).path)}:
+                target = link.lstrip("/") if link.startswith("/") else _joined(path, link)
+                if what == "filename" and target in content and content[target] is not None:
+                    where.append((value, content[target].url))
+                else:
+                    where.append((value, (Path(self.path) / target).exists()))
+                if what in {"static", "attach"}:
+                    self.context["static_links"].add(target.replace("%20", " "))
+        post.version = digest(post.known, repr(sorted(map(repr, where))).encode())
+
+    def _sort(self) -> None:
+        tags: dict[str, list[Listed]] = {}
+        authors: dict[str, list[Listed]] = {}
+        categories: dict[str, list[Listed]] = {}
+        self.tags: dict[Tag, list[Listed]] = defaultdict(list)
+        by_author: dict[Author, list[Listed]] = defaultdict(list)
+        by_category: dict[Category, list[Listed]] = defaultdict(list)
+        for post in self.articles:
+            for tag in post.card.get("tags", ()):
+                if tag not in tags:
+                    tags[tag] = self.tags[post.makers.tag(tag)]
+                tags[tag].append(post)
+            for kind, name, lists, wrapper in (
+                ("author", authors, by_author, Author),
+                ("category", categories, by_category, Category),
+            ):
+                if (known := post.card.get(kind)) is not None:
+                    if known not in name:
+                        name[known] = lists[wrapper(known, self.settings)]
+                    name[known].append(post)
+        self.categories = sorted(by_category.items(), reverse=self.settings["REVERSE_CATEGORY_ORDER"])
+        self.authors = sorted(by_author.items())
+        self.dates = self._by_date(self.articles)
+        self.period_archives = self._periods()
+        self.months = self._months()
+
+    def _by_date(self, posts: list[Listed]) -> list[Listed]:
+        return sorted(posts, key=lambda post: post.order[0], reverse=self.settings["NEWEST_FIRST_ARCHIVES"])
+
+    def _periods(self) -> dict[str, list[dict[str, Any]]]:
+        periods: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for size, granularity in enumerate(("year", "month", "day"), 1):
+            save_as = self.settings[f"{granularity.upper()}_ARCHIVE_SAVE_AS"]
+            if not save_as:
+                continue
+            articles: dict[tuple[int, ...], list[Listed]] = defaultdict(list)
+            for post in self.articles:
+                articles[_period(post, size)].append(post)
+            for number, group in groupby(self.dates, key=lambda post: _period(post, size)):
+                dates = list(group)
+                period = number if size == 1 else (number[0], calendar.month_name[number[1]], *number[2:])
+                periods[granularity].append(
+                    {
+                        "dates": dates,
+                        "articles": articles[number],
+                        "save_as": save_as.format(date=dates[0].date),
+                        "url": self.settings[f"{granularity.upper()}_ARCHIVE_URL"].format(date=dates[0].date),
+                        "period": period,
+                        "period_num": number,
+                    }
+                )
+        return periods
+
+    def _months(self) -> list[Month]:
+        months = []
+        for number, group in groupby(self.articles, key=lambda post: _period(post, 2)):
+            articles = list(group)
+            url = self.settings["MONTH_ARCHIVE_URL"].format(date=articles[0].date)
+            months.append(Month(number[0], number[1], f"{calendar.month_name[number[1]]} {number[0]}", url, articles))
+        return months
+
+    def refresh_metadata_intersite_links(self) -> None:
+        """Nothing: it is done to each whole article when it is loaded."""
+
+    def generate_output(self, writer: KeyedWriter) -> None:
+        """Write what is new, and fetch the comments that are needed for it."""
+        self.writer = writer
+        super().generate_output(writer)
+
+    def generate_articles(self, _write: Callable[..., None]) -> None:
+        """Write the pages of posts, each with the feed of its comments."""
+        due = list(self.due(self._its_writer()))
+        for batch in (due[start : start + BATCH] for start in range(0, len(due), BATCH)):
+            self.build.fetch([post.address for post in batch])
+            for post in batch:
+                signals.article_generator_write_article.send(self, content=post)
+                self._its_writer().render(
+                    post.save_as,
+                    self.get_template(post.template),
+                    self.context,
+                    article=post,
+                    category=getattr(post, "category", None),
+                    url=post.url,
+                    blog=True,
+                )
+                self._its_writer().put(post.comments_feed_url.lstrip("/"), self.build.feed(post).encode())
+                post.put_away()
+            self.build.drop_threads()
+
+    def due(self, writer: KeyedWriter) -> Iterator[Listed]:
+        """Posts whose page is not what it has to be; the names of the others' files are claimed."""
+        common: dict[str, bytes] = {}
+        for post in chain(self.articles, self.hidden_articles):
+            name = post.card["template"]
+            if name not in common:
+                given = {"category": None, "article": None}
+                common[name] = writer.page_key(self.get_template(name), self.context, given)
+            key = digest(common[name], post.own_key, post.save_as.encode())
+            feed = post.comments_feed_url.lstrip("/")
+            if writer.needs(post.save_as, key):
+                writer.needs(feed, key)
+                writer.made.add(feed)
+                yield post
+            else:
+                writer.wanted[feed] = key
+
+    def generate_tags(self, write: Callable[..., None]) -> None:
+        """Write the labels' pages."""
+        self._write_lists(write, "tag", "tag", self.tags.items())
+
+    def generate_categories(self, write: Callable[..., None]) -> None:
+        """Write the categories' pages."""
+        self._write_lists(write, "category", "category", self.categories)
+
+    def generate_authors(self, write: Callable[..., None]) -> None:
+        """Write the authors' pages."""
+        self._write_lists(write, "author", "author", self.authors)
+
+    def _write_lists(self, write: Callable[..., None], template: str, name: str, lists: Iterable[Any]) -> None:
+        for wrapper, articles in lists:
+            if not wrapper.save_as:
+                continue
+            write(
+                wrapper.save_as,
+                self.get_template(template),
+                self.context,
+                articles=articles,
+                dates=self._by_date(articles),
+                template_name=template,
+                blog=True,
+                page_name=wrapper.page_name,
+                all_articles=self.articles,
+                url=wrapper.url,
+                **{name: wrapper},
+            )
+
+    def _its_writer(self) -> KeyedWriter:
+        assert self.writer is not None  # noqa: S101 - set when the output is begun
+        return self.writer
+
+
+class Statics(StaticGenerator):
+    """Copies pictures and the theme's own files, those that were touched."""
+
+    def generate_output(self, writer: KeyedWriter) -> None:
+        """Copy what is new."""
+        for place in self.settings["THEME_STATIC_PATHS"]:
+            root = Path(self.theme) / place
+            for path in sorted(root.rglob("*")):
+                if path.is_file() and self._include_path(str(path), extensions=False):
+                    writer.copy(path, f"{self.settings['THEME_STATIC_DIR']}/{path.relative_to(root).as_posix()}")
+        for static in sorted(self.context["staticfiles"], key=lambda static: str(static.save_as)):
+            writer.copy(Path(self.path) / static.source_path, static.save_as)
+
+
+def _period(post: Listed, size: int) -> tuple[int, ...]:
+    return (post.date.year, post.date.month, post.date.day)[:size]
+
+
+def _joined(path: str, link: str) -> str:
+    return os.path.normpath(Path(path).parent / link).replace(os.sep, "/")

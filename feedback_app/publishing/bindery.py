@@ -1,0 +1,107 @@
+"""Pelican's run, with our generators and our writer, on all cores where there is a lot to write."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pelican import Pelican
+from pelican.generators import ArticlesGenerator, StaticGenerator
+from pelican.plugins import signals
+
+from feedback_app.publishing.articles import Articles, Statics
+from feedback_app.publishing.forks import cores, shared
+from feedback_app.publishing.library import WORTH_SHARING, collecting
+from feedback_app.publishing.reading import OneMarkdown
+from feedback_app.publishing.run import BUILD, Build
+from feedback_app.publishing.shelf import Output
+from feedback_app.publishing.writer import KeyedWriter
+
+_OURS = {ArticlesGenerator: Articles, StaticGenerator: Statics}
+
+log = logging.getLogger("pelican")
+
+
+class Bindery(Pelican):
+    """Pelican for one configuration; it can bind again and again."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        """As Pelican is made; the plugins are told."""
+        settings["READERS"] = {**settings["READERS"], **dict.fromkeys(OneMarkdown.file_extensions, OneMarkdown)}
+        super().__init__(settings)
+        self.build: Build = settings[BUILD]
+        self._generators: list[Any] = []
+
+    def bind(self, known: dict[str, Output]) -> KeyedWriter:
+        """Write into the output path what the site does not have."""
+        context = self.settings.copy()
+        context |= {
+            "generated_content": {},
+            "static_links": set(),
+            "static_content": {},
+            "localsiteurl": self.settings["SITEURL"],
+        }
+        self._begin(context)
+        for generator in self._generators:
+            if hasattr(generator, "generate_context"):
+                generator.generate_context()
+            if hasattr(generator, "check_disabled_readers"):
+                generator.check_disabled_readers()
+        signals.all_generators_finalized.send(self._generators)
+        for generator in self._generators:
+            if hasattr(generator, "refresh_metadata_intersite_links"):
+                generator.refresh_metadata_intersite_links()
+        self._attach_files()
+        writer = KeyedWriter(self.output_path, self.settings, known)
+        library = self.build.library
+        fresh = library is not None and (len(library.listed) if not known else library.fresh)
+        self._write(writer, cores() if fresh >= WORTH_SHARING else 1)
+        signals.finalized.send(self)
+        return writer
+
+    def _begin(self, context: dict[str, Any]) -> None:
+        if not self._generators:
+            for kind in self._get_generator_classes():
+                generator = _OURS.get(kind, kind)(
+                    context=context,
+                    settings=self.settings,
+                    path=self.path,
+                    theme=self.theme,
+                    output_path=self.output_path,
+                )
+                self._generators.append(generator)
+        for generator in self._generators:
+            generator.context = context
+
+    def _attach_files(self) -> None:
+        """Move the files that posts took with them, before anything says where they are."""
+        for generator in self._generators:
+            if isinstance(generator, Articles):
+                for post in [*generator.articles, *generator.hidden_articles]:
+                    if any(what == "attach" for what, _ in post.card.get("links", ())):
+                        _ = post.content
+
+    def _write(self, writer: KeyedWriter, shares: int) -> None:
+        def work(share: int, shares: int) -> tuple[Any, ...]:
+            writer.share, writer.shares = share, shares
+            if shares > 1:
+                # A connection is its process' own.
+                self.build.store.engine.dispose(close=False)
+                self.build.shelf.reopen()
+            with collecting(alone=shares > 1) as said:
+                for generator in self._generators:
+                    if hasattr(generator, "generate_output"):
+                        generator.generate_output(writer)
+            return writer.wanted, sorted(writer.made), self.build.fragments, said
+
+        for wanted, made, fragments, said in shared(work, shares):
+            writer.wanted |= wanted
+            writer.made |= set(made)
+            self.build.fragments |= fragments
+            for level, words in said:
+                log.log(level, "%s", words)
+
+
+def output_of(path: Path, key: bytes) -> Output:
+    """A file of the site as it is now."""
+    status = path.stat()
+    return Output(key, status.st_mtime_ns, status.st_size, status.st_ino)

@@ -1,0 +1,81 @@
+"""Work shared between all cores: forked children, each with its share, whose answers come back through pipes."""
+
+import marshal
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+
+class ChildFailed(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """What went wrong in a child, in one line."""
+
+
+class ChildDied(OSError):  # noqa: N818 - reads as a sentence where it is raised
+    """A child ended before it had answered: killed, or out of memory."""
+
+    def __init__(self) -> None:
+        """In words."""
+        super().__init__(0, "a process that was helping has died", "build")
+
+
+def cores() -> int:
+    """How many processes can work at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def shared(work: Callable[[int, int], Any], shares: int, say: Callable[[Exception], str] = str) -> list[Any]:
+    """What `work(share, shares)` returns for each share, in order; answers are plain data.
+
+    Every child starts with all that its parent has in memory. One share is done here, without a child. Raises
+    ChildFailed with what `say` makes of a child's error, and ChildDied.
+    """
+    if shares == 1:
+        return [work(0, 1)]
+    children = [_start(work, share, shares, say) for share in range(shares)]
+    answers = []
+    for _, pipe in children:
+        with os.fdopen(pipe, "rb") as file:
+            answers.append(file.read())
+    for child, _ in children:
+        os.waitpid(child, 0)
+    if not all(answers):
+        raise ChildDied
+    said = [marshal.loads(answer) for answer in answers]  # noqa: S302 - our own children's
+    for good, answer in said:
+        if not good:
+            raise ChildFailed(answer)
+    return [answer for _, answer in said]
+
+
+def _start(
+    work: Callable[[int, int], Any], share: int, shares: int, say: Callable[[Exception], str]
+) -> tuple[int, int]:
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        # Other threads (the watcher's) only wait; nothing of theirs is used in the child.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child:
+        os.close(writing)
+        return child, reading
+    status = 1
+    try:
+        os.close(reading)
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(marshal.dumps(_answer(work, share, shares, say)))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _answer(
+    work: Callable[[int, int], Any], share: int, shares: int, say: Callable[[Exception], str]
+) -> tuple[bool, Any]:
+    try:
+        return True, work(share, shares)
+    except Exception as error:  # noqa: BLE001 - told by the parent
+        return False, say(error)

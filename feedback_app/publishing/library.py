@@ -1,0 +1,222 @@
+"""All posts of the blog, by their files: what has changed is read again, the rest is known."""
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pelican.contents import Article, SkipStub
+from pelican.plugins import signals
+
+from feedback_app.publishing.forks import cores, shared
+from feedback_app.publishing.posts import Listed, Makers, card_of
+from feedback_app.publishing.reading import KeptReaders, links_of
+from feedback_app.publishing.shelf import Known, Shelf
+from feedback_app.publishing.sources import Stamp, digest, is_racy, stamp_at, stamp_of
+
+# A slug is a file's name and a piece of an address: letters, digits, and signs that mean nothing in either.
+SLUG = re.compile(r"[\w~-][\w.~-]*")
+# Fewer files than that are read before a second process has started.
+WORTH_SHARING = 100
+
+log = logging.getLogger("pelican")
+
+# What reading a file gives: its path, what is known now, its text, its metadata; plain, to travel between processes.
+Row = tuple[str, tuple[Stamp, int, bytes, dict[str, Any]], str, str]
+
+
+class PostRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """A post can't be published as it is; one line that names its file."""
+
+
+class Library:
+    """The posts that there are."""
+
+    def __init__(self, shelf: Shelf, base: Path) -> None:
+        """Begin with what the shelf knows."""
+        self.shelf = shelf
+        self.base = base
+        self.known = shelf.posts()
+        self.listed: dict[str, Listed] = {}
+        # How many posts were read in the latest build.
+        self.fresh = 0
+
+    def refresh(self, found: dict[str, Stamp], generator: Any, makers: Makers) -> list[str]:  # noqa: ANN401 - Pelican's
+        """Read what has changed, forget what is gone; returns the files that can't be read, which stay to be read."""
+        readers: KeptReaders = generator.readers
+        readers.fresh.clear()
+        gone = [path for path in self.known if path not in found]
+        changed, seen = self._changed(found, waits=not generator.settings["WITH_FUTURE_DATES"])
+        readers.stale = {path for path in changed if path not in self.known or changed[path] != self.known[path].digest}
+        rows, failed = self._read(list(changed), generator)
+        self.fresh = len(rows)
+        for path in [*gone, *failed]:
+            self.known.pop(path, None)
+            self.listed.pop(path, None)
+        kept = []
+        for path, plain, content, metadata in rows:
+            known = Known(*plain)
+            self.known[path] = known
+            self.listed.pop(path, None)
+            readers.fresh[path] = (content, metadata)
+            kept.append((path, known, content, metadata))
+        readers.stale.clear()
+        if kept or gone or failed:
+            self.shelf.keep_posts(kept, [*gone, *failed])
+        if seen:
+            self.shelf.keep_seen(seen)
+        self._list(makers)
+        return failed
+
+    def _list(self, makers: Makers) -> None:
+        for path, known in self.known.items():
+            if path not in self.listed and known.card:
+                self.listed[path] = Listed(path, known.card, known.digest, makers)
+
+    def _changed(
+        self, found: dict[str, Stamp], *, waits: bool
+    ) -> tuple[dict[str, bytes], list[tuple[str, Stamp, int]]]:
+        """Files that say something else than they did, with their fingerprints; and files that only look different."""
+        changed: dict[str, bytes] = {}
+        seen: list[tuple[str, Stamp, int]] = []
+        for path, stamp in found.items():
+            known = self.known.get(path)
+            if known is not None and known.stamp == stamp and not is_racy(stamp, known.seen):
+                if not known.card or not (known.card.keys() & {"reads", "awaited"}):
+                    continue
+                if self._as_it_was(known, waits=waits):
+                    continue
+            now = time.time_ns()
+            try:
+                what = self._digest(path, known)
+            except FileNotFoundError:
+                continue
+            if known is not None and what == known.digest and self._as_it_was(known, waits=waits):
+                self.known[path] = known._replace(stamp=stamp, seen=now)
+                seen.append((path, stamp, now))
+            else:
+                changed[path] = what
+        return changed, seen
+
+    def _as_it_was(self, known: Known, *, waits: bool) -> bool:
+        # A post that waits for its date is looked at each time; so is one whose picture, say, has changed.
+        return not (waits and known.card.get("awaited")) and known.card.get("read", []) == self._stamps(known.card)
+
+    def _stamps(self, card: dict[str, Any]) -> list[Any]:
+        return [list(stamp_at(self.base / path) or ()) for path in card.get("reads", [])]
+
+    def _digest(self, path: str, _known: Known | None) -> bytes:
+        return digest(path.encode(), (self.base / path).read_bytes())
+
+    def _read(self, paths: list[str], generator: Any) -> tuple[list[Row], list[str]]:  # noqa: ANN401 - Pelican's
+        shares = cores() if len(paths) >= WORTH_SHARING else 1
+
+        def work(share: int, shares: int) -> tuple[list[Row], list[str], list[tuple[int, str]]]:
+            if shares > 1:
+                self.shelf.reopen()
+            with collecting(alone=shares > 1) as said:
+                rows, failed = self._read_some(paths[share::shares], generator)
+            return rows, failed, said
+
+        rows, failed = [], []
+        for some, bad, said in shared(work, shares):
+            rows += some
+            failed += bad
+            for level, words in said:
+                log.log(level, "%s", words)
+        return [(path, (tuple(plain[0]), *plain[1:]), *texts) for path, plain, *texts in rows], failed
+
+    def _read_some(self, paths: Iterable[str], generator: Any) -> tuple[list[Row], list[str]]:  # noqa: ANN401 - Pelican's
+        rows: list[Row] = []
+        failed: list[str] = []
+        for path in paths:
+            try:
+                row = self._read_one(path, generator)
+            except PostRefused as error:
+                log.error("%s", error)  # noqa: TRY400 - the line says it
+                row = None
+            except Exception:  # noqa: BLE001 - a file can be wrong in any way there is
+                log.error("Could not process %s", path)  # noqa: TRY400 - who listens adds the reason
+                row = None
+            if row is None:
+                failed.append(path)
+            else:
+                rows.append(row)
+        return rows, failed
+
+    def _read_one(self, path: str, generator: Any) -> Row | None:  # noqa: ANN401 - Pelican's
+        now = time.time_ns()
+        stamp = stamp_of((self.base / path).stat())
+        what = self._digest(path, None)
+        article = read_article(path, generator)
+        if isinstance(article, SkipStub):
+            return path, (stamp, now, what, {}), "", "{}"
+        if not article.is_valid():
+            return None
+        if article.status != "draft" and not SLUG.fullmatch(article.slug):
+            message = (
+                f"{article.source_path}: the slug {article.slug!r} can't be part of an address: "
+                "use letters, digits and hyphens"
+            )
+            raise PostRefused(message)
+        card = card_of(article, links_of(article))
+        if "reads" in card:
+            card["read"] = self._stamps(card)
+            what = digest(what, json.dumps(card["read"]).encode())
+        readers: KeptReaders = generator.readers
+        kept = readers.fresh.pop(path, None) or self.shelf.text(path)
+        if kept is None:
+            message = f"{article.source_path}: an empty file is no post"
+            raise PostRefused(message)
+        return path, (stamp, now, what, card), *kept
+
+
+def read_article(path: str, generator: Any) -> Article:  # noqa: ANN401 - Pelican's
+    """A post's whole article, of its file or of what is kept of it, as Pelican makes it."""
+    return generator.readers.read_file(
+        base_path=generator.path,
+        path=path,
+        content_class=Article,
+        context=generator.context,
+        preread_signal=signals.article_generator_preread,
+        preread_sender=generator,
+        context_signal=signals.article_generator_context,
+        context_sender=generator,
+    )
+
+
+class collecting:  # noqa: N801 - used as a word: with collecting() as said
+    """What is said of files by a process that can't say it itself, as plain data; or nothing, where it can."""
+
+    def __init__(self, *, alone: bool) -> None:
+        """Collect, if this is a child."""
+        self.alone = alone
+        self.said: list[tuple[int, str]] = []
+        self.handler = _Collector(self.said)
+        self.before: list[logging.Handler] = []
+
+    def __enter__(self) -> list[tuple[int, str]]:
+        """Begin."""
+        if self.alone:
+            self.before, log.handlers = log.handlers, [self.handler]
+        return self.said
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        if self.alone:
+            log.handlers = self.before
+
+
+class _Collector(logging.Handler):
+    def __init__(self, said: list[tuple[int, str]]) -> None:
+        super().__init__(logging.WARNING)
+        self.said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        reason = sys.exc_info()[1] if record.levelno >= logging.ERROR else None
+        words = record.getMessage().rstrip()
+        self.said.append((record.levelno, f"{words}: {reason}" if reason else words))

@@ -1,0 +1,202 @@
+"""A post as lists know it: light, and the whole article when somebody asks for more."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+from pelican.contents import Article, Author, Category, Tag
+from pelican.utils import SafeDatetime
+
+from feedback_app.comments.rendering import feed_path, form_url
+from feedback_app.publishing.sources import digest
+
+# What a card holds as it is; the rest is made of it.
+_PLAIN = ("title", "url", "save_as", "slug", "status", "lang", "locale_date", "source_path", "template", "timezone")
+
+
+class Listed:
+    """A post in a list. What is not known of it here is asked of the whole article, which is loaded then.
+
+    `version` changes with everything that the post's own file says, or that its text shows of others'.
+    """
+
+    def __init__(self, path: str, card: dict[str, Any], known: bytes, makers: "Makers") -> None:
+        """Unpack a card."""
+        self.path = path
+        self.card = card
+        self.known = known
+        self.makers = makers
+        self.title: str = card["title"]
+        self.url: str = card["url"]
+        self.save_as: str = card["save_as"]
+        self.slug: str = card["slug"]
+        self.status: str = card["status"]
+        self.locale_date: str = card["locale_date"]
+        date = SafeDatetime.fromisoformat(card["date"])
+        self.date = date if date.tzinfo else date.replace(tzinfo=makers.zone(card["timezone"]))
+        self.order = (card["at"], card["slug"], path)
+        self.address = "/" + self.url
+        self.edges: list[Any] = []
+        self.version = known
+        self.translations: list[Any] = []
+        self.front = repr((self.title, self.url, self.slug, card["date"], card["timezone"], card.get("tags")))
+        self._newer: Listed | None = None
+        self._older: Listed | None = None
+        if "tags" in card:
+            self.tags = [makers.tag(name) for name in card["tags"]]
+        if "summary" in card:
+            self.summary: str = card["summary"]
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever an article has
+        """What only the whole article knows."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in {"lang", "template", "timezone"}:
+            return self.card[name]
+        if name == "article":
+            article = self.makers.article(self.path)
+            self.article = article
+            return article
+        if name == "author" and "author" in self.card:
+            return self.makers.author(self.card["author"])
+        if name in {"tags", "newer", "older", "thread", "comment_count"}:
+            raise AttributeError(name)
+        return getattr(self.article, name)
+
+    def __str__(self) -> str:
+        """The post's file, as Pelican's articles say it."""
+        return str(self.card["source_path"])
+
+    @property
+    def source_path(self) -> str:
+        """The post's file."""
+        return str(self.card["source_path"])
+
+    @property
+    def newer(self) -> "Card | None":
+        """The post that was published next."""
+        return Card.of(self._newer)
+
+    @property
+    def older(self) -> "Card | None":
+        """The post that was published before."""
+        return Card.of(self._older)
+
+    @property
+    def comment_count(self) -> Markup:
+        """How many comments there are, as it stands in a list."""
+        return self.makers.count(self.address)
+
+    @property
+    def thread(self) -> Markup:
+        """The post's thread."""
+        return self.makers.thread(self.address)
+
+    @property
+    def comment_form_url(self) -> str:
+        """Where the form for a comment is."""
+        return form_url(self.address)
+
+    @property
+    def comments_feed_url(self) -> str:
+        """Where the feed of its comments is."""
+        return feed_path(self.address)
+
+    @property
+    def own_key(self) -> bytes:
+        """What its own page is made of: itself, and what it shows of others."""
+        newer = self._newer.front if self._newer else ""
+        older = self._older.front if self._older else ""
+        edges = repr(self.edges) if self.edges else ""
+        return digest(self.version, f"{newer}\0{older}\0{edges}".encode())
+
+    def put_away(self) -> None:
+        """Forget the whole article: it is loaded again when it is needed."""
+        self.__dict__.pop("article", None)
+
+
+@dataclass(slots=True)
+class Makers:
+    """Who makes what a listed post only refers to."""
+
+    settings: dict[str, Any]
+    article: Callable[[str], Article]
+    count: Callable[[str], Markup]
+    thread: Callable[[str], Markup]
+    zones: dict[str, ZoneInfo]
+    tags: dict[str, Tag]
+    authors: dict[str, Author]
+
+    def zone(self, name: str) -> ZoneInfo:
+        """A time zone, one object for each."""
+        return self.zones.get(name) or self.zones.setdefault(name, ZoneInfo(name))
+
+    def tag(self, name: str) -> Tag:
+        """A label, one object for each name."""
+        return self.tags.get(name) or self.tags.setdefault(name, Tag(name, self.settings))
+
+    def author(self, name: str) -> Author:
+        """An author, one object for each name."""
+        return self.authors.get(name) or self.authors.setdefault(name, Author(name, self.settings))
+
+
+class Card:
+    """What a post's page may show of another post."""
+
+    __slots__ = ("_post",)
+    SHOWN = frozenset({"title", "url", "slug", "date", "tags", "locale_date"})
+
+    def __init__(self, post: Listed) -> None:
+        """A card of a post."""
+        self._post = post
+
+    @classmethod
+    def of(cls, post: Listed | None) -> "Card | None":
+        """A card of a post, if there is one."""
+        return cls(post) if post else None
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - one of what is shown
+        """One of what is shown; the rest would make every page depend on more than it says."""
+        if name in self.SHOWN:
+            return getattr(self._post, name)
+        raise AttributeError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month in which something was published, newest post first."""
+
+    year: int
+    month: int
+    name: str
+    url: str
+    articles: list[Any]
+
+
+def card_of(article: Article, links: list[list[str]]) -> dict[str, Any]:
+    """What lists show of a post, as plain data."""
+    card: dict[str, Any] = {name: str(getattr(article, name)) for name in _PLAIN}
+    card["at"] = article.date.timestamp()
+    # A time in the shop's own zone is kept as the clock on the wall shows it.
+    own = isinstance(article.date.tzinfo, ZoneInfo)
+    card["date"] = (article.date.replace(tzinfo=None) if own else article.date).isoformat()
+    if hasattr(article, "author"):
+        card["author"] = article.author.name
+    if hasattr(article, "tags"):
+        card["tags"] = [tag.name for tag in article.tags]
+    if links:
+        card["links"] = links
+    elif isinstance(article.metadata.get("summary"), str):
+        card["summary"] = article.metadata["summary"]
+    if article.metadata.get("reads"):
+        reads = article.metadata["reads"]
+        card["reads"] = [reads] if isinstance(reads, str) else [str(item) for item in reads]
+    if hasattr(article, "category") and isinstance(article.category, Category):
+        card["category"] = article.category.name
+    # A date that is still to come makes a post a draft until then.
+    if article.date > datetime.now(tz=article.date.tzinfo):
+        card["awaited"] = True
+    return card

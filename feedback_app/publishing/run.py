@@ -1,0 +1,147 @@
+"""One site's builds: the store they read, what they know of it, and what they have learned on the way."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from feedback_app.comments.models import Comment
+from feedback_app.comments.rendering import (
+    FEED_LENGTH,
+    NEVER,
+    Entry,
+    Place,
+    count_text,
+    site_feed,
+    thread_feed,
+    thread_html,
+)
+from feedback_app.comments.services import (
+    Post,
+    approved_comments,
+    approved_counts,
+    newest_of,
+    register_posts,
+    thread_versions,
+    update_posts,
+)
+from feedback_app.db import Store
+from feedback_app.publishing.bake import count_piece, thread_piece
+from feedback_app.publishing.library import Library
+from feedback_app.publishing.posts import Listed
+from feedback_app.publishing.shelf import Shelf
+from feedback_app.publishing.sources import digest
+
+BUILD = "UNDISCLOSED_BUILD"
+
+
+@dataclass(slots=True)
+class Build:
+    """What all builds of a site by one process share, and what the latest of them knows."""
+
+    store: Store
+    shelf: Shelf
+    library: Library | None = None
+    place: Place | None = None
+    # The posts that are published, by their addresses.
+    posts: dict[str, Post] = field(default_factory=dict)
+    # The threads' versions that the latest build began with, and how many comments each has.
+    versions: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    announced: dict[str, Post] | None = None
+    _comments: dict[str, list[Comment]] = field(default_factory=dict)
+
+    def begin(self, shown: dict[str, tuple[int, int]]) -> set[str]:
+        """Ask the store what is new since it was `shown`: versions and counts by thread; returns the stale ones."""
+        self.fragments.clear()
+        with self.store.reading() as session:
+            self.versions = thread_versions(session)
+            stale = {path for path, version in self.versions.items() if shown.get(path, (-1, 0))[0] != version}
+            self.counts = {path: count for path, (_, count) in shown.items() if path in self.versions}
+            self.counts |= dict.fromkeys(stale, 0) | approved_counts(session, stale)
+        return stale
+
+    def count(self, address: str) -> Markup:
+        """A post's number of comments, as it stands in a list."""
+        return count_piece(address, count_text(self.counts.get(address, 0)))
+
+    def thread(self, address: str) -> Markup:
+        """A post's thread, as it stands in its page."""
+        assert self.place is not None  # noqa: S101 - set when Pelican started
+        return thread_piece(address, thread_html(address, self._of(address), self.place))
+
+    def feed(self, post: Listed) -> str:
+        """The feed of a post's comments."""
+        assert self.place is not None  # noqa: S101 - set when Pelican started
+        known = self.posts[post.address]
+        return thread_feed(known.path, known.title, known.published_at, self._of(post.address), self.place)
+
+    def site_feed(self) -> str:
+        """The feed of the whole blog's comments, for posts that the store may not know yet."""
+        assert self.place is not None  # noqa: S101 - set when Pelican started
+        with self.store.reading() as session:
+            newest = newest_of(session, self.posts, FEED_LENGTH)
+        entries = [Entry(comment, path, self.posts[path].title) for comment, path in newest]
+        return site_feed(entries, max((post.published_at for post in self.posts.values()), default=NEVER), self.place)
+
+    def fetch(self, addresses: Sequence[str]) -> None:
+        """Get the comments of some posts at once."""
+        with self.store.reading() as session:
+            found = approved_comments(session, addresses)
+        self._comments = {address: found.get(address, []) for address in addresses}
+
+    def drop_threads(self) -> None:
+        """Let go of the comments that were fetched."""
+        self._comments = {}
+
+    def _of(self, address: str) -> list[Comment]:
+        if address not in self._comments:
+            self.fetch([address])
+        return self._comments[address]
+
+    def remember(self, articles: Iterable[Any], name: str, caller: Callable[[], Markup]) -> Markup:
+        """A piece of a list that shows nothing but these posts: made once, as long as they are what they were.
+
+        For templates: `{% call remember([article], "brief") %}…{% endcall %}`. Each piece has a name of its own.
+        """
+        posts = list(articles)
+        if not posts or not all(isinstance(post, Listed) for post in posts):
+            return caller()
+        counts = repr([self.counts.get(post.address, 0) for post in posts]).encode()
+        key = digest(name.encode(), counts, *(post.version for post in posts))
+        place = f"{name} {len(posts) > 1} {posts[-1].path}"
+        kept = self.fragments.get(place) or self.shelf.fragment(place)
+        if kept is None or kept[0] != key:
+            kept = self.fragments[place] = key, str(caller())
+        return Markup(kept[1])  # noqa: S704 - a template made it
+
+    def announce(self) -> None:
+        """Open the threads of the posts that are published, close the others.
+
+        Not before the whole site is known to be good: until then the old one is live, and so are its threads.
+        """
+        if self.announced == self.posts:
+            return
+        before = self.announced
+        if before is None:
+            with self.store.reading() as session:
+                if register_posts(session, self.posts.values(), dry=True) == 0:
+                    self.announced = dict(self.posts)
+                    return
+        with self.store.writing() as session:
+            if before is None:
+                register_posts(session, self.posts.values())
+            else:
+                new = [post for path, post in self.posts.items() if before.get(path) != post]
+                update_posts(session, new, [path for path in before if path not in self.posts])
+        self.announced = dict(self.posts)
+
+
+def post_of(article: Any) -> Post:  # noqa: ANN401 - Pelican's article, or a listed one
+    """What a thread needs to know of its post."""
+    # Pelican's own datetime class adds strftime's codes; the store wants a plain one.
+    moment = datetime.fromtimestamp(article.date.timestamp(), tz=article.date.tzinfo)
+    return Post(f"/{article.url}", str(article.title), moment)

@@ -1,0 +1,239 @@
+"""What is known of the built site: what each post's file says, and of what each page was made.
+
+One SQLite file in the instance. It holds nothing that can't be made again from the content and the store.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from feedback_app.config import Settings
+from feedback_app.publishing.sources import Stamp
+
+FORMAT = "1"
+# Connections of a parent, kept from being closed when nothing refers to them any more.
+_parents: list[sqlite3.Connection] = []
+_TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE posts (
+    path TEXT PRIMARY KEY, mtime INTEGER, ctime INTEGER, size INTEGER, inode INTEGER, seen INTEGER, digest BLOB,
+    card TEXT
+) WITHOUT ROWID;
+CREATE TABLE texts (path TEXT PRIMARY KEY, content TEXT, metadata TEXT);
+CREATE TABLE outputs (name TEXT PRIMARY KEY, key BLOB, mtime INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
+CREATE TABLE shows (page TEXT, thread TEXT, PRIMARY KEY (page, thread)) WITHOUT ROWID;
+CREATE INDEX shown ON shows (thread);
+CREATE TABLE threads (path TEXT PRIMARY KEY, version INTEGER, count INTEGER) WITHOUT ROWID;
+CREATE TABLE fragments (name TEXT PRIMARY KEY, key BLOB, html TEXT);
+"""
+
+
+class Known(NamedTuple):
+    """What is known of a post's file: its stamp, when it was seen, its fingerprint, and what lists show of the post."""
+
+    stamp: Stamp
+    seen: int
+    digest: bytes
+    card: dict[str, Any]
+
+
+class Output(NamedTuple):
+    """A file of the site: what it was made of, and what the file was like then. `key` is empty for what is copied."""
+
+    key: bytes
+    mtime: int
+    size: int
+    inode: int
+
+
+@dataclass(slots=True)
+class Shelf:
+    """An open shelf."""
+
+    database: sqlite3.Connection
+    path: Path
+
+    @classmethod
+    def at(cls, settings: Settings) -> "Shelf":
+        """The instance's shelf; an empty one where there is none, or none that this version can read."""
+        path = settings.instance / "site.db"
+        settings.instance.mkdir(parents=True, exist_ok=True)
+        where = str(settings.output.resolve())
+        try:
+            shelf = cls(_connect(path), path)
+            if shelf.fact("format") == FORMAT and shelf.fact("output") == where:
+                return shelf
+            shelf.close()
+        except sqlite3.DatabaseError:
+            pass
+        forget(settings)
+        shelf = cls(_connect(path), path)
+        shelf.database.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT;")
+        shelf.note(format=FORMAT, output=where)
+        return shelf
+
+    @classmethod
+    def made(cls, settings: Settings) -> "Shelf | None":
+        """The instance's shelf if a site was built and not forgotten since."""
+        if not (settings.instance / "site.db").exists():
+            return None
+        shelf = cls.at(settings)
+        if shelf.fact("key"):
+            return shelf
+        shelf.close()
+        return None
+
+    def close(self) -> None:
+        """Put it away."""
+        self.database.close()
+
+    def reopen(self) -> None:
+        """Open it anew in a child: a connection is its process' own."""
+        # Not closed: closing would end the locks of the parent, too.
+        _parents.append(self.database)
+        self.database = _connect(self.path)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One change, whole or not at all."""
+        self.database.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.database
+        except BaseException:
+            self.database.execute("ROLLBACK")
+            raise
+        self.database.execute("COMMIT")
+
+    def fact(self, name: str) -> str:
+        """One thing that is known; nothing if it is not."""
+        row = self.database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def note(self, **facts: str) -> None:
+        """Remember some things."""
+        with self.writing() as database:
+            database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(facts.items()))
+
+    def clear(self) -> None:
+        """Know nothing any more, except where the output is."""
+        with self.writing() as database:
+            for table in ("posts", "texts", "outputs", "shows", "threads", "fragments"):
+                database.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            database.execute("DELETE FROM facts WHERE name NOT IN ('format', 'output')")
+
+    def posts(self) -> dict[str, Known]:
+        """What is known of every post's file."""
+        rows = self.database.execute("SELECT * FROM posts").fetchall()
+        cards = json.loads(f"[{','.join(row[7] for row in rows)}]")
+        return {row[0]: Known(row[1:5], row[5], row[6], card) for row, card in zip(rows, cards, strict=True)}
+
+    def keep_posts(self, rows: Iterable[tuple[str, Known, str, str]], gone: Iterable[str]) -> None:
+        """Remember posts: path, what is known, text, metadata; and forget others."""
+        posts, texts = [], []
+        for path, known, content, metadata in rows:
+            posts.append((path, *known.stamp, known.seen, known.digest, json.dumps(known.card, ensure_ascii=False)))
+            texts.append((path, content, metadata))
+        with self.writing() as database:
+            for path in gone:
+                database.execute("DELETE FROM posts WHERE path = ?", (path,))
+                database.execute("DELETE FROM texts WHERE path = ?", (path,))
+            database.executemany("INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", posts)
+            database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", texts)
+
+    def keep_seen(self, rows: Iterable[tuple[str, Stamp, int]]) -> None:
+        """Remember that files were looked into and are what they were."""
+        with self.writing() as database:
+            database.executemany(
+                "UPDATE posts SET mtime = ?, ctime = ?, size = ?, inode = ?, seen = ? WHERE path = ?",
+                [(*stamp, seen, path) for path, stamp, seen in rows],
+            )
+
+    def text(self, path: str) -> tuple[str, str] | None:
+        """A post's text and metadata as they were read."""
+        row = self.database.execute("SELECT content, metadata FROM texts WHERE path = ?", (path,)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def outputs(self) -> dict[str, Output]:
+        """Every file of the site."""
+        rows = self.database.execute("SELECT name, key, mtime, size, inode FROM outputs")
+        return {row[0]: Output(*row[1:]) for row in rows}
+
+    def threads(self) -> dict[str, tuple[int, int]]:
+        """The version and the count of every thread as the site shows them, by path."""
+        return {row[0]: (row[1], row[2]) for row in self.database.execute("SELECT path, version, count FROM threads")}
+
+    def keep_threads(self, threads: Mapping[str, tuple[int, int]]) -> None:
+        """Remember which versions of threads the site shows, and how many comments of each."""
+        rows = [(path, *shown) for path, shown in threads.items()]
+        with self.writing() as database:
+            database.executemany("INSERT OR REPLACE INTO threads VALUES (?, ?, ?)", rows)
+
+    def keep_touched(self, files: Mapping[str, Path]) -> None:
+        """Remember that files of the site were rewritten in place, by name."""
+        rows = []
+        for name, path in files.items():
+            status = path.stat()
+            rows.append((status.st_mtime_ns, status.st_size, status.st_ino, name))
+        with self.writing() as database:
+            database.executemany("UPDATE outputs SET mtime = ?, size = ?, inode = ? WHERE name = ?", rows)
+
+    def keep_outputs(
+        self,
+        outputs: Mapping[str, Output],
+        gone: Iterable[str],
+        shows: Mapping[str, Iterable[str]],
+    ) -> None:
+        """Remember files of the site, forget others; `shows` are the threads that a page shows something of."""
+        names = [(name,) for name in gone]
+        with self.writing() as database:
+            database.executemany("DELETE FROM outputs WHERE name = ?", names)
+            database.executemany("DELETE FROM shows WHERE page = ?", [*names, *((page,) for page in shows)])
+            database.executemany(
+                "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?)",
+                [(name, *output) for name, output in outputs.items()],
+            )
+            database.executemany(
+                "INSERT OR IGNORE INTO shows VALUES (?, ?)",
+                [(page, thread) for page, threads in shows.items() for thread in threads],
+            )
+
+    def forget_threads(self, paths: Iterable[str]) -> None:
+        """Forget threads that the site does not show any more."""
+        with self.writing() as database:
+            database.executemany("DELETE FROM threads WHERE path = ?", [(path,) for path in paths])
+
+    def pages_of(self, threads: Sequence[str]) -> dict[str, list[str]]:
+        """Which pages show something of these threads: the threads of each page."""
+        pages: dict[str, list[str]] = {}
+        for thread in threads:
+            for (page,) in self.database.execute("SELECT page FROM shows WHERE thread = ?", (thread,)):
+                pages.setdefault(page, []).append(thread)
+        return pages
+
+    def fragment(self, name: str) -> tuple[bytes, str] | None:
+        """A piece of a page that was made before, with its key."""
+        row = self.database.execute("SELECT key, html FROM fragments WHERE name = ?", (name,)).fetchone()
+        return (row[0], row[1]) if row else None
+
+    def keep_fragments(self, rows: Iterable[tuple[str, bytes, str]]) -> None:
+        """Remember pieces of pages: name, key, HTML."""
+        with self.writing() as database:
+            database.executemany("INSERT OR REPLACE INTO fragments VALUES (?, ?, ?)", rows)
+
+
+def forget(settings: Settings) -> None:
+    """Take the shelf away."""
+    for ending in ("", "-wal", "-shm"):
+        (settings.instance / f"site.db{ending}").unlink(missing_ok=True)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # The lock of the site keeps writers apart; a reader may meet one of them.
+    database = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
+    return database
