@@ -14,6 +14,8 @@ from feedback_app.customers.cli import audience, customers
 from feedback_app.mailing.bounces_cli import bounces
 from feedback_app.mailing.cli import mail
 from feedback_app.mailing.settling_cli import resolve
+from feedback_app.mailing.sites import check_site
+from feedback_app.mailing.transports import TransportRefused
 from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.threads import catch_up
@@ -111,9 +113,10 @@ def serve(context: Context, host: str, port: int) -> None:
         port = serving.free_port(host, port)
         if "UNDISCLOSED_SITE_URL" not in os.environ and "site_url" not in settings.model_fields_set:
             settings = settings.at(serving.address(host, port))
+        check_site(settings)
         context.hold(serving.only_one(settings))
         report = serving.prepare(settings)
-    except (serving.PortTaken, serving.AlreadyServing, BuildRefused) as error:
+    except (serving.PortTaken, serving.AlreadyServing, BuildRefused, TransportRefused) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         message = f"{error.filename}: {error.strerror}"

@@ -4,6 +4,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parseaddr
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +22,7 @@ from feedback_app.customers.models import Customer
 from feedback_app.customers.services import person
 from feedback_app.db import SQLITE, Store
 from feedback_app.keys import ADDRESS_VARIABLE, SECRET_VARIABLE
+from feedback_app.mailing.dkim import dkim_keys
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.store import StoreProblem, head_revision, open_store
 from feedback_app.workers import PATIENCE, Worker
@@ -122,12 +124,30 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "mail", f"Letters go to the folder {where}, not to people: set UNDISCLOSED_SMTP_URL.")
     else:
         yield Finding(Level.OK, "mail", "Letters go to a mail server.")
+        yield from _signing(settings)
     if not settings.shop_postal:
         said = "No postal address stands in the letters, and many countries ask for one: set UNDISCLOSED_SHOP_POSTAL."
         yield Finding(Level.NOTE, "mail", said)
     if not settings.owner_email:
         said = "Nobody is told about halts and waiting comments: set UNDISCLOSED_OWNER_EMAIL."
         yield Finding(Level.NOTE, "owner", said)
+
+
+def _signing(settings: Settings) -> Iterator[Finding]:
+    """What mail programs ask for before they offer a button to unsubscribe (RFC 8058, section 4)."""
+    try:
+        found = dkim_keys(settings)
+    except KeyProblem as error:
+        yield Finding(Level.PROBLEM, "mail", f"{error}.")
+        return
+    domain = parseaddr(settings.mail_from)[1].rpartition("@")[2]
+    for key in found:
+        said = f"Letters are signed with DKIM ({key.algorithm}); publish as {key.selector}._domainkey.{domain}, TXT:"
+        yield Finding(Level.OK, "mail", f"{said} {key.record()}")
+        yield from _mode(settings.keys / f"dkim-{key.selector}.pem")
+    if not found:
+        said = "Letters are not signed with DKIM, unless your mail server does it; without, many take them for spam."
+        yield Finding(Level.NOTE, "mail", f"{said} docs/mail.md says how to make a key.")
 
 
 def _is_loopback(host: str) -> bool:
@@ -192,4 +212,5 @@ def _mailings(session: Session) -> Iterator[Finding]:
     )
     for slug, count in session.execute(doubtful):
         said = f"{count} letters of {slug} are in doubt: they may have arrived, and are never sent again by themselves."
-        yield Finding(Level.NOTE, "mailings", f"{said} `undisclosed mail list {slug} --state unknown` names them.")
+        then = f"`undisclosed mail status {slug}` names them, `mail resolve` settles them."
+        yield Finding(Level.NOTE, "mailings", f"{said} {then}")

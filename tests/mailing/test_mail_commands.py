@@ -133,3 +133,24 @@ def test_a_hold_is_a_number_of_minutes(minutes: str, shop: Shop, mailing: str) -
     wrong = shop.run("mail", "send", mailing, "--hold", minutes, expect=2)
     assert "Invalid value for '--hold'" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_a_site_that_is_not_https_sends_nothing(sqlite_shop: Shop, sink: MailServer) -> None:
+    gather(sqlite_shop, ALICE.address)
+    file = "content/mailings/free-socks.md"
+    for command in (["mail", "send", file], ["mail", "test", file, "--to", BOB.address], ["mail", "run", "--once"]):
+        refused = sqlite_shop.run(*command, expect=1, smtp_url=sink.url, site_url="http://socks.example")
+        assert refused.stderr.startswith("undisclosed: http://socks.example is not https: the links in letters would")
+    assert sink.letters == []
+    assert sqlite_shop.run("mail", "status", "free-socks", expect=1).stderr.startswith(
+        "undisclosed: there is no mailing"
+    )
+
+
+def test_sending_shows_a_sample_as_a_reader_gets_it(sqlite_shop: Shop) -> None:
+    gather(sqlite_shop, ALICE.address)
+    said = sqlite_shop.run("mail", "send", "content/mailings/free-socks.md").stdout
+    assert said.startswith("free-socks: 1 letter about specials: Free socks this week\nLeft out: 0 did not choose")
+    assert "  | Subject: Free socks this week\n" in said
+    assert "  | Hello friend,\n" in said
+    assert ALICE.address not in said

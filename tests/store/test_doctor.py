@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import text
 
 from feedback_app.cli import undisclosed
@@ -84,9 +86,16 @@ def test_all_is_well_with_a_shop_that_has_everything(
         site_url="https://mongrelsocks.example", smtp_url="smtp://mail.example:25", shop_postal="1 Sock Street",
         owner_email="owner@mongrelsocks.example",
     )  # fmt: skip
+    assert "not signed with DKIM" in said(examine(settings, now=OPPS_DAY))
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    settings.keys.mkdir(mode=0o700, exist_ok=True)
+    path = settings.keys / "dkim-s2007.pem"
+    path.touch(mode=0o600)
+    path.write_bytes(pem)
     findings = examine(settings, now=OPPS_DAY)
     assert {finding.level for finding in findings} == {Level.OK}
     text = said(findings)
+    assert "publish as s2007._domainkey.mongrelsocks.example, TXT: v=DKIM1; k=ed25519; p=" in text
     assert "At work: 2 mailers, 1 publisher." in text
     assert "The key opens what is sealed" in text
     assert ("SQLite" if backend == SQLITE else "PostgreSQL") in text
