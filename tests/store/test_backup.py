@@ -8,14 +8,15 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import func, select, text
+from sqlalchemy import JSON, Enum, LargeBinary, Table, TypeDecorator, func, select, text
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
 
 from feedback_app import keys
 from feedback_app.cli import undisclosed
@@ -199,14 +200,41 @@ def busy(store: Store, tmp_path: Path) -> Store:
     lines = "".join(f"reader{number}@example.com\n" for number in range(50))
     (tmp_path / "list.csv").write_text(f"email\n{lines}", encoding="utf-8")
     import_customers(store, tmp_path / "list.csv", topic=Topic.NEWS, evidence="The fair of 2007", now=OPPS_DAY)
+    with store.writing() as session:
+        for table in Base.metadata.sorted_tables:
+            if table.name != "workers" and not session.execute(select(table).limit(1)).first():
+                session.execute(table.insert().values(some_row(session, table)))
     return store
+
+
+def some_row(session: Session, table: Table) -> dict[str, Any]:
+    """What could stand in a table that no story above fills: what has to be there, by the columns' types."""
+    row: dict[str, Any] = {}
+    for column in table.columns:
+        if column.nullable or (column.autoincrement is True and column.primary_key):
+            continue
+        kind = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+        if column.foreign_keys:
+            [key] = column.foreign_keys
+            row[column.name] = session.scalar(select(key.column).limit(1))
+        elif isinstance(kind, Enum):
+            row[column.name] = kind.python_type(kind.enums[0]) if kind.enum_class else kind.enums[0]
+        elif isinstance(kind, JSON):
+            row[column.name] = []
+        elif isinstance(kind, LargeBinary):
+            row[column.name] = bytes(kind.length or 32)
+        else:
+            row[column.name] = {str: "x", int: 1, bool: True, datetime: OPPS_DAY, date: OPPS_DAY.date()}[
+                kind.python_type
+            ]
+    return row
 
 
 def test_everybody_and_everything_is_there_again_after_the_store_was_lost(
     busy: Store, settings: Settings, backend: str, monday: Path, run: Callable[..., Result]
 ) -> None:
     before, known = everything(busy), people(busy)
-    assert all(before[name] for name in before if name != "workers"), "every table has a row to lose"
+    assert [name for name in before if not before[name]] in ([], ["workers"]), "every table has a row to lose"
     run("db", "backup", str(monday))
     busy.close()
     damage(settings, backend)
@@ -315,8 +343,9 @@ def test_a_damaged_backup_is_refused_in_one_line_and_the_store_stays_as_it_is(
     if how == "another program's":
         monday.write_bytes(b"SQLite format 3\0" + b"\0" * 100 if backend == SQLITE else b"PGDMP" + b"\0" * 100)
     elif how == "changed in the middle":
-        middle = len(whole) // 2
-        monday.write_bytes(whole[: middle - 2000] + os.urandom(4000) + whole[middle + 2000 :])
+        # A third of it: a few bytes could fall on a page on which nothing is written.
+        third = len(whole) // 3
+        monday.write_bytes(whole[:third] + os.urandom(third) + whole[2 * third :])
     else:
         cut = {"garbage": b"not a backup at all" * 99, "empty": b"", "truncated": whole[: len(whole) * 2 // 3]}
         monday.write_bytes(cut[how])
@@ -590,7 +619,8 @@ def test_what_was_in_motion_stands_still_when_the_store_was_lost(
     busy.close()
     damage(settings, backend)
     document = json.loads(run("db", "restore", str(monday), "--json").stdout)
-    assert document["stopped"] == {"mailings": 2, "in_doubt": 1, "letter_requests": 1}
+    # The letter with the link, and the copy of the mailing for the owner.
+    assert document["stopped"] == {"mailings": 2, "in_doubt": 1, "letter_requests": 2}
     assert document["carried_over"] is None
     with busy.reading() as session:
         halted, held = mailings.find_mailing(session, "free-socks"), mailings.find_mailing(session, "held")
