@@ -207,10 +207,10 @@ def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[
         .order_by(Comment.created_at.desc(), Comment.id.desc())
     )
     found: list[tuple[Comment, str]] = []
-    for start in count(0, MOST_NAMED):
-        rows = session.execute(query.offset(start).limit(MOST_NAMED)).all()
+    for start in count(0, 2 * most):
+        rows = session.execute(query.offset(start).limit(2 * most)).all()
         found += [(comment, path) for comment, path in rows if path in paths]
-        if len(found) >= most or len(rows) < MOST_NAMED:
+        if len(found) >= most or len(rows) < 2 * most:
             break
     return found[:most]
 

@@ -30,6 +30,8 @@ class Bindery(Pelican):
         super().__init__(settings)
         self.build: Build = settings[BUILD]
         self._generators: list[Any] = []
+        # The theme is the same for as long as this lives, and so are the names that its templates mention.
+        self._names: dict[str, frozenset[str] | None] = {}
 
     def bind(self, known: dict[str, Output]) -> KeyedWriter:
         """Write into the output path what the site does not have."""
@@ -51,7 +53,7 @@ class Bindery(Pelican):
             if hasattr(generator, "refresh_metadata_intersite_links"):
                 generator.refresh_metadata_intersite_links()
         self._attach_files()
-        writer = KeyedWriter(self.output_path, self.settings, known)
+        writer = KeyedWriter(self.output_path, self.settings, known, self._names)
         library = self.build.library
         fresh = library is not None and (len(library.listed) if not known else library.fresh)
         self._write(writer, cores() if fresh >= WORTH_SHARING else 1)

@@ -25,15 +25,21 @@ from feedback_app.publishing.sources import digest, stamp_at
 class KeyedWriter(Writer):
     """Writes what is not there yet into the stage, and knows of everything that belongs to the site."""
 
-    def __init__(self, output_path: str, settings: dict[str, Any], known: Mapping[str, Output]) -> None:
-        """`known` is the site as it is, or nothing, for a site to be made anew."""
+    def __init__(
+        self,
+        output_path: str,
+        settings: dict[str, Any],
+        known: Mapping[str, Output],
+        names: dict[str, frozenset[str] | None],
+    ) -> None:
+        """`known` is the site as it is, or nothing, for a site to be made anew; `names` what templates may look up."""
         super().__init__(output_path, settings)
         self.known = known
         # The site's files, by name, with their keys; and those of them that were made now.
         self.wanted: dict[str, bytes] = {}
         self.made: set[str] = set()
         self.share, self.shares = 0, 1
-        self._names: dict[str, frozenset[str] | None] = {}
+        self._names = names
         self._keys: dict[int, tuple[Any, bytes]] = {}
 
     def needs(self, name: str, key: bytes, *, override: bool = False) -> bool:
