@@ -10,8 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from feedback_app import clock, keys
+from feedback_app.comments.own_views import own_comments
 from feedback_app.comments.views import comments
 from feedback_app.config import Settings, Switch
 from feedback_app.customers.leaving import leaving
@@ -20,7 +22,7 @@ from feedback_app.db import Store
 from feedback_app.mailing.outbox import outbox_pages
 from feedback_app.privacy.views import own_data
 from feedback_app.store import open_store
-from feedback_app.web import MOST_BYTES, PRIVATE, House, QuietFlask, prepare_errors, prepare_headers
+from feedback_app.web import MOST_BYTES, PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
 from feedback_app.workers import alive
 
 FORM_SECONDS = 24 * 3600
@@ -50,11 +52,14 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
         MAX_FORM_MEMORY_SIZE=MOST_BYTES,
         WTF_CSRF_TIME_LIMIT=FORM_SECONDS if settings.rate_limits is Switch.ON else None,
     )
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0)  # type: ignore[method-assign]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["undisclosed"] = House(settings, store, signer)
+    app.extensions["undisclosed"] = House(settings, store, signer, Limits(app, settings))
     prepare_headers(app)
     prepare_errors(app)
     app.register_blueprint(comments)
+    app.register_blueprint(own_comments)
     app.register_blueprint(customers)
     app.register_blueprint(leaving)
     app.register_blueprint(own_data)

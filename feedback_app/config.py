@@ -143,6 +143,32 @@ def _default_site_url(values: dict[str, Any]) -> str:
         return f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
+def _limits_url(value: str) -> str:
+    parts = _parts(value) if value != "memory://" else None
+    if value != "memory://" and (not parts or parts.scheme not in {"redis", "rediss"} or not parts.hostname):
+        message = "must be memory:// or redis://host:port/number"
+        raise ValueError(message)
+    return value
+
+
+def _akismet_url(value: str) -> str:
+    parts = _parts(value)
+    local = parts is not None and parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost"}
+    if not parts or not parts.hostname or not parts.username or not (parts.scheme == "https" or local) or parts.query:
+        message = "must be https://KEY@rest.akismet.com, or another service that speaks Akismet's language"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
+def _words(value: object) -> object:
+    """Words with commas between them, or a list."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        message = "must be words with commas between them"
+        raise ValueError(message)
+    return tuple(word.strip() for word in words if word.strip())
+
+
 SiteUrl = Annotated[str, AfterValidator(_site_url)]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Line = Annotated[str, AfterValidator(_one_line)]
@@ -176,6 +202,11 @@ class Settings(BaseModel):
     daily_cap: Annotated[int, Field(ge=0)] = 0
     languages: Annotated[tuple[str, ...], BeforeValidator(_languages)] = ("en",)
     rate_limits: Switch = Switch.ON
+    limits_url: Annotated[str, AfterValidator(_limits_url), Field(repr=False)] = "memory://"
+    proxies: Annotated[int, Field(ge=0, le=10)] = 0
+    spam_words: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    most_links: Annotated[int, Field(ge=0, le=100)] = 2
+    akismet_url: Annotated[Annotated[str, AfterValidator(_akismet_url)] | None, Field(repr=False)] = None
 
     @property
     def keys(self) -> Path:

@@ -18,6 +18,13 @@ class LetterKind(StrEnum):
     PREFERENCES_LINK = "preferences link"
     MAILING_COPY = "mailing copy"
     MAILING_HALTED = "mailing halted"
+    CONFIRM_ANSWERS = "confirm answers"
+    ANSWERS = "answers"
+    OWN_COMMENTS = "own comments"
+
+
+class NotWanted(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The letter is not needed any more; the message says why, in a few words and without an address."""
 
 
 class LetterRequest(Base):

@@ -26,6 +26,9 @@ class Purpose(IntEnum):
 
     PREFERENCES = 1
     UNSUBSCRIBE = 2
+    CONFIRM_ANSWERS = 3
+    STOP_ANSWERS = 4
+    OWN_COMMENTS = 5
 
 
 class BadToken(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -57,6 +60,7 @@ class Signer:
         self._ciphers = [AESSIV(derive(master, "links", 64)) for master in masters]
         self.return_ciphers = [AESSIV(derive(master, "returns", 64)) for master in masters]
         self.identifier_key = derive(masters[-1], "identifiers")
+        self.work_key = derive(masters[0], "proof of work").hex()
         self.session_keys = [derive(master, "sessions").hex() for master in masters]
 
     def sign(self, claim: Claim, *, now: datetime, days: int) -> str:

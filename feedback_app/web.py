@@ -1,24 +1,29 @@
-"""What every page of the app shares: the store behind it, its headers, its error pages."""
+"""What every page of the app shares: the store behind it, its headers, its limits, its error pages."""
 
+import ipaddress
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 from flask import Flask, Request, Response, current_app, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_limiter import Limiter
 from flask_wtf import FlaskForm
+from limits import RateLimitItem
+from limits.errors import StorageError
 from werkzeug.datastructures import FileStorage, ImmutableMultiDict
 from werkzeug.exceptions import HTTPException
 
-from feedback_app.config import Settings
+from feedback_app.config import Settings, Switch
 from feedback_app.db import Store
 from feedback_app.tokens import Signer
 
 MOST_BYTES = 256 * 1024
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; "
-        "base-uri 'none'"
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -35,6 +40,7 @@ ERRORS = {
     ),
     404: ("Nothing is here", "The page may have moved, or its link was cut in two on the way."),
     405: ("Not this way", "This page can't be used that way. Open it by its link."),
+    429: ("Too fast", "A lot came from your network just now. Wait a minute, go back, and send it again."),
     413: ("Too much at once", "That is more than this page takes. Go back, shorten it, and send it again."),
     500: (
         "Something broke",
@@ -70,6 +76,46 @@ class QuietFlask(Flask):
         self.logger.error("Exception in %s [%s]", request.endpoint, request.method, exc_info=exc_info)
 
 
+log = logging.getLogger(__name__)
+
+
+def network() -> str:
+    """The network that a request comes from: a person moves within it, and whoever floods has many addresses in it."""
+    try:
+        address = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    length = 24 if address.version == 4 else 56  # noqa: PLR2004 - what providers give to one customer
+    return str(ipaddress.ip_network((address, length), strict=False))
+
+
+class Limits:
+    """How much comes from one network, or for one thread, in a while; kept in memory or in Redis."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        """Count for an app. With the limits off, everything is let through."""
+        self._limiter = Limiter(
+            network,
+            app=app,
+            storage_uri=settings.limits_url,
+            storage_options={"wrap_exceptions": True},
+            strategy="moving-window",
+            enabled=settings.rate_limits is Switch.ON,
+        )
+
+    def admit(self, limit: RateLimitItem, *who: str) -> bool:
+        """Whether there may be one more of this, which is counted. When the counter does not answer, there may."""
+        if not self._limiter.enabled:
+            return True
+        try:
+            return self._limiter.limiter.hit(limit, *who)
+        except StorageError:
+            log.warning("The counter of the rate limits does not answer: nothing is limited until it does.")
+            return True
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """What the views work with."""
@@ -77,6 +123,7 @@ class House:
     settings: Settings
     store: Store
     signer: Signer
+    limits: Limits
 
 
 def house() -> House:

@@ -1,8 +1,8 @@
 """The comment form."""
 
 from flask_wtf import FlaskForm
-from wtforms import StringField, TextAreaField
-from wtforms.validators import InputRequired, Length, Optional, ValidationError
+from wtforms import BooleanField, HiddenField, StringField, TextAreaField
+from wtforms.validators import InputRequired, Length, ValidationError
 
 from feedback_app.comments.markup import (
     LONGEST_TEXT,
@@ -30,7 +30,7 @@ class CommentForm(FlaskForm):
     )
     email = StringField(
         "Your e-mail address",
-        validators=[Optional(), Length(max=320, message="An address is shorter than that.")],
+        validators=[Length(max=320, message="An address is shorter than that.")],
         filters=[lambda value: clean_text(value or "")],
     )
     body = TextAreaField(
@@ -41,6 +41,11 @@ class CommentForm(FlaskForm):
         ],
         filters=[lambda value: clean_text(value or "")],
     )
+
+    notify = BooleanField("Tell me by e-mail about answers to this comment")
+    # When the form was opened, signed; and a field that only programs see.
+    seal = HiddenField()
+    website = StringField("Leave this empty")
 
     def validate_author(self, field: StringField) -> None:
         """A name is more than invisible characters, and no address: everybody sees it."""
@@ -59,6 +64,11 @@ class CommentForm(FlaskForm):
 
     def validate_email(self, field: StringField) -> None:
         """An address, if there is one, is one."""
+        if self.notify.data and not (field.data or "").strip():
+            message = "To be told about answers, say to which address. It is shown to nobody."
+            raise ValidationError(message)
+        if not (field.data or "").strip():
+            return
         try:
             Address.parse(field.data or "")
         except BadAddress as error:
@@ -69,3 +79,36 @@ class CommentForm(FlaskForm):
     def address(self) -> Address | None:
         """The address that was given, if any; call after validation."""
         return Address.parse(self.email.data) if (self.email.data or "").strip() else None
+
+
+class ChangeForm(FlaskForm):
+    """Other words for a comment of one's own."""
+
+    body = TextAreaField(
+        "Your comment",
+        validators=[
+            InputRequired("There is no comment left. To take it back, delete it."),
+            Length(max=LONGEST_TEXT, message=f"A comment has at most {LONGEST_TEXT:,} letters."),
+        ],
+        filters=[lambda value: clean_text(value or "")],
+    )
+
+    validate_body = CommentForm.validate_body
+
+
+class MailLinkForm(FlaskForm):
+    """The address that came with a comment, to which a link to it is mailed."""
+
+    email = StringField("Your e-mail address", validators=[InputRequired("Type the address you gave with it.")])
+
+    def validate_email(self, field: StringField) -> None:
+        """An address is one."""
+        try:
+            Address.parse(field.data or "")
+        except BadAddress as error:
+            message = f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}."
+            raise ValidationError(message) from None
+
+
+class NoFieldsForm(FlaskForm):
+    """A button, with nothing but its token."""

@@ -10,6 +10,7 @@ from feedback_app.customers.models import FINGERPRINT
 from feedback_app.db import Base, word
 
 FORM_HASH = 32
+REPEAT_HASH = 16
 
 
 class CommentStatus(StrEnum):
@@ -46,7 +47,7 @@ class Comment(Base):
 
     `html` is the cleaned rendering of `text`, made by the rules of version `rules`. `reasons` say, in words for the
     owner, why it waited (or what was noticed about it). `edited_at` is when its author last changed the words.
-    `form_hash` recognises the same form sent twice.
+    `form_hash` recognises the same form sent twice, `repeat_hash` the same words said again.
     """
 
     __tablename__ = "comments"
@@ -55,6 +56,7 @@ class Comment(Base):
         Index(None, "status", "created_at"),
         Index(None, "created_at"),
         Index(None, "form_hash", unique=True),
+        Index(None, "repeat_hash", "created_at"),
         {"sqlite_autoincrement": True},
     )
 
@@ -73,6 +75,7 @@ class Comment(Base):
     by_owner: Mapped[bool] = mapped_column(default=False)
     reasons: Mapped[list[str]] = mapped_column(JSON, default=list)
     form_hash: Mapped[bytes | None] = mapped_column(LargeBinary(FORM_HASH))
+    repeat_hash: Mapped[bytes | None] = mapped_column(LargeBinary(REPEAT_HASH))
 
 
 class Following(Base):

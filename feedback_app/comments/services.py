@@ -8,9 +8,10 @@ from itertools import count
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.comments.markup import RULES, clean_text, comment_html, has_address, shows_address, without_addresses
+from feedback_app.comments.answers import follow, tell_of_answers, wrote_both
+from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.config import Moderation
+from feedback_app.comments.verdicts import Rules, Signs, judge, repeat_hash
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
 from feedback_app.db import changed
@@ -37,7 +38,8 @@ class Post:
 def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False) -> int:
     """Give every published post its thread; a thread whose post is gone keeps its comments and takes no new ones.
 
-    Returns how many threads are not what they were; `dry` only counts them.
+    Comments that were rendered by older rules are rendered anew. Returns how many threads are not what they were; `dry`
+    only counts them.
     """
     columns = (Thread.path, Thread.title, Thread.published_at, Thread.open)
     known = {path: (title, at, is_open) for path, title, at, is_open in session.execute(select(*columns))}
@@ -46,6 +48,7 @@ def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False
     gone = [path for path, (_, _, is_open) in known.items() if is_open and path not in published]
     if not dry:
         update_posts(session, new, gone)
+        remake_html(session)
     return len(new) + len(gone)
 
 
@@ -59,8 +62,27 @@ def update_posts(session: Session, posts: Sequence[Post], gone: Sequence[str]) -
         session.execute(update(Thread).where(Thread.path == path).values(open=False))
 
 
+def remake_html(session: Session) -> int:
+    """Render every comment again that was rendered by other rules than those in force; returns how many there were."""
+    old = list(session.scalars(select(Comment).where(Comment.rules != RULES)))
+    seen = set()
+    for comment in old:
+        html = comment_html(comment.text)
+        if comment.status is CommentStatus.APPROVED and html != comment.html:
+            seen.add(comment.thread_id)
+        comment.html, comment.rules = html, RULES
+    session.flush()
+    _touch(session, seen)
+    return len(old)
+
+
+def is_closed(thread: Thread, *, now: datetime) -> bool:
+    """Whether a thread takes no new comments any more."""
+    return thread.closed_at is not None and thread.closed_at <= now
+
+
 def find_thread(session: Session, path: str) -> Thread | None:
-    """The thread of a post that is published and takes comments."""
+    """The thread of a post that is published; it may be closed."""
     if "\0" in path:
         # PostgreSQL refuses even to compare with it.
         return None
@@ -83,42 +105,90 @@ def post_comment(
     text: str,
     address: Address | None,
     parent: Comment | None,
-    moderation: Moderation,
-    earlier: Sequence[int],
+    rules: Rules,
+    signs: Signs,
     now: datetime,
+    form_hash: bytes | None = None,
+    notify: bool = False,
+    proven: Sequence[int] = (),
 ) -> Comment:
-    """Keep a comment. It waits for the owner unless moderation lets it through.
+    """Keep a comment. It waits for the owner, with the reasons, unless the rules let it through.
 
-    `earlier` are the comments that this browser posted before: with `first`, somebody with an approved one waits no
-    more. A comment with an address in it always waits, and the address is not kept: the text is not sealed.
+    A comment with an address in it always waits, and the address is not kept: the text is not sealed. The same form
+    sent twice is one comment. With `notify` the address' owner is asked whether they want to be told about answers;
+    `proven` are the customers for whom this browser may speak: no letter has to ask them.
     """
+    if form_hash is not None:
+        again = session.scalar(select(Comment).where(Comment.form_hash == form_hash))
+        if again is not None:
+            return again
     text = clean_text(text)
-    waits = shows_address(text) or has_address(author) or not _trusted(session, moderation, earlier)
+    html = comment_html(text)
+    reasons = judge(session, author=author, text=text, html=html, rules=rules, signs=signs, now=now)
     customer = find_or_add_customer(session, address, now=now) if address else None
+    kept = without_addresses(text)
     comment = Comment(
         thread_id=thread.id,
         parent_id=parent.id if parent else None,
         customer_id=customer.id if customer else None,
         author=without_addresses(author),
-        text=without_addresses(text),
-        html=comment_html(text),
+        text=kept,
+        html=html if kept == text else comment_html(kept),
         rules=RULES,
-        status=CommentStatus.PENDING if waits else CommentStatus.APPROVED,
+        status=CommentStatus.PENDING if reasons else CommentStatus.APPROVED,
         created_at=now,
         changed_at=now,
+        reasons=reasons,
+        form_hash=form_hash,
+        repeat_hash=repeat_hash(text),
     )
     session.add(comment)
     session.flush()
-    if not waits:
+    if customer and notify:
+        follow(session, thread, customer, proven=customer.id in proven, now=now)
+    if parent and parent.id in signs.earlier:
+        wrote_both(session, comment)
+    if not reasons:
         _touch(session, {thread.id})
+        tell_of_answers(session, [comment], now=now)
     return comment
 
 
-def _trusted(session: Session, moderation: Moderation, earlier: Sequence[int]) -> bool:
-    if moderation is not Moderation.FIRST:
-        return moderation is Moderation.NONE
-    query = select(Comment.id).where(Comment.id.in_(earlier), Comment.status == CommentStatus.APPROVED)
-    return session.scalar(query.limit(1)) is not None
+def answer_as_owner(
+    session: Session, thread: Thread, *, author: str, text: str, parent: Comment | None, now: datetime
+) -> Comment:
+    """The owner's own comment: shown at once, and marked as the owner's."""
+    text = without_addresses(clean_text(text))
+    comment = Comment(
+        thread_id=thread.id,
+        parent_id=parent.id if parent else None,
+        author=without_addresses(author),
+        text=text,
+        html=comment_html(text),
+        rules=RULES,
+        status=CommentStatus.APPROVED,
+        created_at=now,
+        changed_at=now,
+        by_owner=True,
+    )
+    session.add(comment)
+    session.flush()
+    _touch(session, {thread.id})
+    tell_of_answers(session, [comment], now=now)
+    return comment
+
+
+def change_text(session: Session, comment: Comment, text: str, *, now: datetime) -> None:
+    """Other words for a comment; it says that it was edited."""
+    text = without_addresses(clean_text(text))
+    if text == comment.text:
+        return
+    comment.text, comment.html, comment.rules = text, comment_html(text), RULES
+    comment.repeat_hash = repeat_hash(text)
+    comment.edited_at = comment.changed_at = now
+    session.flush()
+    if comment.status is CommentStatus.APPROVED:
+        _touch(session, {comment.thread_id})
 
 
 def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, now: datetime) -> int:
@@ -135,6 +205,8 @@ def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, n
         comment.status, comment.changed_at = status, now
     session.flush()
     _touch(session, seen)
+    if status is CommentStatus.APPROVED:
+        tell_of_answers(session, others, now=now)
     return len(others)
 
 

@@ -1,23 +1,38 @@
-"""The comment form's page."""
+"""The comment form's page, and what comes after it."""
 
 from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from limits import parse
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.comments.forms import CommentForm
+from feedback_app.comments import akismet
+from feedback_app.comments.forms import CommentForm, NoFieldsForm
 from feedback_app.comments.markup import comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.own import accept_work, is_own, own_in_thread
 from feedback_app.comments.rendering import form_url
-from feedback_app.comments.services import find_parent, find_thread, post_comment
-from feedback_app.web import forged, house, keep_private
+from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_at, seal_form, work_for, worked_for
+from feedback_app.comments.services import find_parent, find_thread, is_closed, post_comment
+from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
+from feedback_app.config import Settings, Switch
+from feedback_app.web import forged, house, keep_private, network
 
 MOST_REMEMBERED = 20
 LONGEST_NUMBER = 15
 TOO_LATE = (
     "This form had been open too long, or your browser keeps no cookies. Your words are still here: send them again."
 )
+TOO_MUCH = "A lot is being posted just now. Your words are still here: wait a minute, and send them again."
+CLOSED = "This post takes no comments any more. Your words are still here, so that you can take them with you."
+GONE = "The comment you wanted to answer is gone. Yours can stand on its own."
+
+# For a network, for a thread; from the third on it is suspicious, which work or waiting settles.
+NETWORK_LIMITS = (parse("10/minute"), parse("60/hour"))
+THREAD_LIMIT = parse("30/minute")
+PREVIEW_LIMIT = parse("120/minute")
+CALM = parse("5/minute")
 
 comments = Blueprint("comments", __name__, url_prefix="/feedback/comments")
 comments.after_request(keep_private)
@@ -32,28 +47,81 @@ def new() -> ResponseReturnValue:
         parent = _parent(reading, thread) if thread else None
     if thread is None:
         return render_template("comments/no_post.html", text=form.body.data), 404
+    if is_closed(thread, now=clock.now()):
+        return render_template("comments/closed.html", thread=thread, text=form.body.data), 403
     if "parent" in request.args and parent is None:
-        return _page(
-            form, thread, None, problem="The comment you wanted to answer is gone. Yours can stand on its own."
-        ), 404
-    if request.method != "POST":
-        return _page(form, thread, parent)
+        return _page(form, thread, None, problem=GONE), 404
+    return _page(form, thread, parent) if request.method != "POST" else _sent(form, thread, parent)
+
+
+def _sent(form: CommentForm, thread: Thread, parent: Comment | None) -> ResponseReturnValue:
     if not form.validate():
         return _page(form, thread, parent, problem=TOO_LATE if forged(form) else None), 400
-    if request.form.get("action") == "preview":
-        preview = Markup(comment_html(form.body.data))  # noqa: S704 - the gate's own output
-        return _page(form, thread, parent, preview=preview)
+    preview = request.form.get("action") == "preview"
+    if not _admitted(thread, preview=preview):
+        return _page(form, thread, parent, problem=TOO_MUCH), 429, {"Retry-After": "60"}
+    if preview:
+        shown = Markup(comment_html(form.body.data))  # noqa: S704 - the gate's own output
+        return _page(form, thread, parent, preview=shown)
+    if _is_stale(form):
+        return _page(form, thread, parent, problem=TOO_LATE), 400
     return _post(form, thread, parent)
 
 
 @comments.get("/received")
 def received() -> ResponseReturnValue:
-    """Say what happens to a comment that was posted."""
+    """Say what happens to a comment that was posted, and what can be done with it."""
+    now = clock.now()
     with house().store.reading() as reading:
         thread = find_thread(reading, request.args.get("post", ""))
+        mine = own_in_thread(reading, thread, session.get("comments", [])) if thread else []
     if thread is None:
         return render_template("comments/no_post.html", text=None), 404
-    return render_template("comments/received.html", thread=thread, waits=request.args.get("waits") == "yes")
+    comment = mine[-1] if mine else None
+    waits = comment.status is CommentStatus.PENDING if comment else request.args.get("waits") == "yes"
+    work = None
+    if comment and waits and settled_by_work(comment.reasons):
+        work = work_for(house().signer, comment.id, now=now)
+    return render_template(
+        "comments/received.html",
+        thread=thread,
+        waits=waits,
+        comment=comment,
+        changeable=comment is not None and is_own(comment, session.get("comments", []), now=now),
+        work=work,
+        asked=request.args.get("asked") == "yes",
+        form=NoFieldsForm(),
+    )
+
+
+@comments.post("/work")
+def work() -> ResponseReturnValue:
+    """A browser has worked for a comment that looked suspicious."""
+    form = NoFieldsForm()
+    now = clock.now()
+    number = worked_for(house().signer, request.form.get("altcha", ""), now=now) if form.validate() else None
+    path = request.args.get("post", "")
+    if number is not None:
+        with house().store.writing() as writing:
+            comment = writing.get(Comment, number, with_for_update=True)
+            if comment is not None and comment.id in session.get("comments", []):
+                accept_work(writing, comment, now=now)
+    # Where it was not good enough, the comment waits, as it did before.
+    return redirect(url_for("comments.received", post=path), code=303) if number else _bad_work(path)
+
+
+def _bad_work(path: str) -> ResponseReturnValue:
+    with house().store.reading() as reading:
+        thread = find_thread(reading, path)
+    if thread is None:
+        return render_template("comments/no_post.html", text=None), 404
+    page = {"thread": thread, "waits": True, "comment": None, "changeable": False, "work": None, "asked": False}
+    return render_template("comments/received.html", **page, form=NoFieldsForm()), 400
+
+
+def rules(settings: Settings) -> Rules:
+    """What the shop lets through."""
+    return Rules(settings.moderation, settings.spam_words, settings.most_links)
 
 
 def _parent(reading: Session, thread: Thread) -> Comment | None:
@@ -71,6 +139,8 @@ def _page(
     preview: Markup | None = None,
     problem: str | None = None,
 ) -> str:
+    if not _is_sealed(form) or problem == TOO_LATE:
+        form.seal.data = seal_form(house().signer, now=clock.now())
     return render_template(
         "comments/new.html",
         form=form,
@@ -80,11 +150,62 @@ def _page(
         parent=parent,
         preview=preview,
         problem=problem,
+        service=house().settings.akismet_url is not None,
     )
+
+
+def _admitted(thread: Thread, *, preview: bool) -> bool:
+    admit = house().limits.admit
+    if preview:
+        return admit(PREVIEW_LIMIT, "preview", network())
+    return all(admit(limit, "comments", network()) for limit in NETWORK_LIMITS) and admit(
+        THREAD_LIMIT, "thread", str(thread.id)
+    )
+
+
+def _is_sealed(form: CommentForm) -> bool:
+    return opened_at(house().signer, form.seal.data or "") is not None
+
+
+def _is_stale(form: CommentForm) -> bool:
+    opened = opened_at(house().signer, form.seal.data or "")
+    timed = house().settings.rate_limits is Switch.ON
+    return timed and opened is not None and clock.now() - opened > LONGEST
+
+
+def _reasons(form: CommentForm, thread: Thread) -> list[str]:
+    """What the form and the services have against a comment."""
+    reasons = []
+    settings = house().settings
+    if form.website.data:
+        reasons.append(TRAPPED)
+    if settings.akismet_url:
+        said = akismet.ask(
+            settings.akismet_url,
+            site_url=settings.site_url,
+            author=form.author.data,
+            text=form.body.data,
+            page=settings.site_url + thread.path,
+            network_address=request.remote_addr or "",
+            browser=request.user_agent.string[:300],
+        )
+        reasons += [said] if said else []
+    if settings.rate_limits is Switch.ON:
+        opened = opened_at(house().signer, form.seal.data or "")
+        if opened is None:
+            reasons.append(NO_TIME)
+        elif clock.now() - opened < SHORTEST:
+            reasons.append(TOO_FAST)
+        if not house().limits.admit(CALM, "calm", network()):
+            reasons.append(CROWDED)
+    return reasons
 
 
 def _post(form: CommentForm, thread: Thread, parent: Comment | None) -> ResponseReturnValue:
     mine: list[int] = session.get("comments", [])
+    sealed = _is_sealed(form)
+    reasons = _reasons(form, thread)
+    same = (form.seal.data, thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
     with house().store.writing() as writing:
         comment = post_comment(
             writing,
@@ -93,10 +214,14 @@ def _post(form: CommentForm, thread: Thread, parent: Comment | None) -> Response
             text=form.body.data,
             address=form.address,
             parent=parent,
-            moderation=house().settings.moderation,
-            earlier=mine,
+            rules=rules(house().settings),
+            signs=Signs(mine, reasons),
             now=clock.now(),
+            form_hash=form_hash(*same) if sealed else None,
+            notify=form.notify.data,
+            proven=tuple(session.get("proven", ())),
         )
-    session["comments"] = [*mine, comment.id][-MOST_REMEMBERED:]
+    session["comments"] = [*(number for number in mine if number != comment.id), comment.id][-MOST_REMEMBERED:]
     waits = "yes" if comment.status is CommentStatus.PENDING else "no"
-    return redirect(url_for("comments.received", post=thread.path, waits=waits), code=303)
+    asked = "yes" if form.notify.data else None
+    return redirect(url_for("comments.received", post=thread.path, waits=waits, asked=asked), code=303)

@@ -170,6 +170,34 @@ def halted_letter(
     )
 
 
+def single_letter(
+    desk: Desk,
+    person: Person,
+    *,
+    template: str,
+    subject: str,
+    message_id: str,
+    headers: list[tuple[str, str]],
+    values: dict[str, object],
+    form: LetterFormat,
+    now: datetime,
+) -> Letter:
+    """A letter made of a template of its own, in text and HTML (`mailing/TEMPLATE.…`). Raises GateRefused."""
+    settings = desk.settings
+    frame = {"shop": settings.shop_name, "postal": settings.shop_postal, "home": settings.site_url, "subject": subject}
+    html = inlined(_escaping.get_template(f"mailing/{template}.html").render(frame | values))
+    return _letter(
+        desk,
+        person,
+        subject=subject,
+        message_id=message_id,
+        headers=headers,
+        text=_plain.get_template(f"mailing/{template}.txt").render(frame | values),
+        html=html if form is LetterFormat.HTML else None,
+        now=now,
+    )
+
+
 def _letters(count: int) -> str:
     return f"{count} letter" if count == 1 else f"{count} letters"
 

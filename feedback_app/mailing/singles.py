@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.models import Customer, LetterFormat
 from feedback_app.customers.services import Person, person
-from feedback_app.letter_requests import LetterKind, LetterRequest
+from feedback_app.letter_requests import LetterKind, LetterRequest, NotWanted
+from feedback_app.mailing import comment_letters
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker, halted_letter, preferences_letter
@@ -16,10 +17,6 @@ from feedback_app.mailing.models import LEFT_STATES, DeliveryState, Mailing, Mai
 from feedback_app.mailing.services import counts
 
 OWNER = 0
-
-
-class NotWanted(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """The letter is not needed any more; the message says why, in a few words and without an address."""
 
 
 Maker = Callable[[Session, Desk, LetterRequest, datetime], Letter]
@@ -75,8 +72,24 @@ def _mailing_halted(session: Session, desk: Desk, request: LetterRequest, now: d
     )
 
 
+def _confirm_answers(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    reader = reader_of(session, desk, request)
+    return comment_letters.confirm_answers(session, desk, reader, request, now=now)
+
+
+def _answers(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return comment_letters.answers(session, desk, reader_of(session, desk, request), request, now=now)
+
+
+def _own_comments(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return comment_letters.own_comments(desk, reader_of(session, desk, request), request, now=now)
+
+
 MAKERS: dict[LetterKind, Maker] = {
     LetterKind.PREFERENCES_LINK: _preferences_link,
     LetterKind.MAILING_COPY: _mailing_copy,
     LetterKind.MAILING_HALTED: _mailing_halted,
+    LetterKind.CONFIRM_ANSWERS: _confirm_answers,
+    LetterKind.ANSWERS: _answers,
+    LetterKind.OWN_COMMENTS: _own_comments,
 }

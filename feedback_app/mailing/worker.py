@@ -11,11 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
+from feedback_app.comments.answers import has_due_letters, want_due_letters
 from feedback_app.config import Settings
 from feedback_app.crypto import CannotOpen
 from feedback_app.customers.services import person
 from feedback_app.db import Store
-from feedback_app.letter_requests import LetterRequest
+from feedback_app.letter_requests import LetterRequest, NotWanted
 from feedback_app.mailing import ledger, services
 from feedback_app.mailing.canary import allowance
 from feedback_app.mailing.drafts import Draft
@@ -23,7 +24,7 @@ from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker
 from feedback_app.mailing.models import Mailing
-from feedback_app.mailing.singles import NotWanted, make_single
+from feedback_app.mailing.singles import make_single
 from feedback_app.mailing.transports import Outcome, Transport, opened
 from feedback_app.workers import BEAT, WorkerKind, beat, new_worker_id, sign_off
 
@@ -151,6 +152,11 @@ class MailWorker:
         A request is put off for a while before its letter leaves, so that no other worker takes it and a crash does
         not lose it: somebody who waits for a link is better served twice than never.
         """
+        with self.store.reading() as session:
+            answered = has_due_letters(session, now=clock.now())
+        if answered:
+            with self.store.writing() as session:
+                want_due_letters(session, now=clock.now())
         while True:
             with self.store.writing() as session:
                 now = clock.now()

@@ -1,9 +1,11 @@
 """People talking below posts."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.services import Post, decide, find_thread, post_comment, register_posts
+from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
 from feedback_app.db import Store
@@ -38,6 +40,8 @@ def say(
     earlier: list[int] | None = None,
     address: str | None = None,
     now: datetime = OPPS_DAY,
+    notify: bool = False,
+    proven: Sequence[int] = (),
 ) -> Comment:
     """Somebody says something, and it is shown at once unless said otherwise."""
     with store.writing() as session:
@@ -50,9 +54,11 @@ def say(
             text=text,
             address=Address.parse(address) if address else None,
             parent=parent,
-            moderation=moderation,
-            earlier=earlier or [],
+            rules=Rules(moderation),
+            signs=Signs(earlier or []),
             now=now,
+            notify=notify,
+            proven=proven,
         )
 
 

@@ -17,6 +17,7 @@ from feedback_app.customers.models import Preference
 from feedback_app.customers.services import find_customer
 from feedback_app.db import Store
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
+from tests.conftest import Clock
 
 FORM = f"/feedback/comments/new?post={OPPS.path}"
 WORDS = "Use Bcc, friends. I typed this for an hour."
@@ -39,9 +40,15 @@ def token_of(client: FlaskClient, url: str = FORM) -> str:
     return str(field["value"])
 
 
+def opened(client: FlaskClient, url: str = FORM) -> dict[str, str]:
+    """What a form that was just opened brings along by itself."""
+    fields = soup_of(client.get(url)).select("#comment-form input[type=hidden]")
+    return {str(field["name"]): str(field["value"]) for field in fields}
+
+
 def send(client: FlaskClient, url: str = FORM, action: str = "post", **fields: str) -> TestResponse:
     """Fill in the form and press a button."""
-    values = {"author": "Nora", "email": "", "body": WORDS, "csrf_token": token_of(client)} | fields
+    values = {"author": "Nora", "email": "", "body": WORDS} | opened(client) | fields
     return client.post(url, data=values | {"action": action})
 
 
@@ -67,11 +74,14 @@ def test_nora_posts_a_comment_and_reads_that_it_waits(client: FlaskClient, store
     assert (comment.author, comment.text, comment.status) == ("Nora", WORDS, CommentStatus.PENDING)
 
 
-def test_nora_is_trusted_in_the_browser_whose_comment_was_approved(app: Flask, store: Store) -> None:
+def test_nora_is_trusted_in_the_browser_whose_comment_was_approved(app: Flask, store: Store, clock: Clock) -> None:
     nora, bob = app.test_client(), app.test_client()
     send(nora)
     set_status(store, CommentStatus.APPROVED, *comments_in(store))
-    assert "being added" in nora.get(send(nora).headers["Location"]).text
+    form = opened(nora)
+    clock.advance(minutes=1)
+    answer = send(nora, body="And another thing about socks.", **form)
+    assert "being added" in nora.get(answer.headers["Location"]).text
     send(bob)
     assert [comment.status for comment in comments_in(store)].count(CommentStatus.PENDING) == 1
 
@@ -267,7 +277,9 @@ def test_opening_the_page_changes_nothing(client: FlaskClient, store: Store) -> 
 def test_what_is_typed_is_never_markup_in_the_form(client: FlaskClient) -> None:
     evil = '"><script>alert(1)</script>'
     answer = send(client, action="preview", author=evil, body=f"</textarea>{evil}")
-    assert "<script" not in answer.text
+    assert [str(script) for script in soup_of(answer).find_all("script")] == [
+        '<script defer="" src="/theme/js/comments.js"></script>'
+    ]
     assert kept(answer) == f"</textarea>{evil}"
 
 

@@ -138,7 +138,7 @@ def test_an_address_is_masked_wherever_it_hides(typed: str) -> None:
     assert "alice@" not in printed
     assert "%40" not in printed
     assert "mailto" not in printed or typed.startswith("<mailto:")
-    assert shows_address(typed) or "mailto:" in typed
+    assert shows_address(typed, comment_html(typed)) or "mailto:" in typed
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_printing_twice_or_cleaning_twice_changes_nothing(typed: str) -> None:
 @pytest.mark.parametrize("what", NASTY)
 def test_the_gate_is_quick_whatever_comes(what: str) -> None:
     text = NASTY[what][:LONGEST_TEXT]
-    started = time.perf_counter()
+    started = time.thread_time()
     comment_html.__wrapped__(clean_text(text))
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 @pytest.mark.parametrize("what", NASTY)

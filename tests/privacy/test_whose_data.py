@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.services import Post, decide, find_parent, find_thread, post_comment, register_posts
+from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import history, may_write_to
@@ -53,8 +54,8 @@ def comment(session: Session, *, author: str, address: str | None, parent: int |
         text="I loved the stripy ones.",
         address=Address.parse(address) if address else None,
         parent=find_parent(session, thread, parent) if parent else None,
-        moderation=Moderation.NONE,
-        earlier=[],
+        rules=Rules(Moderation.NONE),
+        signs=Signs([]),
         now=OPPS_DAY,
     )
     return made.id

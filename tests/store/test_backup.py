@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 
 from feedback_app import keys
 from feedback_app.cli import undisclosed
-from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
 from feedback_app.comments.services import Post, decide, post_comment, register_posts
+from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.console import Context
 from feedback_app.crypto import KeyProblem
@@ -136,8 +137,8 @@ def comment(store: Store, person: Person, words: str, *, now: datetime = OPPS_DA
             text=words,
             address=Address.parse(person.address),
             parent=None,
-            moderation=Moderation.NONE,
-            earlier=(),
+            rules=Rules(Moderation.NONE),
+            signs=Signs(()),
             now=now,
         )
         return made.id
@@ -197,6 +198,13 @@ def busy(store: Store, tmp_path: Path) -> Store:
                 next_try_at=OPPS_DAY,
             )
         )
+        following = Following(
+            thread_id=session.get_one(Comment, first).thread_id, customer_id=customer.id, asked_at=OPPS_DAY
+        )
+        session.add(following)
+        session.flush()
+        session.add(Notice(following_id=following.id, comment_id=first, at=OPPS_DAY))
+        session.add(ConfirmationAsked(fingerprint=bytes(32), at=OPPS_DAY))
     lines = "".join(f"reader{number}@example.com\n" for number in range(50))
     (tmp_path / "list.csv").write_text(f"email\n{lines}", encoding="utf-8")
     import_customers(store, tmp_path / "list.csv", topic=Topic.NEWS, evidence="The fair of 2007", now=OPPS_DAY)

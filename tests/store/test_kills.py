@@ -21,6 +21,7 @@ from sqlalchemy import func, select, text
 
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.services import Post, post_comment, register_posts
+from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS, choose
@@ -91,7 +92,7 @@ class Writer:
             thread = session.scalars(select(Thread)).one()
             post_comment(
                 session, thread, author="Nora", text=words, address=Address.parse(f"{words}@example.net"), parent=None,
-                moderation=Moderation.NONE, earlier=(), now=OPPS_DAY,
+                rules=Rules(Moderation.NONE), signs=Signs(()), now=OPPS_DAY,
             )  # fmt: skip
         return f"comment {words}"
 

@@ -16,8 +16,10 @@ from feedback_app.config import Settings
 from feedback_app.customers.models import Frequency, Topic
 from feedback_app.db import Base, Store, make_engine
 from feedback_app.mailing.messages import Desk
+from feedback_app.tokens import Claim, Purpose
 from feedback_app.web import HEADERS, MOST_BYTES
 from feedback_app.workers import PATIENCE, WorkerKind, beat
+from tests.comments.talk import OPPS, publish, say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.support.people import BOB, welcome
 
@@ -60,6 +62,7 @@ BODIES = [
     (b"{]", "application/json"),
 ]
 POSTED_BY_LINK = "leaving.unsubscribe"
+STOPPED_BY_LINK = "own_comments.stop"
 
 
 @pytest.fixture
@@ -114,21 +117,32 @@ def test_every_page_answers_whatever_it_is_asked_with_headers_that_protect(whole
     assert asked > 300
 
 
+def comment_link(desk: Desk, page: str, purpose: Purpose) -> str:
+    """A link about the first following there is."""
+    return (
+        f"{desk.settings.site_url}/feedback/comments/{page}/{desk.signer.sign(Claim(purpose, 1), now=OPPS_DAY, days=7)}"
+    )
+
+
 def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_link_allows(
     whole: Flask, store: Store, desk: Desk
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
+    publish(store, OPPS)
+    say(store, address=BOB.address, notify=True)
     before = rows(store)
     links = {
         "customers.centre": desk.preferences_link(bob, OPPS_DAY),
         "customers.undo_last": desk.preferences_link(bob, OPPS_DAY) + "/undo",
         "own_data.erase": desk.preferences_link(bob, OPPS_DAY) + "/erase",
+        "own_comments.confirm": comment_link(desk, "confirm", Purpose.CONFIRM_ANSWERS),
+        STOPPED_BY_LINK: comment_link(desk, "stop", Purpose.STOP_ANSWERS),
         POSTED_BY_LINK: desk.unsubscribe_link(bob, Topic.SPECIALS, OPPS_DAY),
     }
     fields = {"email": "eve@example.com", "author": "Eve", "body": "Hello.", "specials": "never", "news": "each"}
     posted = set()
     for rule in rules(whole, "POST"):
-        if rule.endpoint == POSTED_BY_LINK:
+        if rule.endpoint in {POSTED_BY_LINK, STOPPED_BY_LINK}:
             continue
         path = links.get(rule.endpoint, rule.rule).removeprefix(desk.settings.site_url)
         assert "<" not in path, f"this test needs a good link for {rule.endpoint}"
@@ -138,9 +152,11 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
             posted.add(rule.endpoint)
     assert {"customers.ask", "customers.centre"} <= posted
     assert rows(store) == before
-    out = links[POSTED_BY_LINK].removeprefix(desk.settings.site_url)
-    assert whole.test_client().post(out).status_code == 200
-    assert rows(store) != before
+    for name in (POSTED_BY_LINK, STOPPED_BY_LINK):
+        now = rows(store)
+        out = links[name].removeprefix(desk.settings.site_url)
+        assert whole.test_client().post(out).status_code == 200
+        assert rows(store) != now
 
 
 def test_no_page_takes_a_method_that_it_is_not_for(whole: Flask) -> None:

@@ -1,0 +1,113 @@
+"""What makes a comment wait: signs noticed by the form, the words themselves, and what was said before.
+
+Nothing is thrown away by a verdict. Each reason is a line for the owner, kept with the comment; those that a browser
+can settle by work (`PROVABLE`) are gone once it has.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from feedback_app.comments.markup import has_address, shows_address
+from feedback_app.comments.models import Comment, CommentStatus
+from feedback_app.config import Moderation
+
+SHORTEST_REPEAT = 20
+REPEAT_TIME = timedelta(days=7)
+
+EVERY_ONE = "every comment waits (moderation is `all`)"
+FIRST_ONE = "the first comment from this browser"
+ADDRESS_IN_TEXT = "there is an address in it"
+ADDRESS_AS_NAME = "the name is an address"
+TRAPPED = "a field that nobody can see was filled in"
+TOO_FAST = "sent faster than anybody types"
+NO_TIME = "sent without the time at which its form was opened"
+CROWDED = "many comments from the same network"
+CHANGED = "changed after it was approved"
+PROVEN = "the browser has worked for it"
+PROVABLE = frozenset({TOO_FAST, NO_TIME, CROWDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the shop lets through: its moderation, its words, and how many links a comment may have."""
+
+    moderation: Moderation = Moderation.FIRST
+    words: tuple[str, ...] = ()
+    most_links: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What was noticed while a comment came in, besides its words; `reasons` are the form's and the services' own.
+
+    `earlier` are the comments that the same browser sent before.
+    """
+
+    earlier: Sequence[int] = ()
+    reasons: Sequence[str] = ()
+
+
+def repeat_hash(text: str) -> bytes | None:
+    """By what the same words are found again, whatever their case and blanks; None for what many people say."""
+    plain = " ".join(text.casefold().split())
+    return hashlib.sha256(plain.encode()).digest()[:16] if len(plain) >= SHORTEST_REPEAT else None
+
+
+def judge(
+    session: Session, *, author: str, text: str, html: str, rules: Rules, signs: Signs, now: datetime
+) -> list[str]:
+    """Every reason for which a new comment waits, the weightiest first; none when it can be shown at once."""
+    reasons = judge_words(author=author, text=text, html=html, rules=rules)
+    if said := _said_before(session, text, now):
+        reasons.append(f"the same words as comment {said}")
+    reasons += signs.reasons
+    if rules.moderation is Moderation.ALL:
+        reasons.append(EVERY_ONE)
+    elif rules.moderation is Moderation.FIRST and not _has_been_approved(session, signs.earlier):
+        reasons.append(FIRST_ONE)
+    return reasons
+
+
+def judge_words(*, author: str, text: str, html: str, rules: Rules) -> list[str]:
+    """What is to be said against the words alone."""
+    reasons = []
+    if shows_address(text, html):
+        reasons.append(ADDRESS_IN_TEXT)
+    if has_address(author):
+        reasons.append(ADDRESS_AS_NAME)
+    links = html.count("<a href=")
+    if links > rules.most_links:
+        reasons.append(f"{links} links")
+    if rules.words:
+        reasons += [f"on the shop's list: {word}" for word in rules.words if _says(f"{author}\n{text}", word)]
+    return reasons
+
+
+def settled_by_work(reasons: Sequence[str]) -> bool:
+    """Whether a browser's work can settle all that is said against a comment."""
+    return bool(reasons) and PROVABLE.issuperset(reasons)
+
+
+def _says(text: str, word: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _said_before(session: Session, text: str, now: datetime) -> int | None:
+    said = repeat_hash(text)
+    if said is None:
+        return None
+    query = select(Comment.id).where(Comment.repeat_hash == said, Comment.created_at > now - REPEAT_TIME)
+    return session.scalar(query.order_by(Comment.id).limit(1))
+
+
+def _has_been_approved(session: Session, earlier: Sequence[int]) -> bool:
+    if not earlier:
+        return False
+    query = select(Comment.id).where(Comment.id.in_(earlier), Comment.status == CommentStatus.APPROVED)
+    return session.scalar(query.limit(1)) is not None

@@ -1,0 +1,204 @@
+"""One's own comments: a quarter of an hour by the same browser, later by a link, and never somebody else's."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from feedback_app.comments.models import Comment, CommentStatus
+from feedback_app.comments.own import change_own
+from feedback_app.comments.services import answer_as_owner, find_thread
+from feedback_app.comments.verdicts import CHANGED, Rules
+from feedback_app.config import Moderation
+from feedback_app.db import Store
+from feedback_app.letter_requests import LetterKind, LetterRequest
+from feedback_app.mailing.messages import Desk
+from feedback_app.tokens import Claim, Purpose
+from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
+from tests.comments.test_comment_form import WORDS, comments_in, kept, opened, send, soup_of
+from tests.conftest import OPPS_DAY, SQLITE, Clock
+
+pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+
+CHANGE = "/feedback/comments/change?comment={}"
+DELETE = "/feedback/comments/delete?comment={}"
+
+
+@pytest.fixture(autouse=True)
+def _published(store: Store) -> None:
+    publish(store, OPPS, BISCUIT)
+
+
+def press(client: FlaskClient, url: str, **fields: str) -> str:
+    """Open a page, fill in its form, send it; gives back the page that follows."""
+    found = soup_of(client.get(url)).find("form")
+    assert found, f"{url} has no form"
+    token = opened(client)["csrf_token"]
+    return client.post(url, data={"csrf_token": token} | fields).text
+
+
+def last(store: Store) -> Comment:
+    """The newest comment."""
+    return comments_in(store)[-1]
+
+
+def test_nora_changes_her_words_and_the_page_says_that_they_were_edited(client: FlaskClient, store: Store) -> None:
+    page = client.get(send(client).headers["Location"])
+    change = soup_of(page).find("a", string="Change it")
+    assert change
+    set_status(store, CommentStatus.APPROVED, last(store))
+    assert "on the page in a moment" in press(client, CHANGE.format(1), body="Use **Bcc**, all of you.")
+    comment = last(store)
+    assert (comment.text, comment.edited_at) == ("Use **Bcc**, all of you.", OPPS_DAY)
+    assert "<strong>Bcc</strong>" in comment.html
+
+
+def test_nora_deletes_her_comment_and_the_words_are_gone(client: FlaskClient, store: Store) -> None:
+    send(client)
+    page = client.get(DELETE.format(1)).text
+    assert WORDS in page
+    assert last(store).status is CommentStatus.PENDING
+    assert "is deleted" in press(client, DELETE.format(1))
+    assert (last(store).status, last(store).text, last(store).html) == (CommentStatus.DELETED, "", "")
+    assert client.get(DELETE.format(1)).status_code == 404
+
+
+def test_after_fifteen_minutes_and_in_another_browser_it_is_nobodys_to_change(
+    app: Flask, client: FlaskClient, store: Store, clock: Clock
+) -> None:
+    send(client)
+    bob = app.test_client()
+    token = opened(bob)["csrf_token"]
+    for url in (CHANGE, DELETE):
+        assert bob.get(url.format(1)).status_code == 404
+        answer = bob.post(url.format(1), data={"csrf_token": token, "body": "Bob's long words"})
+        assert answer.status_code == 404
+    assert "Bob&#39;s long words" in bob.post(CHANGE.format(1), data={"body": "Bob's long words"}).text
+    clock.advance(minutes=15)
+    assert client.get(CHANGE.format(1)).status_code == 200
+    clock.advance(seconds=1)
+    assert client.get(CHANGE.format(1)).status_code == 404
+    assert last(store).text == WORDS
+
+
+@pytest.mark.parametrize("number", ["", "x", "-1", "0", "999", "2147483648", "9" * 40])
+def test_a_number_that_is_no_comment_of_mine_leads_to_a_page_that_helps(client: FlaskClient, number: str) -> None:
+    for url in (CHANGE, DELETE):
+        answer = client.get(url.format(number))
+        assert answer.status_code == 404
+        assert "/feedback/comments/mine" in answer.text
+
+
+def test_a_change_without_a_token_or_without_words_keeps_what_was_typed(client: FlaskClient, store: Store) -> None:
+    send(client)
+    answer = client.post(CHANGE.format(1), data={"body": "New words"})
+    assert (answer.status_code, kept(answer)) == (400, "New words")
+    assert "There is no comment yet" in press(client, CHANGE.format(1), body=" ")
+    assert client.post(DELETE.format(1)).status_code == 400
+    assert (last(store).text, last(store).status) == (WORDS, CommentStatus.PENDING)
+
+
+def test_a_change_is_judged_like_a_comment(store: Store) -> None:
+    for words, moderation, waits in (
+        ("Write to bob@example.org", Moderation.NONE, True),
+        ("Nothing wrong with this.", Moderation.NONE, False),
+        ("Nothing wrong with this.", Moderation.ALL, True),
+    ):
+        comment = say(store, "Short.")
+        with store.writing() as session:
+            change_own(session, session.get_one(Comment, comment.id), words, rules=Rules(moderation), now=OPPS_DAY)
+        assert (last(store).status is CommentStatus.PENDING) == waits
+        assert (CHANGED in last(store).reasons) == waits
+        assert "bob@" not in last(store).text + last(store).html
+
+
+def test_a_change_shows_in_the_thread_and_a_change_to_the_same_is_none(store: Store) -> None:
+    comment = say(store, "Short.")
+    before = thread_of(store).version
+    for words, version in (("Short.", before), ("Longer.", before + 1)):
+        with store.writing() as session:
+            change_own(session, session.get_one(Comment, comment.id), words, rules=Rules(Moderation.NONE), now=OPPS_DAY)
+        assert thread_of(store).version == version
+
+
+def test_a_browser_sees_only_its_own_of_the_last_minutes(app: Flask, client: FlaskClient, clock: Clock) -> None:
+    send(client)
+    page = client.get("/feedback/comments/mine").text
+    assert WORDS in page
+    assert WORDS not in app.test_client().get("/feedback/comments/mine").text
+    clock.advance(minutes=16)
+    assert WORDS not in client.get("/feedback/comments/mine").text
+
+
+def link_to(desk: Desk, person: int) -> str:
+    """The token of a link to somebody's comments."""
+    return desk.signer.sign(Claim(Purpose.OWN_COMMENTS, person), now=OPPS_DAY, days=1)
+
+
+def test_later_a_link_is_mailed_to_the_address_that_came_with_the_comment(
+    app: Flask, client: FlaskClient, store: Store, clock: Clock
+) -> None:
+    send(client, email="nora@example.com")
+    clock.advance(hours=3)
+    stranger = app.test_client()
+    for address in ("nobody@example.com", "NORA@example.com", "nora@example.com"):
+        token = opened(stranger)["csrf_token"]
+        answer = stranger.post("/feedback/comments/mine", data={"email": address, "csrf_token": token})
+        assert answer.headers["Location"].endswith("/mine/asked")
+    with store.reading() as session:
+        asked = session.scalars(select(LetterRequest)).all()
+    assert [(one.kind, one.customer_id) for one in asked] == [(LetterKind.OWN_COMMENTS, 1)]
+
+
+def test_the_link_opens_the_comments_of_its_person_and_no_others(
+    app: Flask, client: FlaskClient, store: Store, desk: Desk, clock: Clock
+) -> None:
+    nora = say(store, "Nora's words.", address="nora@example.com")
+    bob = say(store, "Bob's words.", author="Bob", address="bob@example.org")
+    clock.advance(hours=3)
+    assert nora.customer_id is not None
+    token = link_to(desk, nora.customer_id)
+    page = client.get(f"/feedback/comments/yours/{token}").text
+    assert "Nora&#39;s words." in page or "Nora's words." in page
+    assert "Bob" not in page
+    assert client.get(f"{CHANGE.format(bob.id)}&by={token}").status_code == 404
+    assert "on the page" in press(client, f"{CHANGE.format(nora.id)}&by={token}", body="Other words of Nora's.")
+    press(app.test_client(), f"{DELETE.format(nora.id)}&by={token}")
+    assert [comment.status for comment in comments_in(store)] == [CommentStatus.DELETED, CommentStatus.APPROVED]
+
+
+def test_a_link_for_another_purpose_or_another_day_opens_nothing(
+    client: FlaskClient, store: Store, desk: Desk, clock: Clock
+) -> None:
+    comment = say(store, address="nora@example.com")
+    assert comment.customer_id is not None
+    stale = link_to(desk, comment.customer_id)
+    other = desk.signer.sign(Claim(Purpose.PREFERENCES, comment.customer_id), now=OPPS_DAY, days=30)
+    clock.advance(days=3)
+    for token in (stale, other, "x", ""):
+        assert client.get(f"/feedback/comments/yours/{token}").status_code == 404
+        assert client.get(f"{CHANGE.format(comment.id)}&by={token}").status_code == 404
+
+
+def test_a_closed_post_shows_its_comments_and_takes_no_new_ones(
+    client: FlaskClient, store: Store, clock: Clock
+) -> None:
+    form = opened(client)
+    with store.writing() as session:
+        thread = find_thread(session, OPPS.path)
+        assert thread
+        thread.closed_at = clock.now()
+    answer = client.post(f"/feedback/comments/new?post={OPPS.path}", data=form | {"author": "Nora", "body": WORDS})
+    assert (answer.status_code, WORDS in answer.text) == (403, True)
+    assert comments_in(store) == []
+
+
+def test_the_shops_own_answer_is_shown_at_once_and_marked(store: Store) -> None:
+    question = say(store)
+    with store.writing() as session:
+        thread = find_thread(session, OPPS.path)
+        assert thread
+        answer = answer_as_owner(
+            session, thread, author="Mongrel Socks", text="We *will*.", parent=question, now=OPPS_DAY
+        )
+    assert (answer.status, answer.by_owner, answer.parent_id) == (CommentStatus.APPROVED, True, question.id)
