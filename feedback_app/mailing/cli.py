@@ -3,6 +3,7 @@
 import math
 import signal
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -154,15 +155,18 @@ def _wait(context: Context, slug: str) -> None:
 
 @mail.command()
 @click.argument("slug")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
-def cancel(context: Context, slug: str) -> None:
+def cancel(context: Context, slug: str, *, as_json: bool) -> None:
     """Unsend a mailing. In its hold, nobody gets anything; later, what has not left stays here."""
     try:
         with context.store.writing() as session:
             done = services.cancel(session, slug, now=clock.now())
     except MailingRefused as error:
         raise Refused(str(error)) from error
-    if done.accepted or done.in_doubt:
+    if as_json:
+        print_json({"slug": slug, "state": MailingState.CANCELLED, **asdict(done)})
+    elif done.accepted or done.in_doubt:
         click.echo(
             f"{slug} is cancelled. {done.accepted} had left, {done.in_doubt} may have, {done.stopped} will not. "
             f"Who got it: undisclosed mail list {slug} --state accepted"
@@ -173,15 +177,19 @@ def cancel(context: Context, slug: str) -> None:
 
 @mail.command()
 @click.argument("slug")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
-def resume(context: Context, slug: str) -> None:
+def resume(context: Context, slug: str, *, as_json: bool) -> None:
     """Continue a halted mailing."""
     try:
         with context.store.writing() as session:
             services.resume(session, slug)
     except MailingRefused as error:
         raise Refused(str(error)) from error
-    click.echo(f"{slug} goes on.")
+    if as_json:
+        print_json({"slug": slug, "state": MailingState.SENDING})
+    else:
+        click.echo(f"{slug} goes on.")
 
 
 @mail.command()

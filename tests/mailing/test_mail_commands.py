@@ -154,3 +154,5 @@ def test_sending_shows_a_sample_as_a_reader_gets_it(sqlite_shop: Shop) -> None:
     assert "  | Subject: Free socks this week\n" in said
     assert "  | Hello friend,\n" in said
     assert ALICE.address not in said
+    unsent = sqlite_shop.json("mail", "cancel", "free-socks")
+    assert unsent == {"slug": "free-socks", "state": "cancelled", "accepted": 0, "in_doubt": 0, "stopped": 0}
