@@ -7,6 +7,9 @@ AUTHOR = "Mongrel Socks"
 TIMEZONE = "America/New_York"
 DEFAULT_LANG = "en"
 POSTS_ON_HOME = 10
+# Whom to tell of a flaw in the site (RFC 9116): a page, or mailto:…; renew the date before it comes.
+SECURITY_CONTACT = "/about.html"
+SECURITY_EXPIRES = "2027-10-01T00:00:00Z"
 
 # Where things are ----------------------------------------------------------------------------------------------------
 PATH = "content"
@@ -34,6 +37,9 @@ CATEGORIES_SAVE_AS = ""
 AUTHOR_SAVE_AS = ""
 AUTHORS_SAVE_AS = ""
 DRAFT_PAGE_SAVE_AS = ""
+DIRECT_TEMPLATES = ["index", "archives", "404", "search"]
+# A post whose date has not come waits for it.
+WITH_FUTURE_DATES = False
 # Pages of a list would move with every new post, and a label "sock" on page 2 would meet a label "sock2".
 DEFAULT_PAGINATION = False
 # A post in another language is a post of its own.
@@ -60,6 +66,8 @@ MARKDOWN = {
         "markdown.extensions.extra": {},
         "markdown.extensions.sane_lists": {},
         "markdown.extensions.smarty": {},
+        # [[First Last]] is printed as Fxxxxx Lxxxxx.
+        "feedback_app.publishing.masking": {},
     },
     "output_format": "html5",
 }

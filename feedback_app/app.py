@@ -22,10 +22,12 @@ from feedback_app.db import Store
 from feedback_app.mailing.outbox import outbox_pages
 from feedback_app.privacy.views import own_data
 from feedback_app.store import open_store
-from feedback_app.web import MOST_BYTES, PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
+from feedback_app.web import HEADERS, MOST_BYTES, PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
 from feedback_app.workers import alive
 
 FORM_SECONDS = 24 * 3600
+# The search reads its index, which is a program for the browser (WebAssembly).
+SEARCH_POLICY = HEADERS["Content-Security-Policy"].replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _serve_site(app: Flask, output: Path) -> None:
     @app.get("/", defaults={"path": ""})
     @app.get("/<path:path>")
     def site(path: str) -> Response:
-        if any(piece.startswith(".") for piece in path.split("/")):
+        if any(piece.startswith(".") for piece in path.removeprefix(".well-known/").split("/")):
             abort(404)
         if not path or path.endswith("/"):
             path += "index.html"
@@ -111,4 +113,7 @@ def _serve_site(app: Flask, output: Path) -> None:
             page.content_type = "application/atom+xml; charset=utf-8"
         page.headers["Cache-Control"] = "no-cache"
         page.headers["Referrer-Policy"] = "same-origin"
+        # Its worker is a program of its own, with the policy that it came with.
+        if path == "search.html" or path.startswith("pagefind/"):
+            page.headers["Content-Security-Policy"] = SEARCH_POLICY
         return page

@@ -18,6 +18,7 @@ from feedback_app.mailing.sites import check_site
 from feedback_app.mailing.transports import TransportRefused
 from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.privacy.retention import purge_and_say
+from feedback_app.publishing.cli import post
 from feedback_app.publishing.threads import catch_up
 from feedback_app.store import StoreProblem
 from feedback_app.upkeep.cli import db, doctor_command
@@ -56,6 +57,7 @@ def undisclosed(ctx: click.Context) -> None:
     ctx.call_on_close(context.close)
 
 
+undisclosed.add_command(post)
 undisclosed.add_command(comments)
 undisclosed.add_command(customers)
 undisclosed.add_command(audience)

@@ -28,7 +28,8 @@ class Thread(Base):
 
     A build registers every post it publishes; `open` is whether it is published now. From `closed_at` on it takes no
     new comments and shows those it has. `version` grows with every change that a reader could see, so that
-    whoever keeps a site follows the store by asking which threads are newer than what it shows.
+    whoever keeps a site follows the store by asking which threads are newer than what it shows. `source` is the post's
+    file, by which a post that was renamed or redated is known again.
     """
 
     __tablename__ = "threads"
@@ -40,6 +41,16 @@ class Thread(Base):
     open: Mapped[bool] = mapped_column(default=True)
     version: Mapped[int] = mapped_column(default=0)
     closed_at: Mapped[datetime | None]
+    source: Mapped[str | None] = mapped_column(String(500))
+
+
+class FormerPath(Base):
+    """An address at which a post was published before; it leads to where the post is now."""
+
+    __tablename__ = "former_paths"
+
+    path: Mapped[str] = mapped_column(String(500), primary_key=True)
+    thread_id: Mapped[int] = mapped_column(ForeignKey("threads.id"), index=True)
 
 
 class Comment(Base):

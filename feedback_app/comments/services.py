@@ -33,6 +33,8 @@ class Post:
     path: str
     title: str
     published_at: datetime
+    # The post's file, by which it is known again when it moves.
+    source: str | None = None
 
 
 def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False) -> int:
@@ -41,11 +43,15 @@ def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False
     Comments that were rendered by older rules are rendered anew. Returns how many threads are not what they were; `dry`
     only counts them.
     """
-    columns = (Thread.path, Thread.title, Thread.published_at, Thread.open)
-    known = {path: (title, at, is_open) for path, title, at, is_open in session.execute(select(*columns))}
+    columns = (Thread.path, Thread.title, Thread.published_at, Thread.source, Thread.open)
+    known = {path: tuple(rest) for path, *rest in session.execute(select(*columns))}
     published = {post.path: post for post in posts}
-    new = [post for path, post in published.items() if known.get(path) != (post.title, post.published_at, True)]
-    gone = [path for path, (_, _, is_open) in known.items() if is_open and path not in published]
+    new = [
+        post
+        for path, post in published.items()
+        if known.get(path) != (post.title, post.published_at, post.source, True)
+    ]
+    gone = [path for path, (*_, is_open) in known.items() if is_open and path not in published]
     if not dry:
         update_posts(session, new, gone)
         remake_html(session)
@@ -55,7 +61,7 @@ def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False
 def update_posts(session: Session, posts: Sequence[Post], gone: Sequence[str]) -> None:
     """Open the threads of these posts, with what is new about them; close those of others that are gone."""
     for post in posts:
-        values = {"title": post.title, "published_at": post.published_at, "open": True}
+        values = {"title": post.title, "published_at": post.published_at, "source": post.source, "open": True}
         if not changed(session, update(Thread).where(Thread.path == post.path).values(**values)):
             session.add(Thread(path=post.path, version=0, **values))
     for path in gone:

@@ -14,7 +14,10 @@ from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.plugins import signals
 from pelican.utils import order_content
 
+from feedback_app.publishing.dressing import brought, cache_of
+from feedback_app.publishing.guard import desk_of
 from feedback_app.publishing.library import Library, read_article
+from feedback_app.publishing.pictures import RASTER, clean_copy
 from feedback_app.publishing.posts import Listed, Makers, Month
 from feedback_app.publishing.reading import KeptReaders
 from feedback_app.publishing.run import BUILD, Build
@@ -271,8 +274,16 @@ class Statics(StaticGenerator):
             for path in sorted(root.rglob("*")):
                 if path.is_file() and self._include_path(str(path), extensions=False):
                     writer.copy(path, f"{self.settings['THEME_STATIC_DIR']}/{path.relative_to(root).as_posix()}")
+        cache = cache_of(desk_of(self.settings).settings)
         for static in sorted(self.context["staticfiles"], key=lambda static: str(static.save_as)):
-            writer.copy(Path(self.path) / static.source_path, static.save_as)
+            source = Path(self.path) / static.source_path
+            # What cameras and editors write into a picture is published nowhere.
+            raster = source.suffix.lower() in RASTER
+            writer.copy(clean_copy(source, cache) if raster else source, static.save_as)
+        library = self.settings[BUILD].library
+        pages = [*self.context.get("pages", ()), *self.context.get("hidden_pages", ())]
+        for name, file in sorted(brought([*library.listed.values(), *pages]).items()):
+            writer.copy(file, name)
 
 
 def _period(post: Listed, size: int) -> tuple[int, ...]:

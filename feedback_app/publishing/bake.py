@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote
 
 from markupsafe import Markup, escape
 
-_PIECE = re.compile(r"<!--(thread|count) (\S+?)-->.*?<!--/\1-->", re.DOTALL)
-_MARK = re.compile(r"<!--(?:thread|count) (\S+?)-->")
+_PIECE = re.compile(r"<!--(thread|count|data) (\S+?)-->.*?<!--/\1-->", re.DOTALL)
+_MARK = re.compile(r"<!--(?:thread|count|data) (\S+?)-->")
 
 
 def thread_piece(path: str, html: str) -> Markup:
@@ -22,6 +22,11 @@ def thread_piece(path: str, html: str) -> Markup:
 def count_piece(path: str, words: str) -> Markup:
     """A count as it stands wherever the post is listed."""
     return _piece("count", path, escape(words))
+
+
+def data_piece(path: str, html: str) -> Markup:
+    """What machines read about a thread, as it stands in its post's page."""
+    return _piece("data", path, html)
 
 
 def _piece(kind: str, path: str, html: str) -> Markup:

@@ -9,6 +9,7 @@ from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.plugins import signals
 
 from feedback_app.publishing.articles import Articles, Statics
+from feedback_app.publishing.dressing import write_extras
 from feedback_app.publishing.forks import cores, shared
 from feedback_app.publishing.library import WORTH_SHARING, collecting
 from feedback_app.publishing.reading import OneMarkdown
@@ -57,6 +58,7 @@ class Bindery(Pelican):
         library = self.build.library
         fresh = library is not None and (len(library.listed) if not known else library.fresh)
         self._write(writer, cores() if fresh >= WORTH_SHARING else 1)
+        write_extras(self, self._generators)
         signals.finalized.send(self)
         return writer
 

@@ -26,9 +26,14 @@ from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.bake import counted
 from feedback_app.publishing.bindery import Bindery, output_of
+from feedback_app.publishing.dressing import prepare
 from feedback_app.publishing.files import Written, files_below, mirror, place, verified
 from feedback_app.publishing.forks import ChildFailed
+from feedback_app.publishing.guard import SHOP, Desk
+from feedback_app.publishing.leaks import Leak
 from feedback_app.publishing.library import PostRefused
+from feedback_app.publishing.masking import BadAliases, read_aliases
+from feedback_app.publishing.pictures import BadPicture
 from feedback_app.publishing.run import BUILD, Build
 from feedback_app.publishing.shelf import Output, Shelf
 from feedback_app.publishing.site import keep_place, site_lock
@@ -42,6 +47,8 @@ THEME = Path("theme")
 MARK = ".undisclosed-site"
 # Folders of the output that are somebody else's.
 KEPT = ("pagefind",)
+# Libraries that make pages and pictures.
+LIBRARIES = ("pelican", "markdown", "jinja2", "feedgenerator", "nh3", "pillow")
 OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 
 
@@ -67,6 +74,7 @@ class Builder:
         self.settings = settings
         self.store = store
         self.configuration = configuration
+        self._desk = Desk(settings, store)
         self._bindery: Bindery | None = None
         self._build: Build | None = None
         self._key = ""
@@ -103,12 +111,13 @@ class Builder:
         shutil.rmtree(stage, ignore_errors=True)
         with _listening() as heard:
             try:
+                self._desk.refuse_other_leaks()
                 build = self._begin(stage, heard, full=full)
                 stale = build.begin(build.shelf.threads())
                 assert self._bindery is not None  # noqa: S101 - begun
                 writer = self._bindery.bind(self._outputs)
-            except (PostRefused, ChildFailed) as error:
-                heard.errors.append(str(error))
+            except (PostRefused, ChildFailed, BadAliases, BadPicture, Leak) as error:
+                heard.errors += str(error).splitlines()
             except BuildRefused:
                 raise
             except OSError as error:
@@ -133,7 +142,7 @@ class Builder:
         if not (settings.content / "posts").is_dir():
             message = f"{settings.content / 'posts'}: there is no such folder: posts live there"
             raise BuildRefused(message)
-        key = _site_key(configuration)
+        key = digest(_site_key(configuration).encode(), repr(read_aliases(settings.instance)).encode()).hex()
         build = self._build
         if build is not None and (full or not self._still_knows(build, key)):
             self.close()
@@ -148,8 +157,10 @@ class Builder:
                     "SITEURL": settings.site_url,
                     "FEED_DOMAIN": settings.site_url,
                     BUILD: build,
+                    SHOP: self._desk,
                 },
             )
+            prepare(values, settings)
             self._key = key
             known = digest(key.encode(), repr(_plain_settings(values)).encode()).hex()
             if full or build.shelf.fact("known") != known:
@@ -227,7 +238,9 @@ def _site_key(configuration: Path) -> str:
 
 def _plain_settings(values: dict[str, Any]) -> list[tuple[str, str]]:
     return sorted(
-        (name, _plain(value)) for name, value in values.items() if name not in {BUILD, "OUTPUT_PATH", "CACHE_PATH"}
+        (name, _plain(value))
+        for name, value in values.items()
+        if name not in {BUILD, SHOP, "OUTPUT_PATH", "CACHE_PATH"}
     )
 
 
@@ -247,7 +260,9 @@ def _program() -> bytes:
     package = Path(__file__).parents[1]
     folders = [package / name for name in ("comments", "publishing", "templates")]
     own = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    libraries = [f"{name} {version(name)}" for name in ("pelican", "markdown", "jinja2", "feedgenerator", "nh3")]
+    libraries = [
+        f"{name} {version(name)}" for name in ("pelican", "markdown", "jinja2", "feedgenerator", "nh3", "pillow")
+    ]
     sources = [part.read_bytes() for part in sorted(own) if part.suffix in {".py", ".html", ".xml"}]
     return digest(repr(libraries).encode(), *sources)
 

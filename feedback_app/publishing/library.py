@@ -13,6 +13,9 @@ from pelican.contents import Article, SkipStub
 from pelican.plugins import signals
 
 from feedback_app.publishing.forks import cores, shared
+from feedback_app.publishing.guard import drop_connections, refuse_leaks
+from feedback_app.publishing.leaks import Leak
+from feedback_app.publishing.pictures import BadPicture
 from feedback_app.publishing.posts import Listed, Makers, card_of
 from feedback_app.publishing.reading import KeptReaders, links_of
 from feedback_app.publishing.shelf import Known, Shelf
@@ -118,6 +121,7 @@ class Library:
         def work(share: int, shares: int) -> tuple[list[Row], list[str], list[tuple[int, str]]]:
             if shares > 1:
                 self.shelf.reopen()
+                drop_connections(generator.settings)
             with collecting(alone=shares > 1) as said:
                 rows, failed = self._read_some(paths[share::shares], generator)
             return rows, failed, said
@@ -136,8 +140,9 @@ class Library:
         for path in paths:
             try:
                 row = self._read_one(path, generator)
-            except PostRefused as error:
-                log.error("%s", error)  # noqa: TRY400 - the line says it
+            except (PostRefused, Leak, BadPicture) as error:
+                for line in str(error).splitlines():
+                    log.error("%s", line)  # noqa: TRY400 - the line says it
                 row = None
             except Exception:  # noqa: BLE001 - a file can be wrong in any way there is
                 log.error("Could not process %s", path)  # noqa: TRY400 - who listens adds the reason
@@ -152,6 +157,7 @@ class Library:
         now = time.time_ns()
         stamp = stamp_of((self.base / path).stat())
         what = self._digest(path, None)
+        refuse_leaks([self.base / path], generator.settings)
         article = read_article(path, generator)
         if isinstance(article, SkipStub):
             return path, (stamp, now, what, {}), "", "{}"

@@ -12,10 +12,11 @@ from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 
 from feedback_app.comments.rendering import NEVER, Place, clock, feed_path, form_url
+from feedback_app.publishing import dressing
 from feedback_app.publishing.files import write_whole
 from feedback_app.publishing.library import PostRefused
 from feedback_app.publishing.posts import Listed
-from feedback_app.publishing.run import BUILD, Build, post_of
+from feedback_app.publishing.run import BUILD, Build, post_of, source_of
 from feedback_app.publishing.texts import absolute, listed
 from feedback_app.publishing.threads import SITE_FEED
 
@@ -34,6 +35,7 @@ def register() -> None:
     signals.article_generator_finalized.connect(_attach)
     signals.feed_generated.connect(_mend_feed)
     signals.finalized.connect(_finish)
+    dressing.register()
 
 
 def _start(pelican: Pelican) -> None:
@@ -44,6 +46,7 @@ def _start(pelican: Pelican) -> None:
         raise PostRefused(message)
     build.place = Place(settings["SITEURL"], settings["SITENAME"], ZoneInfo(settings["TIMEZONE"]))
     settings["JINJA_FILTERS"] = {**settings["JINJA_FILTERS"], "clock": clock, "listed": listed}
+    dressing.prepare_filters(settings)
 
 
 def _help(generator: ArticlesGenerator) -> None:
@@ -54,9 +57,10 @@ def _attach(generator: ArticlesGenerator) -> None:
     build: Build = generator.settings[BUILD]
     shown = [*generator.articles, *generator.hidden_articles]
     _refuse_twins(shown)
-    build.posts = {f"/{article.url}": _post(article, build) for article in shown}
-    # A draft is not published, not even where nobody links to it.
-    generator.drafts.clear()
+    content = Path(generator.settings["PATH"])
+    build.posts = {f"/{article.url}": _post(article, build, content) for article in shown}
+    build.find_moves()
+    dressing.dress_articles(generator)
     generator.drafts_translations.clear()
     if shown and not isinstance(shown[0], Listed):
         _by_hand(generator, build, shown)
@@ -74,11 +78,17 @@ def _by_hand(generator: ArticlesGenerator, build: Build, shown: list[Article]) -
         older.newer, newer.older = newer, older
 
 
-def _post(article: Any, build: Build) -> Any:  # noqa: ANN401 - Pelican's article, or a listed one
+def _post(article: Any, build: Build, content: Path) -> Any:  # noqa: ANN401 - Pelican's article, or a listed one
     known = build.posts.get(f"/{article.url}")
-    if known is not None and known.title == article.title and known.published_at == article.date:
+    source = source_of(article, content)
+    if (
+        known is not None
+        and known.source == source
+        and known.title == article.title
+        and known.published_at == article.date
+    ):
         return known
-    return post_of(article)
+    return post_of(article, content)
 
 
 def _refuse_twins(articles: list[Any]) -> None:
@@ -103,3 +113,4 @@ def _mend_feed(_context: object, feed: Feed) -> None:
 def _finish(pelican: Pelican) -> None:
     build: Build = pelican.settings[BUILD]
     write_whole(Path(pelican.output_path) / SITE_FEED, build.site_feed().encode())
+    dressing.write_redirects(pelican, build.moves, build.posts)

@@ -40,6 +40,9 @@ class Listed:
         self.order = (card["at"], card["slug"], path)
         self.address = "/" + self.url
         self.edges: list[Any] = []
+        self.related: list[Card] = []
+        # Not published, and shown to those only who were given its link.
+        self.preview = False
         self.version = known
         self.translations: list[Any] = []
         self.front = repr((self.title, self.url, self.slug, card["date"], card["timezone"], card.get("tags")))
@@ -194,6 +197,10 @@ def card_of(article: Article, links: list[list[str]]) -> dict[str, Any]:
     if article.metadata.get("reads"):
         reads = article.metadata["reads"]
         card["reads"] = [reads] if isinstance(reads, str) else [str(item) for item in reads]
+    if article.metadata.get("brings"):
+        card["brings"] = article.metadata["brings"]
+    if hasattr(article, "modified"):
+        card["modified"] = article.modified.isoformat()
     if hasattr(article, "category") and isinstance(article.category, Category):
         card["category"] = article.category.name
     # A date that is still to come makes a post a draft until then.

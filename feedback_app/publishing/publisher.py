@@ -12,6 +12,7 @@ from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.builder import CONFIGURATION, Builder, BuildRefused
+from feedback_app.publishing.search import Indexer
 from feedback_app.publishing.site import is_known
 from feedback_app.publishing.threads import catch_up
 from feedback_app.workers import BEAT, WorkerKind, beat, sign_off
@@ -28,6 +29,7 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     changed = threading.Event()
     watcher = threading.Thread(target=_watch, args=(settings, changed, stop), daemon=True, name="watcher")
     watcher.start()
+    indexer = Indexer(settings.output, stop)
     last_beat = None
     built = True
     builder = Builder(settings, store)
@@ -42,6 +44,7 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
             if changed.is_set() or (built and not is_known(settings)):
                 changed.clear()
                 built = _build(builder)
+                indexer.wake()
             catch_up(settings, store)
             changed.wait(FOLLOW_SECONDS)
         except OSError as error:

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from feedback_app.comments.models import Comment
+from feedback_app.comments.moves import Moves, find_moves, move_threads
 from feedback_app.comments.rendering import (
     FEED_LENGTH,
     NEVER,
@@ -28,7 +30,8 @@ from feedback_app.comments.services import (
     update_posts,
 )
 from feedback_app.db import Store
-from feedback_app.publishing.bake import count_piece, thread_piece
+from feedback_app.publishing.bake import count_piece, data_piece, thread_piece
+from feedback_app.publishing.extras import comments_data
 from feedback_app.publishing.library import Library
 from feedback_app.publishing.posts import Listed
 from feedback_app.publishing.shelf import Shelf
@@ -52,6 +55,8 @@ class Build:
     counts: dict[str, int] = field(default_factory=dict)
     fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     announced: dict[str, Post] | None = None
+    # Where the threads of posts are that have moved, and where old addresses lead.
+    moves: Moves = field(default_factory=Moves)
     _comments: dict[str, list[Comment]] = field(default_factory=dict)
 
     def begin(self, shown: dict[str, tuple[int, int]]) -> set[str]:
@@ -69,9 +74,11 @@ class Build:
         return count_piece(address, count_text(self.counts.get(address, 0)))
 
     def thread(self, address: str) -> Markup:
-        """A post's thread, as it stands in its page."""
+        """A post's thread, as it stands in its page, and what machines read about it."""
         assert self.place is not None  # noqa: S101 - set when Pelican started
-        return thread_piece(address, thread_html(address, self._of(address), self.place))
+        comments = self._of(address)
+        thread = thread_piece(address, thread_html(address, comments, self.place))
+        return thread + data_piece(address, comments_data(address, comments, self.place.site_url))
 
     def feed(self, post: Listed) -> str:
         """The feed of a post's comments."""
@@ -83,15 +90,19 @@ class Build:
         """The feed of the whole blog's comments, for posts that the store may not know yet."""
         assert self.place is not None  # noqa: S101 - set when Pelican started
         with self.store.reading() as session:
-            newest = newest_of(session, self.posts, FEED_LENGTH)
-        entries = [Entry(comment, path, self.posts[path].title) for comment, path in newest]
+            now_at = {old: new for new, old in self.moves.threads.items()}
+            newest = newest_of(session, {**self.posts, **now_at}, FEED_LENGTH)
+        shown = [(comment, now_at.get(path, path)) for comment, path in newest]
+        entries = [Entry(comment, path, self.posts[path].title) for comment, path in shown]
         return site_feed(entries, max((post.published_at for post in self.posts.values()), default=NEVER), self.place)
 
     def fetch(self, addresses: Sequence[str]) -> None:
         """Get the comments of some posts at once."""
         with self.store.reading() as session:
-            found = approved_comments(session, addresses)
-        self._comments = {address: found.get(address, []) for address in addresses}
+            # A post that moves in this build takes its comments along.
+            places = {address: self.moves.threads.get(address, address) for address in addresses}
+            found = approved_comments(session, list(places.values()))
+        self._comments = {address: found.get(place, []) for address, place in places.items()}
 
     def drop_threads(self) -> None:
         """Let go of the comments that were fetched."""
@@ -118,6 +129,14 @@ class Build:
             kept = self.fragments[place] = key, str(caller())
         return Markup(kept[1])  # noqa: S704 - a template made it
 
+    def find_moves(self) -> None:
+        """See which posts have moved, and bring what is known of their threads along."""
+        with self.store.reading() as session:
+            self.moves = find_moves(session, {path: post.source for path, post in self.posts.items()}, self.versions)
+        for new, old in self.moves.threads.items():
+            self.versions[new] = self.versions[old]
+            self.counts[new] = self.counts.get(old, 0)
+
     def announce(self) -> None:
         """Open the threads of the posts that are published, close the others.
 
@@ -132,6 +151,7 @@ class Build:
                     self.announced = dict(self.posts)
                     return
         with self.store.writing() as session:
+            move_threads(session, self.moves, self.posts)
             if before is None:
                 register_posts(session, self.posts.values())
             else:
@@ -140,8 +160,13 @@ class Build:
         self.announced = dict(self.posts)
 
 
-def post_of(article: Any) -> Post:  # noqa: ANN401 - Pelican's article, or a listed one
+def source_of(article: Any, content: Path) -> str:  # noqa: ANN401 - Pelican's article, or a listed one
+    """A post's file, from the content folder on."""
+    return str(article.source_path).removeprefix(f"{content}/")
+
+
+def post_of(article: Any, content: Path) -> Post:  # noqa: ANN401 - Pelican's article, or a listed one
     """What a thread needs to know of its post."""
     # Pelican's own datetime class adds strftime's codes; the store wants a plain one.
     moment = datetime.fromtimestamp(article.date.timestamp(), tz=article.date.tzinfo)
-    return Post(f"/{article.url}", str(article.title), moment)
+    return Post(f"/{article.url}", str(article.title), moment, source=source_of(article, content))

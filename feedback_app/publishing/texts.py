@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 _TAG = re.compile(r"<[a-zA-Z/][^<>]*>")
 _HEADING = re.compile(r"^(</?h)([1-6])\b", re.IGNORECASE)
 _LINK = re.compile(r'(\s(?:href|src)=")([^"]*)"')
+_SRCSET = re.compile(r'(\ssrcset=")([^"]*)"')
 _ID = re.compile(r'(\s(?:id="|href="#))([^"]+)"')
 DEEPEST = 6
 
@@ -19,7 +20,15 @@ def listed(text: str, name: str, deeper: int) -> str:
 
 def absolute(text: str, base: str) -> str:
     """The same text with every link in full (RFC 3986): whoever reads a feed is not on the site."""
-    return _in_tags(text, lambda tag: _LINK.sub(lambda link: f'{link[1]}{_joined(base, link[2])}"', tag))
+
+    def sizes(found: re.Match[str]) -> str:
+        joined = (f"{_joined(base, one.split()[0])} {' '.join(one.split()[1:])}" for one in found[2].split(","))
+        return f'{found[1]}{", ".join(joined)}"'
+
+    def whole(tag: str) -> str:
+        return _SRCSET.sub(sizes, _LINK.sub(lambda link: f'{link[1]}{_joined(base, link[2])}"', tag))
+
+    return _in_tags(text, whole)
 
 
 def _in_tags(text: str, change: Callable[[str], str]) -> str:

@@ -18,7 +18,8 @@ from feedback_app.comments.rendering import (
 from feedback_app.comments.services import approved_comments, last_published, newest_comments, thread_versions
 from feedback_app.config import Settings
 from feedback_app.db import Store
-from feedback_app.publishing.bake import count_piece, rebaked, thread_piece
+from feedback_app.publishing.bake import count_piece, data_piece, rebaked, thread_piece
+from feedback_app.publishing.extras import comments_data
 from feedback_app.publishing.files import Written, write_if_changed
 from feedback_app.publishing.shelf import Shelf
 from feedback_app.publishing.site import place_of, site_lock
@@ -31,6 +32,7 @@ def pieces_of(path: str, comments: list[Comment], place: Place) -> dict[tuple[st
     return {
         ("thread", path): thread_piece(path, thread_html(path, comments, place)),
         ("count", path): count_piece(path, count_text(len(comments))),
+        ("data", path): data_piece(path, comments_data(path, comments, place.site_url)),
     }
 
 

@@ -182,7 +182,11 @@ def test_a_draft_is_nowhere_and_a_hidden_post_only_where_its_address_says(blog: 
     page.write_text("Title: A later page\nSlug: later\nStatus: draft\n\nSoon.\n", encoding="utf-8")
     blog.build()
     site = tree(blog.output)
-    assert not [name for name, data in site.items() if b"someday" in data or b"later page" in data or "draft" in name]
+    assert not [name for name, data in site.items() if b"later page" in data or "draft" in name]
+    # Only where its own private link leads, and nothing else does.
+    (private,) = [name for name, data in site.items() if b"someday" in data]
+    assert re.fullmatch(r"preview/[\w-]{24}/someday\.html", private)
+    assert b'name="robots" content="noindex' in site[private]
     assert [name for name, data in site.items() if b"whisper" in data] == [
         "2007/10/whisper.comments.atom.xml",
         "2007/10/whisper.html",

@@ -1,5 +1,6 @@
 """The pages as a browser sees them, and the publisher at work."""
 
+import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -82,6 +83,10 @@ def test_every_kind_of_page_is_strict_html_without_scripts_or_inline_styles(site
     source = fetch(site + KINDS[kind])
     html5lib.HTMLParser(strict=True).parse(source)
     soup = BeautifulSoup(source, "html5lib")
+    # Data for machines is no script.
+    for data in soup.select('script[type="application/ld+json"]'):
+        assert json.loads(str(data.string))["@type"] == "BlogPosting"
+        data.decompose()
     # The form has one script of our own, which nothing needs; nothing is written into a page.
     foreign = "script:not([src='/theme/js/comments.js']), style, iframe, object, embed, base, meta[http-equiv]"
     assert soup.select(foreign) == []
@@ -214,3 +219,21 @@ def test_the_site_follows_its_files_and_the_store_and_never_shows_a_broken_post(
         biscuit.write_text(whole, encoding="utf-8")
         wait_for(lambda: "Biscuit, after whom" in shop.get(page), "the mended post")
         assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def test_a_word_is_found_in_the_posts_that_have_it(page: Page, site: str) -> None:
+    wait_for(lambda: "pagefind" in fetch(f"{site}/pagefind/pagefind.js"), "the search index")
+    page.goto(f"{site}/search.html")
+    page.get_by_label("Words to look for").fill("commission in socks")
+    expect(page.locator("#results").get_by_role("link", name="Biscuit, after whom")).to_be_visible(timeout=30_000)
+    page.get_by_label("Words to look for").fill("xylophone")
+    expect(page.get_by_role("status")).to_contain_text("Nothing has")
+
+
+def test_without_script_the_search_leads_to_the_archive(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}/search.html")
+    expect(page.locator("main").get_by_role("link", name="the archive")).to_have_attribute("href", "/archives.html")
+    expect(page.get_by_label("Words to look for")).to_be_hidden()
+    context.close()

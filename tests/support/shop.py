@@ -133,11 +133,11 @@ class Shop:
             return str(answer.read().decode())
 
     def files(self) -> dict[str, bytes]:
-        """The whole site, file by file."""
+        """The whole site, file by file; without the search index, which may lag."""
         return {
             str(path.relative_to(self.output)): path.read_bytes()
             for path in sorted(self.output.rglob("*"))
-            if path.is_file()
+            if path.is_file() and "pagefind" not in path.parts
         }
 
 

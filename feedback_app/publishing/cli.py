@@ -1,0 +1,104 @@
+"""`undisclosed post`: begin one, list them, check them."""
+
+from pathlib import Path
+
+import click
+
+from feedback_app import clock
+from feedback_app.config import Settings
+from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json
+from feedback_app.publishing.writing import (
+    NotWritten,
+    PostStatus,
+    Written,
+    begin_post,
+    preview_path,
+    written,
+    zone_of,
+)
+
+CONFIGURATION = Path("pelicanconf.py")
+
+
+@click.group()
+def post() -> None:
+    """Write: begin a post, see what there is, check it."""
+
+
+@post.command("new")
+@click.argument("title")
+@click.option("--label", "labels", multiple=True, metavar="L", help="A label; may be given several times.")
+@pass_context
+def new(context: Context, title: str, labels: tuple[str, ...]) -> None:
+    """Begin a post: a draft with its whole head, for you to write below."""
+    try:
+        now = clock.now().astimezone(zone_of(CONFIGURATION))
+        file = begin_post(context.settings.content, title, labels, now=now)
+    except NotWritten as error:
+        raise Refused(str(error)) from error
+    click.echo(f"{file}: 1 draft. Write below its head; `Status: published` publishes it.")
+    found = next(one for one in written(context.settings.content, now=now) if one.file == file)
+    click.echo(f"Until then only this link shows it, once the site is built: {_link(context, found)}")
+
+
+@post.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_context
+def list_posts(context: Context, *, as_json: bool) -> None:
+    """Every post, newest first, with its status and its link: for a draft, the private one."""
+    try:
+        now = clock.now().astimezone(zone_of(CONFIGURATION))
+    except NotWritten as error:
+        raise Refused(str(error)) from error
+    posts = written(context.settings.content, now=now)
+    if as_json:
+        print_json([_described(context, one) for one in posts])
+        return
+    for one in posts:
+        date = f"{one.date:%Y-%m-%d %H:%M}" if one.date else "no date"
+        click.echo(f"{date:16}  {one.status:9}  {one.title or '(no title)'}  {_link(context, one)}")
+
+
+@post.command("check")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@pass_context
+def check(context: Context, files: tuple[Path, ...]) -> None:
+    """Look for what a reader would stumble over: dead links, pictures without a text, dates that can't be; exit 3."""
+    found = check_site(context.settings, list(files) or None)
+    for line in found:
+        click.echo(line)
+    if found:
+        message = f"{len(found)} places need you"
+        raise NeedsAPerson(message)
+    click.echo("Nothing to mend.")
+
+
+def check_site(settings: Settings, files: list[Path] | None = None) -> list[str]:
+    """What the checks find in these files, or in all."""
+    from feedback_app.publishing.checks import check_files  # noqa: PLC0415 - what looks into pictures is slow to import
+    from feedback_app.publishing.leaks import published_files  # noqa: PLC0415 - the same
+
+    files = list(published_files(settings.content)) if files is None else files
+    return check_files(files, settings.content, settings.output, now=clock.now())
+
+
+def _link(context: Context, one: Written) -> str:
+    path = one.path
+    if one.status in {PostStatus.DRAFT, PostStatus.SCHEDULED}:
+        source = one.file.resolve().relative_to(context.settings.content.resolve())
+        path = f"/{preview_path(context.signer.identifier_key, source, one.slug)}"
+    return f"{context.settings.site_url}{path}"
+
+
+def _described(context: Context, one: Written) -> dict[str, object]:
+    private = one.status in {PostStatus.DRAFT, PostStatus.SCHEDULED}
+    return {
+        "file": str(one.file),
+        "title": one.title,
+        "slug": one.slug,
+        "date": one.date.isoformat() if one.date else None,
+        "status": one.status.value,
+        "labels": one.labels,
+        "url": f"{context.settings.site_url}{one.path}",
+        "preview": _link(context, one) if private else None,
+    }

@@ -1,0 +1,134 @@
+"""What Pelican does for us beyond pages with threads: pictures, previews, related posts, files for machines."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from pelican import Pelican, signals
+from pelican.contents import Article, Content, Page, Static
+from pelican.generators import ArticlesGenerator
+from pelican.urlwrappers import Category
+
+from feedback_app import keys
+from feedback_app.comments.moves import Moves
+from feedback_app.comments.services import Post
+from feedback_app.config import Settings
+from feedback_app.publishing import extras
+from feedback_app.publishing.files import write_whole
+from feedback_app.publishing.guard import desk_of
+from feedback_app.publishing.leaks import ALLOW, allowed_addresses, refuse_shown
+from feedback_app.publishing.library import SLUG
+from feedback_app.publishing.masking import read_aliases
+from feedback_app.publishing.pictures import dressed
+from feedback_app.publishing.posts import Listed
+from feedback_app.publishing.related import relate
+from feedback_app.publishing.writing import preview_path
+
+MASKING = "feedback_app.publishing.masking"
+
+
+def register() -> None:
+    """Connect to Pelican."""
+    signals.content_object_init.connect(_dress)
+
+
+def prepare(values: dict[str, Any], shop: Settings) -> None:
+    """Give Markdown the aliases, masked already: no name gets as far as Pelican's settings. Raises BadAliases."""
+    values["MARKDOWN"] = deepcopy(values["MARKDOWN"])
+    values["MARKDOWN"].setdefault("extension_configs", {})[MASKING] = {"aliases": read_aliases(shop.instance)}
+
+
+def prepare_filters(values: dict[str, Any]) -> None:
+    """Give the templates what they print for machines."""
+    site_url, site_name = values["SITEURL"], values["SITENAME"]
+    values["JINJA_FILTERS"]["blog_posting"] = lambda article: extras.blog_posting(article, site_url, site_name)
+
+
+def cache_of(shop: Settings) -> Path:
+    """Where made pictures are kept."""
+    return shop.instance.resolve() / "pictures"
+
+
+def _dress(content: Content) -> None:
+    """When a text was read: its pictures in all their sizes; no address in what it shows."""
+    if isinstance(content, Static) or not isinstance(content, Article | Page):
+        return
+    desk = desk_of(content.settings)
+    shop = desk.settings
+    source, base = Path(content.source_path), Path(content.settings["PATH"])
+    allowed = shop.own_addresses | allowed_addresses(content.metadata.get(ALLOW))
+    text, reads, brings = dressed(content._content or "", source, base, cache_of(shop))  # noqa: SLF001 - Pelican has no other
+    if reads:
+        desk.refuse_leaks(reads)
+    refuse_shown(
+        f"{text}\n{getattr(content, 'title', '')}\n{content.metadata.get('summary', '')}", allowed, str(source)
+    )
+    content._content = text  # noqa: SLF001 - the same
+    found: dict[str, Any] = {
+        "reads": [str(path.relative_to(base)) for path in reads],
+        "brings": sorted([name, str(file)] for name, file in brings.items()),
+        "picture": next((name for name in brings if name.endswith((".jpg", ".png"))), None),
+    }
+    content.metadata.update(found)
+    for name, value in found.items():
+        setattr(content, name, value)
+
+
+def dress_articles(generator: ArticlesGenerator) -> None:
+    """Give every post what its page shows of others, and every draft its private place."""
+    if not all(isinstance(post, Listed) for post in generator.articles):
+        return
+    relate(reversed(generator.articles))
+    key = keys.signer(desk_of(generator.settings).settings).identifier_key
+    # What can't be a file's name can't be shown before it is mended.
+    generator.drafts[:] = [draft for draft in generator.drafts if SLUG.fullmatch(draft.slug)]
+    for draft in generator.drafts:
+        draft.url = draft.save_as = preview_path(key, Path(draft.path), draft.slug)
+        draft.preview = True
+        draft.category = Category(generator.settings["DEFAULT_CATEGORY"], generator.settings)
+
+
+def brought(contents: list[Any]) -> dict[str, Path]:
+    """The made pictures that posts and pages need, by their names in the site."""
+    found: dict[str, Path] = {}
+    for one in contents:
+        pictures = one.card.get("brings", ()) if isinstance(one, Listed) else getattr(one, "brings", ())
+        found |= {name: Path(file) for name, file in pictures}
+    return found
+
+
+def write_extras(pelican: Pelican, generators: list[Any]) -> None:
+    """The site's map, the rules for robots, and whom to tell of a flaw."""
+    values, output = pelican.settings, Path(pelican.output_path)
+    site_url = values["SITEURL"]
+    posts, pages, lists = [], [], []
+    for generator in generators:
+        if isinstance(generator, ArticlesGenerator):
+            posts += [(f"/{post.url}", _day(post)) for post in generator.articles]
+            lists += [f"/{month.url}" for month in getattr(generator, "months", ())]
+            lists += [f"/{tag.url}" for tag in dict(generator.tags)]
+        pages += [f"/{page.url}" for page in getattr(generator, "pages", ())]
+    mapped = [
+        ("/", ""),
+        ("/archives.html", ""),
+        *((path, "") for path in sorted(pages) + sorted(lists)),
+        *sorted(posts),
+    ]
+    write_whole(output / "sitemap.xml", extras.sitemap(site_url, mapped).encode())
+    write_whole(output / "robots.txt", extras.robots(site_url).encode())
+    if contact := values.get("SECURITY_CONTACT"):
+        text = extras.security(site_url, contact, values["SECURITY_EXPIRES"])
+        write_whole(output / ".well-known" / "security.txt", text.encode())
+
+
+def write_redirects(pelican: Pelican, moves: Moves, posts: dict[str, Post]) -> None:
+    """The pages at old addresses, which lead to where their posts are now."""
+    for old, new in moves.leads_to.items():
+        page = extras.moved_page(new, posts[new].title, pelican.settings["SITEURL"])
+        write_whole(Path(pelican.output_path) / old.lstrip("/"), page.encode())
+
+
+def _day(post: Any) -> str:  # noqa: ANN401 - Pelican's article, or a listed one
+    if isinstance(post, Listed):
+        return str(post.card.get("modified") or post.card["date"])[:10]
+    return f"{getattr(post, 'modified', post.date):%Y-%m-%d}"

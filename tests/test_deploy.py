@@ -1,0 +1,68 @@
+"""The files for production: what they start is there, and the web server promises what the app promises."""
+
+import shlex
+from configparser import ConfigParser
+from pathlib import Path
+
+import click
+import pytest
+
+from feedback_app.app import SEARCH_POLICY
+from feedback_app.cli import undisclosed
+from feedback_app.web import HEADERS
+from tests.support.shop import ROOT
+
+DEPLOY = ROOT / "deploy"
+UNITS = sorted(path.name for path in DEPLOY.glob("undisclosed-*"))
+
+
+def unit(name: str) -> ConfigParser:
+    """A unit of systemd, as systemd's own rules read it."""
+    parser = ConfigParser(interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string((DEPLOY / name).read_text(encoding="utf-8"))
+    return parser
+
+
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
+def test_what_a_service_starts_is_there(name: str) -> None:
+    service = unit(name)["Service"]
+    program, *words = shlex.split(service["ExecStart"])
+    assert program.startswith(f"{service['WorkingDirectory']}/.venv/bin/")
+    assert service["User"] == "shop"
+    assert service["NoNewPrivileges"] == "true"
+    if Path(program).name == "undisclosed":
+        command: click.Command = undisclosed
+        for word in words:
+            assert isinstance(command, click.Group)
+            assert word in command.commands
+            command = command.commands[word]
+    else:
+        assert {"feedback_app.wsgi:app", "pagefind"} & set(words)
+
+
+@pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".timer")])
+def test_every_timer_has_its_service(name: str) -> None:
+    assert unit(name)["Timer"]["OnUnitInactiveSec"].isdigit()
+    assert name.replace(".timer", ".service") in UNITS
+
+
+def test_the_web_server_promises_what_the_app_promises() -> None:
+    text = (DEPLOY / "Caddyfile").read_text(encoding="utf-8")
+    depth = 0
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        depth += words[-1:] == ["{"]
+        depth -= words == ["}"]
+        assert depth >= 0
+    assert depth == 0
+    for name, value in HEADERS.items():
+        if name != "Referrer-Policy":
+            assert f'{name} "{value}"' in text
+    assert SEARCH_POLICY in text
+
+
+def test_the_page_on_production_names_every_file() -> None:
+    text = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
+    for name in UNITS:
+        assert name in text or name.replace(".timer", ".service") in text
