@@ -198,6 +198,8 @@ def test_nora_posts_with_the_keyboard_alone(page: Page, site: str) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type("Use Bcc.")
     page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_attribute("name", "notify")
+    page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_text("Post")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("waits for approval")
