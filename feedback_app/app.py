@@ -20,6 +20,7 @@ from feedback_app.customers.leaving import leaving
 from feedback_app.customers.views import customers
 from feedback_app.db import Store
 from feedback_app.mailing.outbox import outbox_pages
+from feedback_app.owner.views import prepare_owner
 from feedback_app.privacy.views import own_data
 from feedback_app.store import open_store
 from feedback_app.web import HEADERS, MOST_BYTES, PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
@@ -65,6 +66,7 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     app.register_blueprint(customers)
     app.register_blueprint(leaving)
     app.register_blueprint(own_data)
+    prepare_owner(app)
     app.add_url_rule("/feedback/health", "health", _health(store, serving))
     kind, _, folder = settings.smtp_url.partition(":")
     if serving and serving.loopback and kind == "outbox":

@@ -16,6 +16,7 @@ from feedback_app.mailing.cli import mail
 from feedback_app.mailing.settling_cli import resolve
 from feedback_app.mailing.sites import check_site
 from feedback_app.mailing.transports import TransportRefused
+from feedback_app.owner.cli import owner
 from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.cli import post
@@ -64,6 +65,7 @@ undisclosed.add_command(audience)
 undisclosed.add_command(mail)
 undisclosed.add_command(bounces)
 mail.add_command(resolve)
+undisclosed.add_command(owner)
 
 
 for _command in (show, export, erase):

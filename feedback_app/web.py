@@ -20,6 +20,9 @@ from feedback_app.db import Store
 from feedback_app.tokens import Signer
 
 MOST_BYTES = 256 * 1024
+LONGEST_NUMBER = 15
+# What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
+LARGEST_NUMBER = 2**31 - 1
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
@@ -129,6 +132,12 @@ class House:
 def house() -> House:
     """The house of the app that answers this request."""
     return cast("House", current_app.extensions["undisclosed"])
+
+
+def number_of(text: str) -> int | None:
+    """The number that somebody sent, or None for anything that no row can have."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else 0
+    return number if 0 < number <= LARGEST_NUMBER else None
 
 
 def forged(form: FlaskForm) -> bool:

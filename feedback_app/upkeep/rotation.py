@@ -19,6 +19,7 @@ from feedback_app.customers.models import Customer, Undo
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
 from feedback_app.db import SQLITE, Store
 from feedback_app.keys import ADDRESS_VARIABLE, AddressKeys
+from feedback_app.owner.services import reseal_secrets
 from feedback_app.store import forget_sealing_key, note_sealing_key, sealing_keys, vault_of
 
 BATCH = 500
@@ -54,6 +55,8 @@ def rotate_keys(
             _begin(keys, store, vault)
         vault.refresh()
         resealed = _reseal_all(store, vault, progress)
+        with store.writing() as session:
+            reseal_secrets(session)
     return Rotated(resealed, continued, len(vault.ring.sealing))
 
 

@@ -139,6 +139,7 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
         STOPPED_BY_LINK: comment_link(desk, "stop", Purpose.STOP_ANSWERS),
         POSTED_BY_LINK: desk.unsubscribe_link(bob, Topic.SPECIALS, OPPS_DAY),
     }
+    links["security.two_factor_setup_validate"] = "/feedback/admin/second-factor/forged"
     fields = {"email": "eve@example.com", "author": "Eve", "body": "Hello.", "specials": "never", "news": "each"}
     posted = set()
     for rule in rules(whole, "POST"):

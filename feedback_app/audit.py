@@ -1,0 +1,84 @@
+"""The audit log: who did what, and when, in a line each; the place to look when something is not as it was."""
+
+import secrets
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Index, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from feedback_app.db import Base, word
+
+COMMAND = "command line"
+MOST_LINES = 200
+
+
+class Act(StrEnum):
+    """What somebody did."""
+
+    OWNER_CREATED = "owner created"
+    SIGNED_IN = "signed in"
+    SIGNED_OUT = "signed out"
+    SIGN_IN_FAILED = "sign-in failed"
+    SESSION_ENDED = "session ended"
+    PASSWORD_CHANGED = "password changed"  # noqa: S105 - a word for the log
+    FACTOR_SET = "factor set"
+    RECOVERY_CODES = "recovery codes"
+    RECOVERY_USED = "recovery used"
+    DECIDED = "decided"
+    EDITED = "edited"
+    ANSWERED = "answered"
+    CLOSED = "closed"
+    OPENED = "opened"
+    UNDONE = "undone"
+    IMPORTED = "imported"
+    EXPORTED = "exported"
+    ADDRESS_SHOWN = "address shown"
+
+
+class AuditLine(Base):
+    """One line. `before` and `after` hold what an undo needs; `batch` ties together what one press did.
+
+    No address and no secret is ever in it: what stands here is read by eyes and copied into backups.
+    """
+
+    __tablename__ = "audit_lines"
+    __table_args__ = (Index(None, "batch"), Index(None, "at"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    who: Mapped[str] = mapped_column(String(64))
+    act: Mapped[Act] = mapped_column(word(Act))
+    about: Mapped[str] = mapped_column(String(500))
+    batch: Mapped[str | None] = mapped_column(String(32))
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+def new_batch() -> str:
+    """A name for what one press does, that no other has and nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def note(
+    session: Session,
+    who: str,
+    act: Act,
+    about: str = "",
+    *,
+    now: datetime,
+    batch: str | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> AuditLine:
+    """Add a line, in the transaction of what it tells about: neither is kept without the other."""
+    line = AuditLine(at=now, who=who, act=act, about=about[:500], batch=batch, before=before, after=after)
+    session.add(line)
+    return line
+
+
+def newest_lines(session: Session, *, before: int | None = None, most: int = MOST_LINES) -> list[AuditLine]:
+    """The newest lines, or the newest of those older than line `before`."""
+    query = select(AuditLine).order_by(AuditLine.id.desc()).limit(most)
+    return list(session.scalars(query.where(AuditLine.id < before) if before else query))

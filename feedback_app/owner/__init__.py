@@ -1,0 +1,1 @@
+"""The owner's side: signing in, moderation, the shop's own pages."""
