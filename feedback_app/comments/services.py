@@ -35,6 +35,8 @@ class Post:
     published_at: datetime
     # The post's file, by which it is known again when it moves.
     source: str | None = None
+    # What a letter about it says, where its head says that there is one.
+    announce: str | None = None
 
 
 def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False) -> int:

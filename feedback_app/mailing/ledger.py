@@ -12,8 +12,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import writable
-from feedback_app.customers.models import Customer, Frequency, Preference, Suppression, Topic
+from feedback_app.customers.models import Customer, Suppression, Topic
 from feedback_app.db import changed
+from feedback_app.mailing import digests
+from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import LEFT_STATES, Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.transports import Answer, Outcome
 from feedback_app.workers import alive
@@ -21,17 +23,18 @@ from feedback_app.workers import alive
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(hours=6)
 PERSEVERANCE = timedelta(days=2)
-# Half a day less than a week, or than the shortest month: a letter that left at noon last Monday is no reason to leave
-# out the one of this Monday morning.
-SPACING = {Frequency.WEEKLY: timedelta(days=6.5), Frequency.MONTHLY: timedelta(days=27.5)}
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that this worker has taken: it stands as `submitting` and belongs to nobody else."""
+    """A delivery that this worker has taken: it stands as `submitting` and belongs to nobody else.
+
+    `draft` is what a digest says to this customer; None where the mailing says the same to all.
+    """
 
     delivery: Delivery
     customer: Customer
+    draft: Draft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,9 @@ def claim(session: Session, mailing_id: int, *, worker_id: str, most: int, daily
     numbers = [row.customer_id for row in rows]
     customers = {one.id: one for one in session.scalars(select(Customer).where(Customer.id.in_(numbers)))}
     welcome = set(session.scalars(select(Customer.id).where(Customer.id.in_(numbers), writable(mailing.topic, now))))
-    crowded = _crowded(session, list(welcome), mailing.topic, daily_cap=daily_cap, now=now)
+    crowded = _crowded(session, list(welcome), daily_cap=daily_cap, now=now)
+    rare = digests.rarely(session, welcome, mailing)
+    said = digests.drafts(session, mailing, welcome) if mailing.digest is not None else {}
     claimed = []
     for row in rows:
         row.changed_at = now
@@ -95,12 +100,16 @@ def claim(session: Session, mailing_id: int, *, worker_id: str, most: int, daily
             row.state, row.reason = DeliveryState.SKIPPED, "the customer was erased"
         elif customer.id not in welcome:
             row.state, row.reason = DeliveryState.SKIPPED, _why_not(session, customer, mailing.topic, now)
+        elif customer.id in rare:
+            digests.put_off(session, row, rare[customer.id], now=now)
         elif customer.id in crowded:
-            row.state, row.reason = DeliveryState.SKIPPED, crowded[customer.id]
+            row.state, row.reason = DeliveryState.SKIPPED, "the customer has had today's letters"
+        elif mailing.digest is not None and customer.id not in said:
+            row.state, row.reason = DeliveryState.SKIPPED, "there is nothing in it for the customer any more"
         else:
             row.state, row.reason, row.worker_id = DeliveryState.SUBMITTING, None, worker_id
             row.attempts += 1
-            claimed.append(Claimed(row, customer))
+            claimed.append(Claimed(row, customer, said.get(customer.id)))
     return Window(claimed, len(rows) - len(claimed))
 
 
@@ -112,32 +121,21 @@ def _why_not(session: Session, customer: Customer, topic: Topic, now: datetime) 
     return f"the customer does not want {topic}"
 
 
-def _crowded(
-    session: Session, numbers: Sequence[int], topic: Topic, *, daily_cap: int, now: datetime
-) -> dict[int, str]:
-    """The customers for whom another letter would be one too many, and why."""
+def _crowded(session: Session, numbers: Sequence[int], *, daily_cap: int, now: datetime) -> set[int]:
+    """The customers for whom another letter today would be one too many."""
+    if not daily_cap:
+        return set()
     had = (
-        select(Customer.id)
-        .join(Delivery, Delivery.customer_id == Customer.id)
-        .join(Mailing, Delivery.mailing_id == Mailing.id)
-        .where(Delivery.customer_id.in_(numbers), Delivery.state.in_(LEFT_STATES))
-        .group_by(Customer.id)
-    )
-    reasons: dict[int, str] = {}
-    if daily_cap:
-        today = had.where(Delivery.changed_at > now - timedelta(days=1)).having(func.count() >= daily_cap)
-        reasons |= {row[0]: "the customer has had today's letters" for row in session.execute(today)}
-    rare = select(Preference.customer_id).where(Preference.topic == topic)
-    for frequency, spacing in SPACING.items():
-        query = had.where(
-            Delivery.customer_id.in_(rare.where(Preference.frequency == frequency)),
-            Mailing.topic == topic,
-            Delivery.changed_at > now - spacing,
+        select(Delivery.customer_id)
+        .where(
+            Delivery.customer_id.in_(numbers),
+            Delivery.state.in_(LEFT_STATES),
+            Delivery.changed_at > now - timedelta(days=1),
         )
-        reasons |= {
-            row[0]: f"the customer wants {topic} {frequency} at most and has had one" for row in session.execute(query)
-        }
-    return reasons
+        .group_by(Delivery.customer_id)
+        .having(func.count() >= daily_cap)
+    )
+    return {number for number in session.scalars(had) if number is not None}
 
 
 def record(session: Session, delivery_id: int, answer: Answer, *, now: datetime) -> None:

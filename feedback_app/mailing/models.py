@@ -1,4 +1,4 @@
-"""The tables of the mailer: mailing and delivery."""
+"""The tables of the mailer: mailing, delivery, and what is put off for a digest."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feedback_app.customers.models import Topic
+from feedback_app.customers.models import Frequency, Topic
 from feedback_app.db import Base, word
 
 
@@ -57,6 +57,7 @@ class Mailing(Base):
     """One text to many customers, frozen when it was sent off. `due_at` is the end of its hold.
 
     `canary` is how many letters go first and have to be answered before the rest; 0 when that is over.
+    `digest` is the rhythm of a digest, whose letters are made of what was put off; None for any other mailing.
     """
 
     __tablename__ = "mailings"
@@ -68,6 +69,7 @@ class Mailing(Base):
     subject: Mapped[str] = mapped_column(Text)
     nameless: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
+    digest: Mapped[Frequency | None] = mapped_column(word(Frequency))
     state: Mapped[MailingState] = mapped_column(word(MailingState))
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
@@ -109,3 +111,13 @@ class Bounce(Base):
     status: Mapped[str | None] = mapped_column(String(20))
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     at: Mapped[datetime]
+
+
+class DigestItem(Base):
+    """A delivery that was put off for a digest; `digest_id` is the mailing that brings it, when there is one."""
+
+    __tablename__ = "digest_items"
+
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True)
+    put_off_at: Mapped[datetime]
+    digest_id: Mapped[int | None] = mapped_column(ForeignKey("mailings.id"), index=True)

@@ -11,6 +11,7 @@ from feedback_app.customers.consent import not_paused, writable
 from feedback_app.customers.models import Customer, Frequency, Preference, Suppression, Topic
 from feedback_app.db import changed
 from feedback_app.letter_requests import LetterKind, want_letter
+from feedback_app.mailing import digests
 from feedback_app.mailing.canary import canary_of
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import LEFT_STATES, OPEN_STATES, Delivery, DeliveryState, Mailing, MailingState
@@ -54,7 +55,7 @@ def hold(session: Session, draft: Draft, *, minutes: float, now: datetime) -> Ma
     """
     mailing = session.scalar(select(Mailing).where(Mailing.slug == draft.slug).with_for_update())
     if mailing is not None:
-        if mailing.state is not MailingState.CANCELLED:
+        if mailing.state is not MailingState.CANCELLED or mailing.digest is not None:
             message = f"{draft.slug} is {mailing.state} already; a new mailing needs a `Slug:` of its own"
             raise MailingRefused(message)
         found = counts(session, mailing)
@@ -189,8 +190,11 @@ def release_due(session: Session, *, now: datetime) -> list[str]:
         )
         if won:
             mailing = session.get_one(Mailing, number, populate_existing=True)
-            _freeze_audience(session, mailing, now)
-            want_letter(session, LetterKind.MAILING_COPY, None, now=now, about=number)
+            if mailing.digest is None:
+                _freeze_audience(session, mailing, now)
+                want_letter(session, LetterKind.MAILING_COPY, None, now=now, about=number)
+            else:
+                digests.freeze(session, mailing, now=now)
             released.append(mailing.slug)
     return released
 

@@ -17,7 +17,7 @@ from feedback_app.crypto import CannotOpen
 from feedback_app.customers.services import person
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterRequest, NotWanted
-from feedback_app.mailing import ledger, services
+from feedback_app.mailing import digests, ledger, services
 from feedback_app.mailing.canary import allowance
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.gate import GateRefused
@@ -30,6 +30,7 @@ from feedback_app.workers import BEAT, WorkerKind, beat, new_worker_id, sign_off
 
 IDLE_SECONDS = 0.25
 SINGLE_TRIES = 8
+MOST_MAKERS = 32
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class MailWorker:
     id: str = field(default_factory=new_worker_id)
     _makers: dict[tuple[int, Draft], MailingMaker] = field(default_factory=dict)
     _last_beat: datetime | None = None
+    _last_digests: datetime | None = None
 
     def work_once(self, stop: threading.Event | None = None) -> Done:
         """Do what is due now: a window of every mailing in turn, so that no long one keeps another waiting."""
@@ -72,6 +74,7 @@ class MailWorker:
         self._beat(now)
         with self.store.writing() as session:
             ledger.rescue(session, now=now)
+            self._make_digests(session, now)
             services.release_due(session, now=now)
         with self.store.reading() as session:
             on_their_way = [mailing.id for mailing in services.sending(session)]
@@ -93,6 +96,11 @@ class MailWorker:
             with self.store.writing() as session:
                 beat(session, self.id, WorkerKind.MAILER, now=now)
             self._last_beat = now
+
+    def _make_digests(self, session: Session, now: datetime) -> None:
+        if self._last_digests is None or now - self._last_digests >= digests.EVERY:
+            digests.make_due(session, hold_minutes=self.settings.hold_minutes, now=now)
+            self._last_digests = now
 
     def _window(self, mailing_id: int, done: Done) -> bool:
         """Claim, make, commit, send, commit. Returns whether there was anything to do."""
@@ -130,20 +138,22 @@ class MailWorker:
         )
         if not window.claimed:
             return [] if window.skipped else None
-        maker = self._maker(session.get_one(Mailing, mailing_id))
+        mailing = session.get_one(Mailing, mailing_id)
         letters = []
         for one in window.claimed:
+            maker = self._maker(mailing, one.draft)
             letter = maker.letter(person(session, one.customer), one.customer.format, now=now)
             one.delivery.message_id = letter.message_id
             letters.append((one.delivery.id, letter))
         return letters
 
-    def _maker(self, mailing: Mailing) -> MailingMaker:
-        # By its text, too: a cancelled mailing can come again with a mended one.
-        draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
+    def _maker(self, mailing: Mailing, draft: Draft | None) -> MailingMaker:
+        # By its text, too: a cancelled mailing can come again with a mended one, and a digest has several.
+        draft = draft or Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
         key = (mailing.id, draft)
         if key not in self._makers:
-            self._makers = {key: MailingMaker(self.desk, draft, mailing.id)}
+            kept = self._makers if len(self._makers) < MOST_MAKERS else {}
+            self._makers = {**kept, key: MailingMaker(self.desk, draft, mailing.id)}
         return self._makers[key]
 
     def _singles(self, done: Done) -> None:

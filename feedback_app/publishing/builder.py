@@ -148,7 +148,7 @@ class Builder:
             self.close()
             build = None
         if build is None:
-            build = self._build = Build(self.store, Shelf.at(settings))
+            build = self._build = Build(self.store, settings, Shelf.at(settings))
             values = read_settings(
                 str(configuration),
                 override={

@@ -12,7 +12,7 @@ from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 
 from feedback_app.comments.rendering import NEVER, Place, clock, feed_path, form_url
-from feedback_app.publishing import dressing
+from feedback_app.publishing import announcing, dressing
 from feedback_app.publishing.files import write_whole
 from feedback_app.publishing.library import PostRefused
 from feedback_app.publishing.posts import Listed
@@ -86,6 +86,7 @@ def _post(article: Any, build: Build, content: Path) -> Any:  # noqa: ANN401 - P
         and known.source == source
         and known.title == article.title
         and known.published_at == article.date
+        and known.announce == announcing.words_of(article)
     ):
         return known
     return post_of(article, content)

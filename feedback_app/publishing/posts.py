@@ -50,6 +50,7 @@ class Listed:
         self._older: Listed | None = None
         if "tags" in card:
             self.tags = [makers.tag(name) for name in card["tags"]]
+        self.announce: str | None = card.get("announce")
         if "summary" in card:
             self.summary: str = card["summary"]
 
@@ -190,6 +191,7 @@ def card_of(article: Article, links: list[list[str]]) -> dict[str, Any]:
         card["author"] = article.author.name
     if hasattr(article, "tags"):
         card["tags"] = [tag.name for tag in article.tags]
+    card |= {name: article.metadata[name] for name in ("announce", "brings") if article.metadata.get(name)}
     if links:
         card["links"] = links
     elif isinstance(article.metadata.get("summary"), str):
@@ -197,8 +199,6 @@ def card_of(article: Article, links: list[list[str]]) -> dict[str, Any]:
     if article.metadata.get("reads"):
         reads = article.metadata["reads"]
         card["reads"] = [reads] if isinstance(reads, str) else [str(item) for item in reads]
-    if article.metadata.get("brings"):
-        card["brings"] = article.metadata["brings"]
     if hasattr(article, "modified"):
         card["modified"] = article.modified.isoformat()
     if hasattr(article, "category") and isinstance(article.category, Category):

@@ -29,7 +29,9 @@ from feedback_app.comments.services import (
     thread_versions,
     update_posts,
 )
+from feedback_app.config import Settings
 from feedback_app.db import Store
+from feedback_app.publishing import announcing
 from feedback_app.publishing.bake import count_piece, data_piece, thread_piece
 from feedback_app.publishing.extras import comments_data
 from feedback_app.publishing.library import Library
@@ -45,6 +47,7 @@ class Build:
     """What all builds of a site by one process share, and what the latest of them knows."""
 
     store: Store
+    settings: Settings
     shelf: Shelf
     library: Library | None = None
     place: Place | None = None
@@ -138,14 +141,15 @@ class Build:
             self.counts[new] = self.counts.get(old, 0)
 
     def announce(self) -> None:
-        """Open the threads of the posts that are published, close the others.
+        """Open the threads of the posts that are published, close the others; hold the letters that tell of new ones.
 
         Not before the whole site is known to be good: until then the old one is live, and so are its threads.
         """
         if self.announced == self.posts:
             return
         before = self.announced
-        if before is None:
+        told = [post for post in self.posts.values() if post.announce is not None]
+        if before is None and not told:
             with self.store.reading() as session:
                 if register_posts(session, self.posts.values(), dry=True) == 0:
                     self.announced = dict(self.posts)
@@ -157,6 +161,7 @@ class Build:
             else:
                 new = [post for path, post in self.posts.items() if before.get(path) != post]
                 update_posts(session, new, [path for path in before if path not in self.posts])
+            announcing.announce(session, self.settings, told)
         self.announced = dict(self.posts)
 
 
@@ -169,4 +174,10 @@ def post_of(article: Any, content: Path) -> Post:  # noqa: ANN401 - Pelican's ar
     """What a thread needs to know of its post."""
     # Pelican's own datetime class adds strftime's codes; the store wants a plain one.
     moment = datetime.fromtimestamp(article.date.timestamp(), tz=article.date.tzinfo)
-    return Post(f"/{article.url}", str(article.title), moment, source=source_of(article, content))
+    return Post(
+        f"/{article.url}",
+        str(article.title),
+        moment,
+        source=source_of(article, content),
+        announce=announcing.words_of(article),
+    )

@@ -43,7 +43,7 @@ from feedback_app.customers.models import (
 )
 from feedback_app.db import SQLITE, Base, changed
 from feedback_app.letter_requests import LetterRequest
-from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
+from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
 from feedback_app.privacy.erasing import erase_customer
 from feedback_app.store import LOOKUP_CHECK, SEALING_KEY, StoreFact
 from feedback_app.workers import Worker
@@ -163,6 +163,8 @@ def stop_what_moves(session: Session, *, now: datetime) -> Stopped:
         .where(LetterRequest.sent_at.is_(None), LetterRequest.gave_up.is_(None))
         .values(gave_up=RESTORED),
     )
+    # What waits for a digest may have been in one long ago.
+    session.execute(delete(DigestItem).where(DigestItem.digest_id.is_(None)))
     session.execute(delete(Worker))
     session.expire_all()
     return Stopped(halted + cancelled, in_doubt, requests)

@@ -22,7 +22,7 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import Person, request_link
 from feedback_app.db import Store
-from feedback_app.mailing import ledger, services
+from feedback_app.mailing import services
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import MailingMaker
@@ -346,59 +346,6 @@ def test_somebody_who_never_chose_gets_nothing(store: Store, sink: MailServer, c
     # The links that both asked for left; the mailing is Bob's alone.
     assert sorted(sink.recipients()) == [ALICE.address, BOB.address, BOB.address]
     assert counts(store) == {"accepted": 1}
-
-
-@pytest.mark.parametrize(
-    ("frequency", "days"),
-    [(Frequency.WEEKLY, (0, 6, 6.9)), (Frequency.MONTHLY, (0, 27, 28))],
-)
-def test_somebody_who_wants_few_letters_gets_few(
-    frequency: Frequency,
-    days: tuple[float, ...],
-    store: Store,
-    sink: MailServer,
-    clock: Clock,
-) -> None:
-    start = clock.now()
-    gather(store, ALICE, frequency=frequency)
-    gather(store, BOB)
-    worker = worker_to(sink, store)
-    for slug, after in zip(("first", "too-soon", "late-enough"), days, strict=True):
-        clock.moment = start + timedelta(days=after)
-        held(store, about(slug), minutes=0, clock=clock)
-        worker.work_once()
-    assert sink.recipients().count(ALICE.address) == 2
-    assert sink.recipients().count(BOB.address) == 3
-    assert reasons(store, "too-soon")[0] == f"the customer wants specials {frequency} at most and has had one"
-    assert counts(store, "late-enough") == {"accepted": 2}
-
-
-def test_of_two_mailings_at_once_somebody_who_wants_one_a_week_gets_one(
-    store: Store, sink: MailServer, clock: Clock
-) -> None:
-    gather(store, ALICE, frequency=Frequency.WEEKLY)
-    held(store, about("first"), minutes=0, clock=clock)
-    held(store, about("second"), minutes=0, clock=clock)
-    worker_to(sink, store).work_once()
-    assert len(sink.letters) == 1
-    assert counts(store, "second") == {"skipped": 1}
-
-
-def test_a_letter_in_flight_counts_for_somebody_who_wants_one_a_week(
-    store: Store, sink: MailServer, clock: Clock
-) -> None:
-    gather(store, ALICE, frequency=Frequency.WEEKLY)
-    first = held(store, about("first"), minutes=0, clock=clock)
-    held(store, about("second"), minutes=0, clock=clock)
-    release(store, clock)
-    busy = worker_to(sink, store, 1)
-    busy._beat(clock.now())  # noqa: SLF001 - a worker in the middle of its work
-    with store.writing() as session:
-        ledger.claim(session, first.id, worker_id=busy.id, most=50, daily_cap=0, now=clock.now())
-    worker_to(sink, store, 2).work_once()
-    assert sink.letters == []
-    assert counts(store, "first") == {"submitting": 1}
-    assert counts(store, "second") == {"skipped": 1}
 
 
 def test_nobody_gets_more_letters_a_day_than_the_shop_has_set(store: Store, sink: MailServer, clock: Clock) -> None:

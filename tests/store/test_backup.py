@@ -46,7 +46,7 @@ from feedback_app.letter_requests import LetterKind, LetterRequest
 from feedback_app.mailing import services as mailings
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
-from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
+from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
 from feedback_app.mailing.worker import MailWorker, mail_worker
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.store import StoreProblem, open_store
@@ -187,7 +187,10 @@ def busy(store: Store, tmp_path: Path) -> Store:
         session.add(mailing)
         session.flush()
         answered = {"state": DeliveryState.ACCEPTED, "changed_at": OPPS_DAY, "reason": "250 ok", "message_id": "x"}
-        session.add(Delivery(mailing_id=mailing.id, customer_id=customer.id, attempts=1, **answered))
+        delivery = Delivery(mailing_id=mailing.id, customer_id=customer.id, attempts=1, **answered)
+        session.add(delivery)
+        session.flush()
+        session.add(DigestItem(delivery_id=delivery.id, put_off_at=OPPS_DAY, digest_id=mailing.id))
         session.add(Undo(customer_id=customer.id, at=OPPS_DAY, choices="{}", name=customer.name, after="x"))
         session.add(
             LetterRequest(
