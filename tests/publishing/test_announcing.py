@@ -29,7 +29,7 @@ def backend() -> str:
 
 def post(title: str = "New socks", summary: str | None = "Red ones.") -> Post:
     """A post that wants to be known."""
-    return Post("/2007/10/new-socks.html", title, OPPS_DAY, summary)
+    return Post("/2007/10/new-socks.html", title, OPPS_DAY, announce=summary)
 
 
 def published(store: Store, settings: Settings, *posts: Post) -> list[str]:
