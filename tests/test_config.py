@@ -29,6 +29,11 @@ EVERY_SETTING = {
     "daily_cap": "3",
     "languages": "de,en",
     "rate_limits": "off",
+    "limits_url": "redis://127.0.0.1:6379/0",
+    "proxies": "1",
+    "spam_words": "casino, pills",
+    "most_links": "3",
+    "akismet_url": "https://key@spam.example",
 }
 REFUSED: dict[str, list[str]] = {
     "store_url": [
@@ -85,6 +90,10 @@ REFUSED: dict[str, list[str]] = {
     "daily_cap": ["-1", "0.5"],
     "languages": ["xx", "en,xx", "en de"],
     "rate_limits": ["maybe", "1"],
+    "limits_url": ["http://127.0.0.1", "geheim"],
+    "proxies": ["-1", "11"],
+    "most_links": ["-1", "many"],
+    "akismet_url": ["geheim", "ftp://spam.example"],
     "hold": ["geheim"],
 }
 

@@ -274,6 +274,9 @@ def prepare_sign_in(app: Flask) -> Security:
     """Add signing in to an app that has its house."""
     at: House = app.extensions["undisclosed"]
     app.config.update(
+        # It would write into everybody's session, readers' and customers' too; the owner's sessions are kept in the
+        # store, listed, and ended there.
+        SESSION_PROTECTION=None,
         SECURITY_URL_PREFIX=PREFIX,
         SECURITY_STATIC_FOLDER=None,
         SECURITY_LOGIN_URL="/sign-in",

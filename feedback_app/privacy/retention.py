@@ -45,7 +45,10 @@ def purge(session: Session, *, now: datetime) -> Purged:
 
     An unconfirmed address goes also where it came with a comment; the comment stays as it is shown.
     """
-    asked_lately = select(LetterRequest.customer_id).where(LetterRequest.asked_at > now - UNCONFIRMED)
+    # Letters to the owner have no customer: a NULL among them would make every NOT IN below unknown.
+    asked_lately = select(LetterRequest.customer_id).where(
+        LetterRequest.customer_id.is_not(None), LetterRequest.asked_at > now - UNCONFIRMED
+    )
     chosen = select(Preference.customer_id)
     wrote_lately = select(Comment.customer_id).where(
         Comment.customer_id.is_not(None), Comment.created_at > now - UNCONFIRMED

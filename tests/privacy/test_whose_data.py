@@ -26,7 +26,7 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import find_customer, request_link
 from feedback_app.db import Store
-from feedback_app.letter_requests import LetterRequest
+from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.models import Delivery, DeliveryState
@@ -165,12 +165,20 @@ def test_requests_that_nobody_confirmed_are_purged_after_seven_days(store: Store
         assert not purge(session, now=OPPS_DAY + timedelta(days=6, hours=23))
     with store.writing() as session:
         done = purge(session, now=OPPS_DAY + timedelta(days=7))
-    # Bob's request goes with Bob.
-    assert done == Purged(unconfirmed=1, letter_requests=1, comments=0)
+    # Bob's request goes with Bob; Alice's goes, and so does the owner's copy of the mailing that Alice got.
+    assert done == Purged(unconfirmed=1, letter_requests=2, comments=0)
     with store.reading() as session:
         assert find_customer(session, Address.parse(BOB.address)) is None
         assert session.get(Customer, alice) is not None
         assert session.scalar(select(func.count()).select_from(LetterRequest)) == 0
+
+
+def test_a_letter_to_the_owner_keeps_nobody_from_being_purged(store: Store) -> None:
+    with store.writing() as session:
+        request_link(session, Address.parse(BOB.address), now=OPPS_DAY, quiet=True)
+        want_letter(session, LetterKind.MAILING_COPY, None, now=OPPS_DAY + timedelta(days=6))
+    with store.writing() as session:
+        assert purge(session, now=OPPS_DAY + timedelta(days=7)).unconfirmed == 1
 
 
 def test_an_unconfirmed_address_that_came_with_a_comment_is_purged_and_the_comment_stays(store: Store) -> None:

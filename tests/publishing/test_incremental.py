@@ -14,7 +14,7 @@ from feedback_app.config import load_settings
 from feedback_app.publishing.builder import Builder, BuildRefused
 from feedback_app.store import open_store
 from tests.comments.talk import say, set_status
-from tests.conftest import ADDRESS_KEY, OPPS_DAY, Clock
+from tests.conftest import ADDRESS_KEY, OPPS_DAY, SECRET_KEY, Clock
 from tests.publishing.conftest import make_blog, tree
 
 TITLES = st.sampled_from(["Opps!", "Sorry & thanks", "“Undisclosed”", "<b>Bold</b>"])
@@ -35,6 +35,10 @@ SUMMARIES = st.sampled_from(["", "Summary: In short.\n", "Summary: See [the dog]
 HEADS = st.builds("Title: {}\nDate: {}\nTags: {}\nStatus: {}\n{}".format, TITLES, DATES, TAGS, STATUSES, SUMMARIES)
 
 
+# In the settings, not in the instance: a build elsewhere makes the same private links.
+KEYS = {"UNDISCLOSED_ADDRESS_KEY": ADDRESS_KEY, "UNDISCLOSED_SECRET_KEY": SECRET_KEY}
+
+
 class Editing(RuleBasedStateMachine):
     """Somebody edits a blog while a builder runs and readers comment; now and then it is built from a cold start."""
 
@@ -48,7 +52,7 @@ class Editing(RuleBasedStateMachine):
         shutil.copy(self.template, self.folder / "instance" / "store.db")
         names = {name: str(self.folder / name) for name in ("instance", "content", "output")}
         environment = {f"UNDISCLOSED_{name.upper()}": path for name, path in names.items()}
-        own = load_settings(environment | {"UNDISCLOSED_ADDRESS_KEY": ADDRESS_KEY})
+        own = load_settings(environment | KEYS)
         self.store = open_store(own)
         self.blog = make_blog(self.folder, own, self.store)
         self.posts = own.content / "posts"
