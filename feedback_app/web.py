@@ -1,5 +1,6 @@
 """What every page of the app shares: the store behind it, its headers, its limits, its error pages."""
 
+import hmac
 import ipaddress
 import logging
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from limits.errors import StorageError
 from werkzeug.datastructures import FileStorage, ImmutableMultiDict
 from werkzeug.exceptions import HTTPException
 
+from feedback_app import clock
 from feedback_app.config import Settings, Switch
 from feedback_app.db import Store
 from feedback_app.tokens import Signer
@@ -94,13 +96,22 @@ def network() -> str:
     return str(ipaddress.ip_network((address, length), strict=False))
 
 
+def whence() -> str:
+    """A name for the network that a request comes from: a keyed hash of it and of the day (UTC).
+
+    Where it is counted, in Redis say, nobody can read where somebody was, and tomorrow nobody can recognise them.
+    """
+    said = f"network/{clock.now().date()}/{network()}"
+    return hmac.digest(house().signer.identifier_key, said.encode(), "sha256").hex()[:32]
+
+
 class Limits:
     """How much comes from one network, or for one thread, in a while; kept in memory or in Redis."""
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         """Count for an app. With the limits off, everything is let through."""
         self._limiter = Limiter(
-            network,
+            whence,
             app=app,
             storage_uri=settings.limits_url,
             storage_options={"wrap_exceptions": True},

@@ -24,7 +24,7 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
 from feedback_app.tokens import BadToken, Claim, Purpose
-from feedback_app.web import forged, house, keep_private, network
+from feedback_app.web import forged, house, keep_private, whence
 
 LINK_LIMIT = parse("10/hour")
 MOST_PROVEN = 5
@@ -45,7 +45,7 @@ def mine() -> ResponseReturnValue:
         return render_template("comments/mine.html", **page, problem=None)
     if not form.validate():
         return render_template("comments/mine.html", **page, problem=TOO_LATE if forged(form) else None), 400
-    if not house().limits.admit(LINK_LIMIT, "own link", network()):
+    if not house().limits.admit(LINK_LIMIT, "own link", whence()):
         return render_template("comments/mine.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "600"}
     with house().store.writing() as writing:
         quiet = house().settings.rate_limits is Switch.ON

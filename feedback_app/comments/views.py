@@ -17,7 +17,7 @@ from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_a
 from feedback_app.comments.services import find_parent, find_thread, is_closed, post_comment
 from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
 from feedback_app.config import Settings, Switch
-from feedback_app.web import forged, house, keep_private, network
+from feedback_app.web import forged, house, keep_private, whence
 
 MOST_REMEMBERED = 20
 LONGEST_NUMBER = 15
@@ -157,8 +157,8 @@ def _page(
 def _admitted(thread: Thread, *, preview: bool) -> bool:
     admit = house().limits.admit
     if preview:
-        return admit(PREVIEW_LIMIT, "preview", network())
-    return all(admit(limit, "comments", network()) for limit in NETWORK_LIMITS) and admit(
+        return admit(PREVIEW_LIMIT, "preview", whence())
+    return all(admit(limit, "comments", whence()) for limit in NETWORK_LIMITS) and admit(
         THREAD_LIMIT, "thread", str(thread.id)
     )
 
@@ -196,7 +196,7 @@ def _reasons(form: CommentForm, thread: Thread) -> list[str]:
             reasons.append(NO_TIME)
         elif clock.now() - opened < SHORTEST:
             reasons.append(TOO_FAST)
-        if not house().limits.admit(CALM, "calm", network()):
+        if not house().limits.admit(CALM, "calm", whence()):
             reasons.append(CROWDED)
     return reasons
 

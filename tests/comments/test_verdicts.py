@@ -1,6 +1,7 @@
 """Why a comment waits: each reason kept for the owner, nothing thrown away, and work that settles what it can."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs
 import altcha
 import pytest
 from bs4 import Tag
+from flask import Flask
 from flask.testing import FlaskClient
 
 from feedback_app import web
@@ -313,3 +315,19 @@ def test_reasons_are_only_about_what_is_new(store: Store, clock: Clock) -> None:
         assert said == []
         kept_: list[Comment] = [comment for comment, _ in list_comments(session)]
     assert kept_[0].reasons == [verdicts.FIRST_ONE]
+
+
+def test_a_network_is_counted_under_a_name_that_tells_nothing_and_is_another_one_tomorrow(
+    app: Flask, clock: Clock
+) -> None:
+    def name_of(address: str) -> str:
+        with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
+            return web.whence()
+
+    today = name_of("192.0.2.7")
+    assert name_of("192.0.2.200") == today
+    assert name_of("198.51.100.7") != today
+    assert name_of("2001:db8::1") == name_of("2001:db8:0:1::9")
+    assert re.fullmatch("[0-9a-f]{32}", today)
+    clock.advance(days=1)
+    assert name_of("192.0.2.7") != today
