@@ -16,6 +16,7 @@ from feedback_app.mailing.cli import mail
 from feedback_app.mailing.settling_cli import resolve
 from feedback_app.mailing.sites import check_site
 from feedback_app.mailing.transports import TransportRefused
+from feedback_app.moving.cli import export_comments_command, import_comments_command, import_posts_command
 from feedback_app.owner.cli import owner
 from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.privacy.retention import purge_and_say
@@ -70,6 +71,9 @@ undisclosed.add_command(owner)
 
 for _command in (show, export, erase):
     customers.add_command(_command)
+for _command in (import_comments_command, export_comments_command):
+    comments.add_command(_command)
+post.add_command(import_posts_command)
 
 
 @comments.result_callback()

@@ -11,6 +11,7 @@ from feedback_app.db import Base, word
 
 FORM_HASH = 32
 REPEAT_HASH = 16
+FOREIGN_HASH = 32
 
 
 class CommentStatus(StrEnum):
@@ -58,7 +59,8 @@ class Comment(Base):
 
     `html` is the cleaned rendering of `text`, made by the rules of version `rules`. `reasons` say, in words for the
     owner, why it waited (or what was noticed about it). `edited_at` is when its author last changed the words.
-    `form_hash` recognises the same form sent twice, `repeat_hash` the same words said again.
+    `form_hash` recognises the same form sent twice, `repeat_hash` the same words said again, `foreign_hash` a comment
+    that came from another system.
     """
 
     __tablename__ = "comments"
@@ -68,6 +70,7 @@ class Comment(Base):
         Index(None, "created_at"),
         Index(None, "form_hash", unique=True),
         Index(None, "repeat_hash", "created_at"),
+        Index(None, "foreign_hash", unique=True),
         {"sqlite_autoincrement": True},
     )
 
@@ -87,6 +90,7 @@ class Comment(Base):
     reasons: Mapped[list[str]] = mapped_column(JSON, default=list)
     form_hash: Mapped[bytes | None] = mapped_column(LargeBinary(FORM_HASH))
     repeat_hash: Mapped[bytes | None] = mapped_column(LargeBinary(REPEAT_HASH))
+    foreign_hash: Mapped[bytes | None] = mapped_column(LargeBinary(FOREIGN_HASH))
 
 
 class Following(Base):

@@ -125,7 +125,9 @@ def write_redirects(pelican: Pelican, moves: Moves, posts: dict[str, Post]) -> N
     """The pages at old addresses, which lead to where their posts are now."""
     for old, new in moves.leads_to.items():
         page = extras.moved_page(new, posts[new].title, pelican.settings["SITEURL"])
-        write_whole(Path(pelican.output_path) / old.lstrip("/"), page.encode())
+        # An address that ends in a slash, as other systems have them, is a folder's.
+        file = f"{old}index.html" if old.endswith("/") else old
+        write_whole(Path(pelican.output_path) / file.lstrip("/"), page.encode())
 
 
 def _day(post: Any) -> str:  # noqa: ANN401 - Pelican's article, or a listed one

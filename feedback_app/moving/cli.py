@@ -1,0 +1,159 @@
+"""`undisclosed comments import`, `comments export` and `post import`."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import click
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
+from feedback_app.moving.comments_in import import_comments
+from feedback_app.moving.comments_out import export_disqus, export_json
+from feedback_app.moving.foreign import Unreadable
+from feedback_app.moving.posts_in import import_posts
+from feedback_app.moving.reports import CommentsReport, PostsReport
+from feedback_app.publishing.writing import NotWritten, zone_of
+
+CONFIGURATION = Path("pelicanconf.py")
+EXPORTS: dict[str, Callable[[Session, IO[bytes], str], int]] = {"json": export_json, "disqus": export_disqus}
+DRY = click.option("--dry-run", "dry", is_flag=True, help="Only say what would be done.")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.command("import")
+@FILE
+@DRY
+@JSON
+@pass_context
+def import_comments_command(context: Context, file: Path, *, dry: bool, as_json: bool) -> None:
+    """Import comments from Disqus (XML), WordPress (WXR), Isso (its database), Blogger or Remark42 (its backup).
+
+    They come over below the posts that are here; a second run doubles nothing. Addresses stay behind.
+    """
+    try:
+        with progress_bar("Importing") as tell:
+            report = import_comments(context.store, file, now=clock.now(), dry=dry, progress=tell)
+    except Unreadable as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        print_json(_described(report, dry=dry))
+    else:
+        _say(report, dry=dry)
+    if report.left_out.total:
+        message = f"did not come over: {report.left_out.total}; mend what the reasons say, and import the file again"
+        raise NeedsAPerson(message)
+
+
+@click.command("export")
+@click.option("--format", "kind", type=click.Choice(list(EXPORTS)), default="json", show_default=True, help="Which.")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), default="-")
+@pass_context
+def export_comments_command(context: Context, kind: str, file: Path) -> None:
+    """Export all comments to a FILE that is not there yet, or to standard output. No address is in it."""
+    site_url = context.settings.site_url
+    try:
+        # Not made before it is known that there is a store; never over a file that is there.
+        with context.store.reading() as session:
+            if str(file) == "-":
+                EXPORTS[kind](session, sys.stdout.buffer, site_url)
+                return
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                number = EXPORTS[kind](session, out, site_url)
+    except FileExistsError as error:
+        message = f"{file}: there is a file of this name already: name another"
+        raise Refused(message) from error
+    except OSError as error:
+        message = f"{file}: {error.strerror}"
+        raise Refused(message) from error
+    click.echo(f"{file}: {number} {'comment' if number == 1 else 'comments'}.")
+
+
+@click.command("import")
+@FILE
+@DRY
+@JSON
+@pass_context
+def import_posts_command(context: Context, file: Path, *, dry: bool, as_json: bool) -> None:
+    """Make content files of the posts in an export of WordPress (WXR) or Blogger. Overwrites nothing."""
+    try:
+        zone = zone_of(CONFIGURATION)
+        with progress_bar("Importing") as tell:
+            report = import_posts(
+                context.store, file, context.settings.content, zone=zone, now=clock.now(), dry=dry, progress=tell
+            )
+    except (Unreadable, NotWritten) as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        print_json(_posts_described(report, dry=dry))
+    else:
+        _say_posts(report, dry=dry)
+    if report.left_out.total:
+        message = f"did not come over: {report.left_out.total}; the reasons say what to do"
+        raise NeedsAPerson(message)
+
+
+def _described(report: CommentsReport, *, dry: bool) -> dict[str, object]:
+    return {
+        "from": report.system,
+        "dry_run": dry,
+        "added": report.added,
+        "shown": report.shown,
+        "waiting": report.waiting,
+        "known": report.known,
+        "alone": report.alone,
+        "left_out": report.left_out.total,
+        "reasons": report.left_out.listed(),
+        "left_behind": {kind.value: number for kind, number in sorted(report.behind.items())},
+    }
+
+
+def _say(report: CommentsReport, *, dry: bool) -> None:
+    click.echo(
+        f"{report.system}: {report.added} comments {'would be ' if dry else ''}added ({report.waiting} of them wait "
+        f"for you), {report.known} already here, {report.left_out.total} left out."
+    )
+    if report.alone:
+        click.echo(f"  {report.alone} answers stand on their own: what they answer did not come over.")
+    for line in report.left_out.lines():
+        click.echo(line)
+    for kind, number in sorted(report.behind.items()):
+        click.echo(f"  {number} {kind} stayed behind: nobody has agreed to them being here.")
+
+
+def _posts_described(report: PostsReport, *, dry: bool) -> dict[str, object]:
+    return {
+        "from": report.system,
+        "dry_run": dry,
+        "written": report.written,
+        "drafts": report.drafts,
+        "known": report.known,
+        "redirects": report.redirects,
+        "masked": report.masked,
+        "pictures_elsewhere": report.pictures,
+        "embedded_left_out": report.embedded,
+        "left_out": report.left_out.total,
+        "reasons": report.left_out.listed(),
+    }
+
+
+def _say_posts(report: PostsReport, *, dry: bool) -> None:
+    click.echo(
+        f"{report.system}: {len(report.written)} posts {'would be ' if dry else ''}written ({report.drafts} drafts), "
+        f"{report.known} there already, {report.redirects} old addresses lead to them, "
+        f"{report.left_out.total} left out."
+    )
+    notes = {
+        "posts have an address masked in them": report.masked,
+        "pictures are still where they were: save them beside their posts": report.pictures,
+        "embedded things (films, scripts, forms) were left out": report.embedded,
+    }
+    for what, number in notes.items():
+        if number:
+            click.echo(f"  {number} {what}.")
+    for line in report.left_out.lines():
+        click.echo(line)

@@ -1,0 +1,1 @@
+"""Coming from elsewhere, and going there."""
