@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 
 import click
 from sqlalchemy.exc import DBAPIError
@@ -11,20 +12,23 @@ from feedback_app.config import DEFAULT_PORT, SettingsError
 from feedback_app.console import Context, Refused, pass_context
 from feedback_app.crypto import CannotOpen, KeyProblem
 from feedback_app.customers.cli import audience, customers
-from feedback_app.mailing.bounces_cli import bounces
 from feedback_app.mailing.cli import mail
 from feedback_app.mailing.settling_cli import resolve
 from feedback_app.mailing.sites import check_site
 from feedback_app.mailing.transports import TransportRefused
 from feedback_app.moving.cli import export_comments_command, import_comments_command, import_posts_command
-from feedback_app.owner.cli import owner
 from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.cli import post
 from feedback_app.publishing.threads import catch_up
 from feedback_app.store import StoreProblem
-from feedback_app.upkeep.cli import db, doctor_command
 
+SELDOM = {
+    "bounces": "feedback_app.mailing.bounces_cli:bounces",
+    "db": "feedback_app.upkeep.cli:db",
+    "doctor": "feedback_app.upkeep.cli:doctor_command",
+    "owner": "feedback_app.owner.cli:owner",
+}
 PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
 
 
@@ -37,7 +41,24 @@ class Shop(Context):
 
 
 class Undisclosed(click.Group):
-    """A group whose problems are one line each, whatever command met them."""
+    """A group whose problems are one line each, whatever command met them.
+
+    What hardly anybody calls is imported when it is called: it brings libraries that are slow to import.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, of what is here and of what is not yet."""
+        return sorted([*super().list_commands(ctx), *SELDOM])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        if cmd_name not in SELDOM:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = SELDOM[cmd_name].partition(":")
+        command: click.Group = getattr(import_module(module), name)
+        if cmd_name == "db":
+            command.add_command(purge)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
@@ -64,9 +85,7 @@ undisclosed.add_command(comments)
 undisclosed.add_command(customers)
 undisclosed.add_command(audience)
 undisclosed.add_command(mail)
-undisclosed.add_command(bounces)
 mail.add_command(resolve)
-undisclosed.add_command(owner)
 
 
 for _command in (show, export, erase):
@@ -133,11 +152,6 @@ def serve(context: Context, host: str, port: int) -> None:
     for name, where in serving.places(settings, host, port):
         click.echo(f"  {name:<12} {where}")
     serving.serve(settings, host, port)
-
-
-undisclosed.add_command(db)
-undisclosed.add_command(doctor_command)
-db.add_command(purge)
 
 
 def main() -> None:

@@ -5,10 +5,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, LargeBinary, String, delete, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +16,9 @@ from feedback_app.config import Settings
 from feedback_app.crypto import KeyProblem, Vault
 from feedback_app.db import SQLITE, Base, Store, make_engine
 from feedback_app.keys import AddressKeys
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOOKUP_CHECK = "lookup check"
@@ -88,12 +89,21 @@ def upgrade_store(settings: Settings) -> tuple[str | None, str]:
     return before, head_revision()
 
 
-def alembic_config(connection: Connection | None = None) -> Config:
+def alembic_config(connection: Connection | None = None) -> "Config":
     """Alembic's configuration: no file, one folder, the connection handed over."""
+    from alembic.config import Config  # noqa: PLC0415 - slow to import, and nearly every command does without
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     return config
+
+
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Bring the tables to a revision."""
+    from alembic import command  # noqa: PLC0415 - as above
+
+    command.upgrade(alembic_config(connection), revision)
 
 
 def _engine(settings: Settings) -> Engine:
@@ -164,7 +174,7 @@ def _mismatch(revision: str) -> str:
 
 def _migrate(engine: Engine) -> None:
     with migrating(engine) as connection:
-        command.upgrade(alembic_config(connection), "head")
+        migrate(connection)
 
 
 @contextmanager

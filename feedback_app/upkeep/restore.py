@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from alembic import command
 from psycopg import Connection as Driver
 from sqlalchemy import Connection, Engine, event, func, inspect, select, text
 from sqlalchemy.engine import make_url
@@ -23,7 +22,7 @@ from feedback_app.config import Settings
 from feedback_app.crypto import KeyRing, Vault
 from feedback_app.db import SQLITE, make_engine
 from feedback_app.keys import AddressKeys
-from feedback_app.store import StoreProblem, alembic_config, alone, head_revision
+from feedback_app.store import StoreProblem, alone, head_revision, migrate
 from feedback_app.upkeep.backup import BackupProblem, Contents, copy_store, examine, sync_folder
 from feedback_app.upkeep.carrying import (
     Carried,
@@ -172,9 +171,9 @@ def _pour_all(engine: Engine, settings: Settings, plan: Plan, kept: Path | None,
         _refuse_workers(connection, now)
         before = keep_aside(connection, plan.ring) if plan.holds_data else None
         _drop_all(connection)
-        command.upgrade(alembic_config(connection), contents.revision)
+        migrate(connection, contents.revision)
         _pour(connection, plan)
-        command.upgrade(alembic_config(connection), "head")
+        migrate(connection)
         number_on(connection, before, contents.numbers)
         vault = Vault(plan.ring, AddressKeys(settings))
         with Session(connection, info={"vault": vault}) as session:
