@@ -57,12 +57,12 @@ class GateRefused(Exception):  # noqa: N818 - reads as a sentence where it is ra
 
 def check(data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> None:
     """Look at a letter's final bytes. Raises GateRefused."""
-    _check_lines(data)
+    check_lines(data)
     message = BytesParser(policy=compat32).parsebytes(data)
     if message.defects or message.get_unixfrom():
         _refuse("its head is not made of whole headers, or its parts are not whole")
-    headers = [(name.lower(), _unfold(value)) for name, value in message.raw_items()]
-    headers = _check_signatures(headers)
+    headers = [(name.lower(), unfolded(value)) for name, value in message.raw_items()]
+    headers = check_signatures(headers)
     _check_names([name for name, _ in headers])
     found = dict(headers)
     if _mailbox(found["to"], "To") != recipient:
@@ -78,8 +78,8 @@ def check(data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> 
         # The two mailboxes have been looked at, to the letter.
         if name not in {"message-id", "from", "to"}:
             _check_text(_decoded(value, name), allowed, f"the header {name}")
-    for number, part in enumerate(_parts(message, found["content-type"]), 1):
-        _check_text(_content(part), allowed, f"part {number}")
+    for number, part in enumerate(parts_of(message, found["content-type"]), 1):
+        _check_text(content_of(part), allowed, f"part {number}")
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -87,7 +87,8 @@ def _refuse(reason: str) -> NoReturn:
     raise GateRefused(message)
 
 
-def _check_lines(data: bytes) -> None:
+def check_lines(data: bytes) -> None:
+    """Look at the lines of a letter, or of its head. Raises GateRefused."""
     lines = data.split(b"\r\n")
     if any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines):
         _refuse("it has a bare line break or a NUL in it")
@@ -99,8 +100,8 @@ def _check_lines(data: bytes) -> None:
         _refuse("its last line is not ended")
 
 
-def _check_signatures(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Look at the signatures on top; returns the headers below them."""
+def check_signatures(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Look at the signatures on top; returns the headers below them. Raises GateRefused."""
     count = next((place for place, (name, _) in enumerate(headers) if name != SIGNATURE), 0)
     for _, value in headers[:count]:
         if count > MOST_SIGNATURES or not _SIGNATURE.fullmatch(re.sub(r"[ \t]", "", value)):
@@ -121,7 +122,8 @@ def _check_names(names: list[str]) -> None:
             _refuse(f"it has no {name}")
 
 
-def _unfold(value: str) -> str:
+def unfolded(value: str) -> str:
+    """A header's value in one line (RFC 5322, 2.2.3), as the parser gave it."""
     # The parser keeps bytes beyond ASCII as surrogates; with SMTPUTF8 (RFC 6531) they are UTF-8.
     text = value.encode("ascii", "surrogateescape").decode("utf-8", "replace")
     return re.sub(r"\r\n(?=[ \t])", "", text).strip()
@@ -157,7 +159,7 @@ def _check_text(text: str, allowed: Collection[str], where: str) -> None:
         _refuse(f"{where} shows an address that is neither the recipient's nor the shop's")
 
 
-def _parts(message: Message, content_type: str) -> list[Message]:
+def parts_of(message: Message, content_type: str) -> list[Message]:
     """Plain text, or plain text and the same in HTML; nothing beside, between or after."""
     if content_type == PLAIN:
         return [message]
@@ -175,7 +177,7 @@ def _head_of(kind: str) -> list[tuple[str, str]]:
     return [("Content-Type", kind), ("Content-Transfer-Encoding", ENCODING)]
 
 
-def _content(part: Message) -> str:
+def content_of(part: Message) -> str:
     """What a part says. Raises GateRefused where it could be read in more than one way."""
     payload = part.get_payload(decode=True)
     if part["content-transfer-encoding"] != ENCODING or not isinstance(payload, bytes):

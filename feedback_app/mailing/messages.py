@@ -5,7 +5,9 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parseaddr
+from email.utils import format_datetime, parseaddr
+from functools import lru_cache
+from html import escape
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -15,6 +17,8 @@ from feedback_app.customers.services import Person
 from feedback_app.mailing import mime
 from feedback_app.mailing.dkim import sealer
 from feedback_app.mailing.drafts import PLACEHOLDERS, Draft, draft_html, draft_text, fill_html, fill_text
+from feedback_app.mailing.frame import Frame, Slot
+from feedback_app.mailing.known_frames import KnownFrame, get_to_know
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.returns import ReturnAddresses
 from feedback_app.mailing.styles import inlined
@@ -46,17 +50,33 @@ class Desk:
     @property
     def domain(self) -> str:
         """The shop's own domain, for identifiers."""
-        return parseaddr(self.settings.mail_from)[1].rpartition("@")[2].lower()
+        return _domain_of(self.settings.mail_from)
+
+    @property
+    def preferences_place(self) -> str:
+        """Where the links to people's choices lead, up to what differs."""
+        return f"{self.settings.site_url}/feedback/preferences/"
+
+    @property
+    def unsubscribe_place(self) -> str:
+        """Where the links that end a topic lead, up to what differs."""
+        return f"{self.settings.site_url}/feedback/unsubscribe/"
+
+    def preferences_token(self, person: int, now: datetime) -> str:
+        """What opens a person's choices."""
+        return self.signer.sign(Claim(Purpose.PREFERENCES, person), now=now, days=PREFERENCES_DAYS)
 
     def preferences_link(self, person: int, now: datetime) -> str:
         """A link to a person's choices."""
-        token = self.signer.sign(Claim(Purpose.PREFERENCES, person), now=now, days=PREFERENCES_DAYS)
-        return f"{self.settings.site_url}/feedback/preferences/{token}"
+        return self.preferences_place + self.preferences_token(person, now)
+
+    def unsubscribe_token(self, person: int, topic: Topic, now: datetime) -> str:
+        """What ends one topic for one person."""
+        return self.signer.sign(Claim(Purpose.UNSUBSCRIBE, person, topic.code), now=now, days=UNSUBSCRIBE_DAYS)
 
     def unsubscribe_link(self, person: int, topic: Topic, now: datetime) -> str:
         """A link that ends one topic for one person."""
-        token = self.signer.sign(Claim(Purpose.UNSUBSCRIBE, person, topic.code), now=now, days=UNSUBSCRIBE_DAYS)
-        return f"{self.settings.site_url}/feedback/unsubscribe/{token}"
+        return self.unsubscribe_place + self.unsubscribe_token(person, topic, now)
 
     def message_id(self, *about: object) -> str:
         """An identifier that is the same for the same letter, and tells nothing about it."""
@@ -64,28 +84,31 @@ class Desk:
         return f"<{hmac.digest(self.signer.identifier_key, said.encode(), 'sha256').hex()[:32]}@{self.domain}>"
 
 
+@lru_cache(maxsize=16)
+def _domain_of(mail_from: str) -> str:
+    return parseaddr(mail_from)[1].rpartition("@")[2].lower()
+
+
+@lru_cache(maxsize=16)
+def _dated(now: datetime) -> str:
+    # A window of letters is made at one moment.
+    return format_datetime(now)
+
+
 class MailingMaker:
-    """Makes the letters of one mailing: what is the same for all is rendered once."""
+    """Makes the letters of one mailing: what is the same for all is rendered, styled and encoded once."""
 
     def __init__(self, desk: Desk, draft: Draft, mailing_id: int | None) -> None:
         """Render a checked draft. Without a mailing the letters are samples."""
         self._desk = desk
         self._draft = draft
         self._mailing_id = mailing_id
-        # All but what differs from reader to reader, for which stand-ins stay; styled once, for that is slow.
-        gaps = {name: f"\ue000{name}\ue001" for name in PLACEHOLDERS}
-        frame = {
-            **gaps,
-            "shop": desk.settings.shop_name,
-            "postal": desk.settings.shop_postal,
-            "why": WHY[draft.topic],
-            "subject": draft.subject,
-            "home": desk.settings.site_url,
-        }
-        self._text = _plain.get_template("mailing/mailing.txt").render(frame, body=draft_text(draft))
-        page = _escaping.get_template("mailing/mailing.html").render(frame, body=fill_html(draft_html(draft), gaps))
-        self._html = inlined(page)
+        self._sender = parseaddr(desk.settings.mail_from)[1]
+        self._own = desk.settings.own_addresses
         self._returns = ReturnAddresses(desk.signer, desk.settings.mail_from)
+        text, html = self._bodies()
+        self._frames = {LetterFormat.TEXT: self._frame(text, None), LetterFormat.HTML: self._frame(text, html)}
+        self._known: dict[LetterFormat, KnownFrame | None] = {}
 
     def message_id(self, person: Person) -> str:
         """The identifier of a person's letter."""
@@ -94,30 +117,69 @@ class MailingMaker:
 
     def letter(self, person: Person, form: LetterFormat, *, now: datetime) -> Letter:
         """The letter to one person. Raises GateRefused."""
+        desk = self._desk
+        message_id = self.message_id(person)
+        name = person.name or self._draft.nameless
+        data = self._frames[form].filled(
+            {
+                Slot.TO: mime.mailbox(person.name, person.address).encode(),
+                Slot.DATE: _dated(now).encode(),
+                Slot.MESSAGE_ID: message_id.encode(),
+                Slot.UNSUBSCRIBE: desk.unsubscribe_token(person.id, self._draft.topic, now).encode(),
+                Slot.PREFERENCES: desk.preferences_token(person.id, now).encode(),
+                Slot.NAME: mime.quoted(name),
+                Slot.NAME_IN_HTML: mime.quoted(escape(name)),
+            }
+        )
+        if desk.seal:
+            data = desk.seal(data) + data
+        return_to = self._returns.address(self._mailing_id, person.id) if self._mailing_id else self._sender
+        return Letter(
+            return_to, person.address, message_id, data, self._own, author=self._sender, known=self._known_frame(form)
+        )
+
+    def _bodies(self) -> tuple[str, str]:
+        """What the letters say, as text and as HTML, with a gap for what differs."""
         settings = self._desk.settings
-        unsubscribe = self._desk.unsubscribe_link(person.id, self._draft.topic, now)
-        values = {
-            "name": person.name or self._draft.nameless,
+        gaps = {name: f"\ue000{name}\ue001" for name in PLACEHOLDERS}
+        around = {
+            **gaps,
             "shop": settings.shop_name,
-            "preferences_link": self._desk.preferences_link(person.id, now),
-            "unsubscribe_link": unsubscribe,
+            "postal": settings.shop_postal,
+            "why": WHY[self._draft.topic],
+            "subject": self._draft.subject,
+            "home": settings.site_url,
         }
+        values = {
+            "name": Slot.NAME.gap,
+            "shop": settings.shop_name,
+            "preferences_link": self._desk.preferences_place + Slot.PREFERENCES.gap,
+            "unsubscribe_link": self._desk.unsubscribe_place + Slot.UNSUBSCRIBE.gap,
+        }
+        text = _plain.get_template("mailing/mailing.txt").render(around, body=draft_text(self._draft))
+        body = fill_html(draft_html(self._draft), gaps)
+        page = inlined(_escaping.get_template("mailing/mailing.html").render(around, body=body))
+        return fill_text(text, values), fill_html(page, values | {"name": Slot.NAME_IN_HTML.gap})
+
+    def frame(self, form: LetterFormat) -> Frame:
+        """What all letters of a form have in common."""
+        return self._frames[form]
+
+    def _frame(self, text: str, html: str | None) -> Frame:
         headers = [
-            ("List-Unsubscribe", f"<{unsubscribe}>"),
+            *_head(self._desk, to=Slot.TO.gap, subject=self._draft.subject, message_id=Slot.MESSAGE_ID.gap),
+            ("List-Unsubscribe", f"<{self._desk.unsubscribe_place}{Slot.UNSUBSCRIBE.gap}>"),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
             ("List-Id", f"<{self._draft.topic}.{self._desk.domain}>"),
         ]
-        return _letter(
-            self._desk,
-            person,
-            subject=self._draft.subject,
-            message_id=self.message_id(person),
-            headers=headers,
-            text=fill_text(self._text, values),
-            html=fill_html(self._html, values) if form is LetterFormat.HTML else None,
-            now=now,
-            return_to=self._returns.address(self._mailing_id, person.id) if self._mailing_id else None,
-        )
+        boundary = secrets.token_hex(12)
+        return Frame.of(mime.message(headers, date=Slot.DATE.gap, boundary=boundary, text=text, html=html, slots=True))
+
+    def _known_frame(self, form: LetterFormat) -> KnownFrame | None:
+        # Looked at when the first letter is made: a frame that nobody gets need not be looked at.
+        if form not in self._known:
+            self._known[form] = get_to_know(self._frames[form], sender=self._sender, own=self._own)
+        return self._known[form]
 
 
 def preferences_letter(desk: Desk, person: Person, *, request: int, now: datetime) -> Letter:
@@ -212,23 +274,28 @@ def _letter(
     text: str,
     html: str | None,
     now: datetime,
-    return_to: str | None = None,
 ) -> Letter:
     settings = desk.settings
-    shop_name, sender = parseaddr(settings.mail_from)
-    answer_name, answer_to = parseaddr(settings.reply_to)
-    head = [
+    sender = parseaddr(settings.mail_from)[1]
+    to = mime.mailbox(person.name, person.address)
+    head = [*_head(desk, to=to, subject=subject, message_id=message_id), *headers]
+    boundary = secrets.token_hex(12)
+    data = mime.message(head, date=_dated(now), boundary=boundary, text=text, html=html).encode()
+    if desk.seal:
+        data = desk.seal(data) + data
+    return Letter(sender, person.address, message_id, data, settings.own_addresses)
+
+
+def _head(desk: Desk, *, to: str, subject: str, message_id: str) -> list[tuple[str, str]]:
+    shop_name, sender = parseaddr(desk.settings.mail_from)
+    answer_name, answer_to = parseaddr(desk.settings.reply_to)
+    return [
         ("From", mime.mailbox(shop_name, sender)),
-        ("To", mime.mailbox(person.name, person.address)),
+        ("To", to),
         *([("Reply-To", mime.mailbox(answer_name, answer_to))] if answer_to != sender else []),
         ("Subject", mime.unstructured(subject)),
         ("Message-ID", message_id),
-        *headers,
     ]
-    data = mime.message(head, date=now, boundary=secrets.token_hex(12), text=text, html=html)
-    if desk.seal:
-        data = desk.seal(data) + data
-    return Letter(return_to or sender, person.address, message_id, data, settings.own_addresses, author=sender)
 
 
 _plain = Environment(

@@ -22,6 +22,17 @@ MAILING_BYTES, CUSTOMER_BYTES = 3, 5
 _TOKEN = re.compile(r"\+b([a-z2-7]{39})@", re.IGNORECASE)
 
 
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+
+
+def _base32(sealed: bytes) -> str:
+    """24 bytes in base32 (RFC 4648, section 6) without padding; the library's own takes a tenth of a whole letter."""
+    # 192 bits are 38 letters of 5 and one of 2, or 20 pairs with 8 bits of nothing.
+    number = int.from_bytes(sealed, "big") << 8
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(190, -1, -10)])[:39]
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """Which letter a return address was made for."""
@@ -45,8 +56,7 @@ class ReturnAddresses:
             numbers = mailing_id.to_bytes(MAILING_BYTES, "big") + customer_id.to_bytes(CUSTOMER_BYTES, "big")
         except OverflowError:
             return self._plain
-        token = base64.b32encode(self._ciphers[0].encrypt(numbers, None)).decode().rstrip("=").lower()
-        local = f"{self._local}{MARK}{token}"
+        local = f"{self._local}{MARK}{_base32(self._ciphers[0].encrypt(numbers, None))}"
         return f"{local}@{self._domain}" if len(local) <= LONGEST_LOCAL_PART else self._plain
 
     def read(self, text: str) -> Sent | None:

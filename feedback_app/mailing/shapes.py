@@ -3,6 +3,7 @@
 import base64
 import html
 import re
+import string
 import unicodedata
 from collections.abc import Collection, Iterator
 from itertools import pairwise
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 # Enough for every order of decodings that a mistake can make.
 MOST_VARIANTS = 40
 # What ends a run of characters that could be the local part of an address (RFC 5322, 3.2.3; RFC 6531 adds the rest).
-_ENCLOSING = re.compile(r'[\s<>()\[\],;:"\\]')
+ENCLOSING = re.compile(r'[\s<>()\[\],;:"\\]')
 # A literal, or labels: of ASCII's punctuation they have only `-` and, as little as it belongs there, `_`.
 _LABEL = r"[^\s!-,./:-@\[-^`{-~]+"
 _DOMAIN = re.compile(rf"\[[^\]\s]*\]|{_LABEL}(?:\.{_LABEL})+")
@@ -19,6 +20,7 @@ _DOMAIN = re.compile(rf"\[[^\]\s]*\]|{_LABEL}(?:\.{_LABEL})+")
 _BEFORE = re.compile(r"(?:.*[=?&#/|`{}])?[\W_]*", re.DOTALL)
 _MORE_AFTER = re.compile(r"[._-]*[^\W_]")
 _TAG = re.compile(r"<[^>]*>")
+BASE64_LETTERS = string.ascii_letters + string.digits + "+/_-"
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 # Every full stop that a domain is split at (IDNA: RFC 3490, 3.1).
 _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
@@ -26,11 +28,11 @@ _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 
 def address_shaped(text: str, allowed: Collection[str]) -> bool:
     """Whether any decoding of a text has something in it that reads as an address and is not an allowed one."""
-    own = {_plain(address).casefold() for address in allowed}
+    own = {plain(address).casefold() for address in allowed}
     return any(_strange(variant, own) for variant in _decodings(text))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """As it looks: full-width letters are letters, and invisible characters are not there."""
     if text.isascii():
         return text
@@ -44,7 +46,7 @@ def _strange(text: str, own: Collection[str]) -> bool:
 
 def _shapes(text: str) -> Iterator[str]:
     for left, right in pairwise(text.split("@")):
-        local = _ENCLOSING.split(left)[-1]
+        local = ENCLOSING.split(left)[-1]
         domain = _DOMAIN.match(right)
         if local and domain:
             yield f"{local}@{domain.group()}"
@@ -56,18 +58,22 @@ def _holds(run: str, address: str) -> bool:
     return bool(found and _BEFORE.fullmatch(before) and not _MORE_AFTER.match(after))
 
 
-def _decodings(text: str) -> Iterator[str]:
+def readings(text: str) -> list[str]:
     """A text as it stands, and as a reader, a browser or a link would take it, in every order."""
-    variants = [_plain(text)]
-    for variant in variants:
+    found = [plain(text)]
+    for reading in found:
         for decode in (html.unescape, lambda given: _TAG.sub("", given), unquote):
-            other = _plain(decode(variant))
-            if other not in variants and len(variants) < MOST_VARIANTS:
-                variants.append(other)
-    for variant in variants:
-        if "@" in variant:
-            yield variant
-        yield from _blobs(variant)
+            other = plain(decode(reading))
+            if other not in found and len(found) < MOST_VARIANTS:
+                found.append(other)
+    return found
+
+
+def _decodings(text: str) -> Iterator[str]:
+    for reading in readings(text):
+        if "@" in reading:
+            yield reading
+        yield from _blobs(reading)
 
 
 def _blobs(text: str) -> Iterator[str]:

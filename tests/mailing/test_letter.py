@@ -213,7 +213,7 @@ def test_whatever_a_text_says_the_letter_has_one_reader(body: str, server: MailS
 @example(text="=\n=3D\n=\r")
 def test_a_text_in_quoted_printable_is_read_as_it_was_written(text: str) -> None:
     head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    data = mime.quoted_printable(text)
+    data = mime.quoted_printable(text).encode()
     assert not re.search(rb"(^|\n)\.|[ \t]\r\n|[^\r]\n|[^\r\n]{77}", data)
     payload = message_from_bytes(head + data).get_payload(decode=True)
     assert isinstance(payload, bytes)
