@@ -7,7 +7,6 @@ import base64
 import http.client
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from sqlalchemy import make_url, text
 from feedback_app.config import load_settings
 from feedback_app.store import open_store
 from tests.support.canary import Arguments, Found, Place, encodings, files, search
+from tests.support.commands import COMMANDS
 from tests.support.postgres import Postgres, find_postgres
 from tests.support.shop import ROOT, Shop, wait_for
 from tests.support.smtp import MailServer, Received, mail_server
@@ -211,19 +211,11 @@ def _run_commands(shop: Shop, server: MailServer) -> list[Place]:
     ]
     done = []
     for arguments, code in runs:
-        command = [sys.executable, "-m", "feedback_app", *arguments]
-        ended = subprocess.run(
-            command,
-            cwd=shop.folder,
-            env=shop.environment(smtp_url=server.url),
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        ended = COMMANDS.run(arguments, folder=shop.folder, environment=shop.environment(smtp_url=server.url))
         assert code is None or ended.returncode == code, (arguments, ended.stdout, ended.stderr)
         # What is held about Bob was asked for by the shop: it shows Bob, and nobody else.
         own = frozenset({"bob's address", "bob's mailbox", "bob's name"}) if BOB in arguments else frozenset[str]()
-        done.append(Place(f"what {' '.join(arguments[:2])} printed", ended.stdout + ended.stderr, own))
+        done.append(Place(f"what {' '.join(arguments[:2])} printed", (ended.stdout + ended.stderr).encode(), own))
     return done
 
 

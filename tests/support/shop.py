@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.commands import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 60
 
@@ -71,16 +73,7 @@ class Shop:
 
     def run(self, *arguments: str, expect: int = 0, **settings: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, and check how it ended."""
-        done = subprocess.run(
-            [sys.executable, "-m", "feedback_app", *arguments],
-            cwd=self.folder,
-            env=self.environment(**settings),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = COMMANDS.run(arguments, folder=self.folder, environment=self.environment(**settings))
         assert done.returncode == expect, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done
 
