@@ -13,9 +13,9 @@ from feedback_app.console import Context, Refused, pass_context
 from feedback_app.crypto import CannotOpen, KeyProblem
 from feedback_app.customers.cli import audience, customers
 from feedback_app.mailing.cli import mail
+from feedback_app.mailing.outcomes import TransportRefused
 from feedback_app.mailing.settling_cli import resolve
 from feedback_app.mailing.sites import check_site
-from feedback_app.mailing.transports import TransportRefused
 from feedback_app.moving.cli import export_comments_command, import_comments_command, import_posts_command
 from feedback_app.privacy.cli import erase, export, purge, show
 from feedback_app.privacy.retention import purge_and_say

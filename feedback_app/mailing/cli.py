@@ -21,10 +21,11 @@ from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker
 from feedback_app.mailing.models import OPEN_STATES, DeliveryState, MailingState
+from feedback_app.mailing.outcomes import Outcome, TransportRefused
 from feedback_app.mailing.reading import shown_letter
 from feedback_app.mailing.services import MailingRefused
 from feedback_app.mailing.sites import check_site
-from feedback_app.mailing.transports import Outcome, TransportRefused, opened
+from feedback_app.mailing.transports import opened
 from feedback_app.mailing.worker import IDLE_SECONDS, Done, mail_worker, run_until
 
 FILE = click.Path(path_type=Path)

@@ -17,7 +17,7 @@ from feedback_app.db import changed
 from feedback_app.mailing import digests
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import LEFT_STATES, Delivery, DeliveryState, Mailing, MailingState
-from feedback_app.mailing.transports import Answer, Outcome
+from feedback_app.mailing.outcomes import Answer, Outcome
 from feedback_app.workers import alive
 
 FIRST_DELAY = timedelta(minutes=5)

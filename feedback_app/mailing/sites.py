@@ -4,7 +4,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from feedback_app.config import Settings
-from feedback_app.mailing.transports import TransportRefused
+from feedback_app.mailing.outcomes import TransportRefused
 
 OUTBOX = "outbox:"
 

@@ -24,8 +24,9 @@ from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker
 from feedback_app.mailing.models import Mailing
+from feedback_app.mailing.outcomes import Outcome
 from feedback_app.mailing.singles import make_single
-from feedback_app.mailing.transports import Outcome, Transport, opened
+from feedback_app.mailing.transports import Transport, opened
 from feedback_app.workers import BEAT, WorkerKind, beat, new_worker_id, sign_off
 
 IDLE_SECONDS = 0.25

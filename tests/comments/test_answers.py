@@ -15,7 +15,7 @@ from feedback_app.customers.models import Customer, Frequency, Topic
 from feedback_app.db import Store
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk
-from feedback_app.mailing.transports import Answer, Outcome
+from feedback_app.mailing.outcomes import Answer, Outcome
 from feedback_app.mailing.worker import MailWorker
 from feedback_app.privacy.erasing import erase_customer
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status

@@ -11,7 +11,7 @@ from feedback_app.mailing import ledger, services
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
-from feedback_app.mailing.transports import SmtpTransport
+from feedback_app.mailing.smtp import SmtpTransport
 from feedback_app.mailing.worker import MailWorker
 from feedback_app.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY, Clock

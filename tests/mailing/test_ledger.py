@@ -15,7 +15,8 @@ from feedback_app.db import Store
 from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing import ledger, services
 from feedback_app.mailing.models import Delivery, Mailing, MailingState
-from feedback_app.mailing.transports import Answer, Outcome, SmtpTransport
+from feedback_app.mailing.outcomes import Answer, Outcome
+from feedback_app.mailing.smtp import SmtpTransport
 from feedback_app.workers import PATIENCE
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, about, counts, gather, held, reasons, state, worker_to
@@ -71,7 +72,7 @@ def test_all_letters_leave_through_one_connection_with_one_recipient_each(store:
     assert server.connections == 1
     assert server.recipients() == [person.address for person in CROWD]
     assert all(len(letter.recipients) == 1 for letter in server.letters)
-    assert sum(command.startswith("rcpt") for command in server.commands) == len(CROWD)
+    assert sum(command.startswith("RCPT") for command in server.commands) == len(CROWD)
 
 
 @pytest.mark.parametrize("verb", ["RCPT", "DOT"])
@@ -191,7 +192,7 @@ def test_a_letter_whose_answer_was_lost_is_in_doubt_and_never_sent_again(
         worker.work_once()
     assert [row.state for row in deliveries(store)] == ["unknown", "accepted"]
     assert server.recipients() == [BOB.address]
-    assert sum(command.startswith("rcpt TO:<alice") for command in server.commands) == 1
+    assert sum(command.startswith("RCPT TO:<alice") for command in server.commands) == 1
     assert state(store) is MailingState.SENT
 
 
@@ -384,7 +385,7 @@ def test_a_link_that_no_server_takes_is_given_up(store: Store, clock: Clock) -> 
     with store.reading() as session:
         [request] = session.scalars(select(LetterRequest))
     assert request.gave_up == "550 no such user …@…"
-    assert sum(command.startswith("rcpt") for command in server.commands) == 1
+    assert sum(command.startswith("RCPT") for command in server.commands) == 1
 
 
 def test_a_server_without_smtputf8_gets_no_letter_to_an_address_beyond_ascii(store: Store, clock: Clock) -> None:

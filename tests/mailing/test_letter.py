@@ -21,7 +21,8 @@ from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker, preferences_letter
-from feedback_app.mailing.transports import Outcome, SmtpTransport
+from feedback_app.mailing.outcomes import Outcome
+from feedback_app.mailing.smtp import SmtpTransport
 from feedback_app.tokens import Signer
 from tests.mailing.desk import FREE_SOCKS, html_of, read, text_of
 from tests.support.people import ALICE

@@ -11,15 +11,9 @@ from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker
-from feedback_app.mailing.transports import (
-    Answer,
-    OutboxTransport,
-    Outcome,
-    SmtpTransport,
-    TransportRefused,
-    opened,
-    scrub,
-)
+from feedback_app.mailing.outcomes import Answer, Outcome, TransportRefused, scrub
+from feedback_app.mailing.smtp import SmtpTransport
+from feedback_app.mailing.transports import OutboxTransport, opened
 from feedback_app.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY
 from tests.mailing.desk import FREE_SOCKS
@@ -37,10 +31,11 @@ def letter() -> Letter:
     return MailingMaker(desk, FREE_SOCKS, 1).letter(Person(1, ALICE.address, None), LetterFormat.HTML, now=OPPS_DAY)
 
 
-@pytest.fixture
-def server() -> Iterator[MailServer]:
-    """A mail server."""
+@pytest.fixture(params=["in groups", "one by one"])
+def server(request: pytest.FixtureRequest) -> Iterator[MailServer]:
+    """A mail server that takes commands so."""
     with mail_server() as running:
+        running.pipelining = request.param == "in groups"
         yield running
 
 

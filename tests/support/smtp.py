@@ -31,6 +31,8 @@ class MailServer:
     connections: int = 0
     commands: list[str] = field(default_factory=list)
     port: int = 0
+    # Whether it takes commands in groups (RFC 2920).
+    pipelining: bool = True
 
     @property
     def url(self) -> str:
@@ -98,7 +100,8 @@ def _converse(  # noqa: C901 - a conversation, verb by verb
             verb = command[:4].upper()
             server.commands.append(command)
             if verb == "EHLO":
-                say(verb, "250-sink.example\r\n250-8BITMIME\r\n250 SMTPUTF8")
+                more = "250-PIPELINING\r\n" if server.pipelining else ""
+                say(verb, f"250-sink.example\r\n250-8BITMIME\r\n{more}250 SMTPUTF8")
             elif verb == "MAIL":
                 sender, recipients = _path(command), []
                 say(verb, "250 ok")
@@ -108,7 +111,9 @@ def _converse(  # noqa: C901 - a conversation, verb by verb
             elif verb == "DATA":
                 if say(verb, "354 go on"):
                     data = _data(handler)
-                    say("DOT", f"250 ok {len(server.letters) + 1}", Received(sender, tuple(recipients), data))
+                    # A letter to nobody is the end of a refused one (RFC 2920, 3.1).
+                    taken = Received(sender, tuple(recipients), data) if recipients else None
+                    say("DOT", f"250 ok {len(server.letters) + 1}" if taken else "554 5.5.1 no recipients", taken)
             elif verb == "QUIT":
                 say(verb, "221 bye")
                 return

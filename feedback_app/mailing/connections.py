@@ -1,0 +1,184 @@
+"""A connection to a mail server: opened, encrypted and signed in by smtplib, then read and written here.
+
+smtplib waits for the answer to every command; a pipelined dialogue (RFC 2920) does not.
+"""
+
+import re
+import smtplib
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+# How long an answer may take.
+SECONDS = 30
+MOST_BYTES = 65536
+# A TLS record: what is written at once to an encrypted connection, so that it is known what may have left.
+RECORD = 16384
+# RFC 5321, 4.2: three digits, and a hyphen where more lines follow.
+_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+SENSELESS = -1
+
+
+class Broken(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The connection broke; of what was being written, `left` bytes may have left, at most."""
+
+    def __init__(self, reason: str, left: int = 0) -> None:
+        """Say why, and how much may be on its way."""
+        super().__init__(reason)
+        self.left = left
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a connection goes to, as the setting says it."""
+
+    scheme: str
+    host: str
+    port: int
+    login: tuple[str, str] | None
+
+    @classmethod
+    def of(cls, url: str) -> "Server":
+        """The server of `smtp://`, `smtp+starttls://` or `smtps://`."""
+        parts = urlsplit(url)
+        port = parts.port or {"smtps": 465, "smtp+starttls": 587}.get(parts.scheme, 25)
+        login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        return cls(parts.scheme, parts.hostname or "", port, login)
+
+
+class Connection:
+    """A dialogue that is past its greetings."""
+
+    def __init__(self, sock: socket.socket, extensions: Collection[str]) -> None:
+        """Take a socket over, and what the server said that it can do."""
+        self.pipelining = "pipelining" in extensions
+        self.international = "smtputf8" in extensions
+        self._sock = sock
+        self._encrypted = isinstance(sock, ssl.SSLSocket)
+        self._buffer = bytearray()
+        # The kernel's own timeouts: Python's would ask the kernel once more before every read and write.
+        seconds = struct.pack("@ll", int(SECONDS), int(SECONDS % 1 * 1_000_000))
+        sock.settimeout(None)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        # Nagle's algorithm would keep a group of commands back until the group before it was acknowledged.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def write(self, data: bytes) -> None:
+        """Write all of it. Raises Broken, with how much may have left."""
+        left = 0
+        view = memoryview(data)
+        while left < len(data):
+            # Of an encrypted record that could not be written whole, nobody knows how much left.
+            piece = view[left : left + RECORD] if self._encrypted else view[left:]
+            try:
+                left += self._sock.send(piece)
+            except OSError as error:
+                raise Broken(_said(error), left + (len(piece) if self._encrypted else 0)) from error
+
+    def reply(self) -> tuple[int, bytes]:
+        """The next answer: its code and words, or SENSELESS and what came instead. Raises Broken."""
+        said: list[bytes] = []
+        deadline = 0.0
+        while True:
+            end = self._buffer.find(b"\n")
+            if end < 0:
+                if len(self._buffer) > MOST_BYTES:
+                    return SENSELESS, bytes(self._buffer[:100])
+                deadline = deadline or time.monotonic() + SECONDS
+                if time.monotonic() > deadline:
+                    message = "timed out"
+                    raise Broken(message)
+                self._fill()
+                continue
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            match = _LINE.fullmatch(line.rstrip(b"\r"))
+            if not match or len(said) > 100:  # noqa: PLR2004 - no server has so much to say
+                return SENSELESS, line[:100]
+            said.append(match[3] or b"")
+            if match[2] != b"-":
+                return int(match[1]), b" ".join(said)
+
+    def unread(self) -> bool:
+        """Whether the server has said something that nobody has read yet."""
+        return bool(self._buffer)
+
+    def quit(self) -> None:
+        """Say goodbye, if anybody still listens."""
+        with suppress(Broken):
+            self.write(b"QUIT\r\n")
+            self.reply()
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._sock.close()
+
+    def _fill(self) -> None:
+        try:
+            more = self._sock.recv(MOST_BYTES)
+        except OSError as error:
+            raise Broken(_said(error)) from error
+        if not more:
+            message = "Connection unexpectedly closed"
+            raise Broken(message)
+        self._buffer += more
+
+
+def connect(server: Server) -> Connection:
+    """Open a connection (RFC 5321, 3.1), encrypt it where that was asked for (RFC 3207), sign in (RFC 4954).
+
+    Certificates are checked, and there is no way back to plain once TLS was asked for. Raises smtplib's errors and
+    OSError.
+    """
+    context = ssl.create_default_context()
+    if server.scheme == "smtps":
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=SECONDS, context=context)
+    else:
+        smtp = smtplib.SMTP(server.host, server.port, timeout=SECONDS)
+    try:
+        smtp.ehlo_or_helo_if_needed()
+        if server.scheme == "smtp+starttls":
+            # Raises where the server does not offer it. What it said before is forgotten: it was not protected.
+            smtp.starttls(context=context)
+            smtp.ehlo()
+        if server.login:
+            smtp.login(*server.login)
+        return _taken_over(smtp)
+    except BaseException:
+        smtp.close()
+        raise
+
+
+def _taken_over(smtp: smtplib.SMTP) -> Connection:
+    """The connection of a client that has done its part; it must hold nothing back."""
+    sock, file = smtp.sock, smtp.file
+    if sock is None:
+        message = "please run connect() first"
+        raise smtplib.SMTPServerDisconnected(message)
+    sock.settimeout(0)
+    early = b""
+    if file is not None:
+        with suppress(OSError):
+            early = file.peek(1)
+    if early:
+        # An answer to nothing would be taken for the answer to the first command.
+        message = "the server said more than it was asked"
+        raise smtplib.SMTPException(message)
+    if file is not None:
+        file.close()
+    smtp.sock, smtp.file = None, None
+    return Connection(sock, smtp.esmtp_features)
+
+
+def _said(error: OSError) -> str:
+    # A timeout of the kernel's looks like this: nothing to read, or no room to write.
+    return (
+        "timed out" if isinstance(error, BlockingIOError | ssl.SSLWantReadError | ssl.SSLWantWriteError) else str(error)
+    )
