@@ -22,6 +22,9 @@ class Slot(StrEnum):
     NAME = "name"
     NAME_IN_HTML = "name_in_html"
 
+    # The enum's own is Python, and asked a dozen times a letter.
+    __hash__ = str.__hash__
+
     @property
     def gap(self) -> str:
         """What keeps the slot's place in a text that is not yet bytes."""

@@ -13,7 +13,7 @@ import binascii
 import re
 import secrets
 import string
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from email.parser import BytesParser
 from email.policy import compat32
 
@@ -47,6 +47,7 @@ _NAMED = re.compile(
 )
 _WORD = r"[^\W\d_]+"
 _NAME = re.compile(rf"{_WORD}(?:[ .'-]{{1,2}}{_WORD})*\.?")
+_WORDS = re.compile(rb"[A-Za-z]{1,15}(?: [A-Za-z]{1,15}){0,3}")
 _QUOTED_NAME = re.compile(rb"(?:[A-Za-z .'-]|&#x27;|=[0-9A-F]{2})+")
 _LONG_WORD = re.compile(r"[A-Za-z-]{16,}")
 
@@ -88,13 +89,14 @@ class KnownFrame:
             place += len(constant)
             end = data.find(following, place, place + _LONGEST)
             value = data[place:end]
-            if (
-                end < 0
-                or found.get(slot, value) != value
-                or (slot not in found and not _is_plain(slot, value, recipient))
-            ):
+            if end < 0:
                 return False
-            found[slot] = value
+            if slot not in found:
+                found[slot] = value
+                if not (_is_plain_mailbox(value, recipient) if slot is Slot.TO else _IS_PLAIN[slot](value)):
+                    return False
+            elif found[slot] != value:
+                return False
             place = end
         return data[place:] == self._last
 
@@ -176,7 +178,7 @@ def _stands_alone(slot: Slot, before: str, after: str) -> bool:
 
 def _reads_as_text(code: str) -> bool:
     """Whether base64 (RFC 4648, 4 and 5) could be a text in ASCII. Nothing at all could be."""
-    return base64.urlsafe_b64decode(code.replace("+", "-").replace("/", "_")).isascii()
+    return binascii.a2b_base64(code.replace("-", "+").replace("_", "/")).isascii()
 
 
 def _after_signatures(data: bytes) -> int:
@@ -194,20 +196,14 @@ def _after_signatures(data: bytes) -> int:
     return 0 if below else start
 
 
-def _is_plain(slot: Slot, value: bytes, recipient: str) -> bool:
-    match slot:
-        case Slot.TO:
-            return _is_plain_mailbox(value, recipient)
-        case Slot.NAME | Slot.NAME_IN_HTML:
-            return bool(_QUOTED_NAME.fullmatch(value)) and _is_plain_name(
-                binascii.a2b_qp(value).replace(b"&#x27;", b"'")
-            )
-        case Slot.UNSUBSCRIBE | Slot.PREFERENCES:
-            return bool(_TOKEN.fullmatch(value)) and len(value) % 4 == 0 and not _reads_as_text(value.decode())
-        case Slot.DATE:
-            return bool(_DATE.fullmatch(value))
-        case Slot.MESSAGE_ID:
-            return bool(_MESSAGE_ID.fullmatch(value))
+def _is_plain_token(value: bytes) -> bool:
+    return bool(_TOKEN.fullmatch(value)) and len(value) % 4 == 0 and not _reads_as_text(value.decode())
+
+
+def _is_plain_quoted(value: bytes) -> bool:
+    if not _QUOTED_NAME.fullmatch(value):
+        return False
+    return _is_plain_name(binascii.a2b_qp(value).replace(b"&#x27;", b"'") if b"=" in value or b"&" in value else value)
 
 
 def _is_plain_mailbox(value: bytes, recipient: str) -> bool:
@@ -225,8 +221,20 @@ def _is_plain_mailbox(value: bytes, recipient: str) -> bool:
 
 def _is_plain_name(raw: bytes) -> bool:
     """Words, and single signs between them; nothing that turns into something else, and nothing like base64."""
+    if _WORDS.fullmatch(raw):
+        return True
     try:
         name = raw.decode()
     except UnicodeDecodeError:
         return False
     return bool(_NAME.fullmatch(name)) and plain(name) == name and not _LONG_WORD.search(name)
+
+
+_IS_PLAIN: dict[Slot, Callable[[bytes], object]] = {
+    Slot.DATE: _DATE.fullmatch,
+    Slot.MESSAGE_ID: _MESSAGE_ID.fullmatch,
+    Slot.UNSUBSCRIBE: _is_plain_token,
+    Slot.PREFERENCES: _is_plain_token,
+    Slot.NAME: _is_plain_quoted,
+    Slot.NAME_IN_HTML: _is_plain_quoted,
+}

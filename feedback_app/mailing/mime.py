@@ -11,6 +11,8 @@ LINE = 76
 ENCODED_LINE = 76
 ENCODED_WORD = ENCODED_LINE - len("Reply-To: ")
 _PLAIN = re.compile(r"[ -~]*")
+# Stands for itself wherever it stands.
+_LETTERS = re.compile(r"[A-Za-z](?:[A-Za-z ]{0,60}[A-Za-z])?")
 
 
 def encoded_words(text: str) -> list[str]:
@@ -71,6 +73,8 @@ def quoted_printable(text: str, *, slots: bool = False) -> str:
 
 def quoted(text: str) -> bytes:
     """A word or two in quoted-printable, to fill a slot."""
+    if _LETTERS.fullmatch(text):
+        return text.encode()
     return _quoted_piece(text, ends=True).encode()
 
 
