@@ -2,9 +2,9 @@
 
 import sys
 
-from tests.bench import store
+from tests.bench import mailer, store
 
-BENCHES = {"store": store.main}
+BENCHES = {"store": store.main, "mailer": mailer.main, "mailer-large": mailer.large}
 
 
 def main() -> None:

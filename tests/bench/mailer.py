@@ -1,0 +1,239 @@
+"""The mailer's figures, side by side against one local sink: letters a second of ours and of others.
+
+Ours with all that it does: the ledger's two commits a window, every address opened, every letter made for its reader
+and looked at by the gate. The others with what they do: one message a recipient, made and sent over one connection.
+"""
+
+import os
+import shutil
+import smtplib
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+from statistics import median
+
+from feedback_app import clock
+from feedback_app.config import Settings, load_settings
+from feedback_app.customers.importing import import_customers
+from feedback_app.customers.models import LetterFormat, Topic
+from feedback_app.customers.services import Person
+from feedback_app.keys import signer
+from feedback_app.mailing import services
+from feedback_app.mailing.drafts import Draft
+from feedback_app.mailing.letter import Letter
+from feedback_app.mailing.messages import Desk, MailingMaker
+from feedback_app.mailing.models import DeliveryState, MailingState
+from feedback_app.mailing.smtp import SmtpTransport
+from feedback_app.mailing.worker import mail_worker
+from feedback_app.store import open_store
+from tests.bench.peers import DJANGO, MAILMAN, Peer
+from tests.bench.sink import Sink, running_sink
+from tests.support.postgres import running_postgres
+
+ROUNDS = 3
+PARAGRAPH = (
+    "Hello {{ name }}, this is offer number %d: [free socks](https://socks.example/socks/%d) for everybody who writes "
+    "to us before Friday, in **any colour** you like, knitted by people who like what they do."
+)
+BODY = "\n\n".join([PARAGRAPH.replace("{{ name }}", "you") % (n, n) for n in range(6)])
+DRAFT = Draft("bench", Topic.SPECIALS, "Free socks for everybody", "friend", f"Hello {{{{ name }}}},\n\n{BODY}\n")
+
+
+def main() -> None:
+    """Measure everything in one run, the rounds of all in turn, so that a busy minute is everybody's."""
+    letters = int(os.environ.get("BENCH_LETTERS", "20000"))
+    few = max(200, letters // 10)
+    with tempfile.TemporaryDirectory() as folder, running_postgres() as server, running_sink() as sink:
+        django = Peer(Path(folder) / "django", DJANGO, ["django==5.2.*"], _parts())
+        mailman = Peer(Path(folder) / "mailman", MAILMAN, ["mailman==3.3.*"], _parts())
+        stores = {
+            "SQLite": _filled(Path(folder) / "sqlite", letters, sink),
+            "PostgreSQL": _filled(Path(folder) / "postgresql", letters, sink, store_url=server.create("bench")),
+        }
+        contenders: dict[str, Callable[[], float]] = {
+            "the limit: bytes made before, one pipelined connection": lambda: _limit(sink, letters),
+            "smtplib and EmailMessage, in a loop": lambda: _loop(sink, few),
+            "Django, over one connection": lambda: django.rate(sink.port, few),
+            "Mailman 3, its outgoing runner": lambda: mailman.rate(sink.port, few // 4),
+        }
+        if source := shutil.which("smtp-source"):
+            contenders["smtp-source"] = lambda: _smtp_source(source, sink, letters)
+        for name, settings in stores.items():
+            for workers in (1, 2):
+                title = f"ours on {name}, {workers} worker{'s' if workers > 1 else ''}"
+                contenders[title] = lambda settings=settings, workers=workers: _ours(settings, sink, letters, workers)  # type: ignore[misc]
+        rates: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(ROUNDS):
+            for name, contender in contenders.items():
+                rates[name].append(contender())
+    _say(rates)
+
+
+def large() -> None:
+    """One mailing to very many: memory at the peak, and whether the last letter costs what the first did."""
+    letters = int(os.environ.get("BENCH_LETTERS", "1000000"))
+    with tempfile.TemporaryDirectory() as folder, running_sink() as sink:
+        settings = _filled(Path(folder) / "sqlite", letters, sink)
+        started, last = time.perf_counter(), 0
+        tenths: list[float] = []
+        child = _worker(settings, _released(settings))
+        while last < letters:
+            time.sleep(0.5)
+            done = sink.taken()
+            if done >= (len(tenths) + 1) * letters // 10:
+                tenths.append(time.perf_counter() - started)
+            assert done > last or time.perf_counter() - started < 60 * (1 + len(tenths)) * 10, "the worker stands still"
+            last = done
+        status = Path(f"/proc/{child}/status")
+        peak = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        os.waitpid(child, 0)
+    first, final = tenths[0], tenths[-1] - tenths[-2]
+    _print(f"{letters:,} letters on SQLite, 1 worker: {letters / tenths[-1]:,.0f} a second")
+    _print(f"the last tenth took {final / first:.2f} of the first's time")
+    _print(f"the worker's memory at its peak: {int(peak) / 1024:,.0f} MB")
+
+
+def _say(rates: dict[str, list[float]]) -> None:
+    middle = {name: median(found) for name, found in rates.items()}
+    limit, loop = (middle[name] for name in list(middle)[:2])
+    for name, rate in middle.items():
+        spread = f"{min(rates[name]):,.0f} to {max(rates[name]):,.0f}"
+        _print(
+            f"{name}: {rate:,.0f} a second ({spread}); {rate / loop:.1f} of the loop, {rate / limit:.2f} of the limit"
+        )
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - this is what it is for
+
+
+def _filled(folder: Path, number: int, sink: Sink, **more: str) -> Settings:
+    values = {"instance": str(folder), "smtp_url": sink.url, "site_url": "https://socks.example", **more}
+    settings = load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
+    store = open_store(settings)
+    with tempfile.NamedTemporaryFile("w", suffix=".csv", encoding="utf-8") as file:
+        file.write("email,name,name_display\n")
+        file.writelines(f"{_address(step)},First Last{step % 10 * 'x'},full\n" for step in range(number))
+        file.flush()
+        import_customers(store, Path(file.name), topic=Topic.SPECIALS, evidence="A list", now=clock.now())
+    store.close()
+    return settings
+
+
+def _address(step: int) -> str:
+    return f"customer.{step}@example{step % 500}.com"
+
+
+def _released(settings: Settings) -> str:
+    """A new mailing at the end of its hold, its audience in the ledger; returns its slug."""
+    store = open_store(settings)
+    slug = f"bench-{time.time_ns()}"
+    with store.writing() as session:
+        services.hold(
+            session, Draft(slug, DRAFT.topic, DRAFT.subject, DRAFT.nameless, DRAFT.body), minutes=0, now=clock.now()
+        )
+        services.release_due(session, now=clock.now())
+    store.close()
+    return slug
+
+
+def _worker(settings: Settings, slug: str, go: int | None = None) -> int:
+    """A worker in a process of its own, which begins when it is told to and works until the mailing is sent."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        store = open_store(settings)
+        with mail_worker(store, settings, Desk.of(settings, signer(settings))) as worker:
+            if go is not None:
+                os.read(go, 1)
+            while True:
+                worker.work_once()
+                with store.reading() as session:
+                    if services.find_mailing(session, slug).state is MailingState.SENT:
+                        break
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _ours(settings: Settings, sink: Sink, letters: int, workers: int) -> float:
+    slug, before = _released(settings), sink.taken()
+    ready, go = os.pipe()
+    children = [_worker(settings, slug, ready) for _ in range(workers)]
+    time.sleep(2)
+    started = time.perf_counter()
+    os.write(go, b"x" * workers)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * workers
+    rate = letters / (time.perf_counter() - started)
+    os.close(ready)
+    os.close(go)
+    store = open_store(settings)
+    with store.reading() as session:
+        found = services.counts(session, services.find_mailing(session, slug))
+    store.close()
+    assert found[DeliveryState.ACCEPTED] == letters == sink.taken() - before, found
+    return rate
+
+
+def _limit(sink: Sink, letters: int) -> float:
+    made = _made(letters)
+    transport = SmtpTransport(sink.url)
+    transport.send(made[0])
+    started = time.perf_counter()
+    for start in range(0, letters, 100):
+        for letter in made[start : start + 100]:
+            transport.submit(letter)
+        transport.answers()
+    rate = letters / (time.perf_counter() - started)
+    transport.close()
+    return rate
+
+
+def _made(letters: int) -> list[Letter]:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings({"UNDISCLOSED_INSTANCE": folder, "UNDISCLOSED_SITE_URL": "https://socks.example"})
+        maker = MailingMaker(Desk(settings, signer(settings)), DRAFT, 1)
+    people = (Person(step, _address(step), "First Last") for step in range(letters))
+    return [maker.letter(person, LetterFormat.HTML, now=clock.now()) for person in people]
+
+
+def _parts() -> tuple[str, str]:
+    """What the others send: the same text and HTML."""
+    [letter] = _made(1)
+    from email import message_from_bytes, policy  # noqa: PLC0415 - only here
+
+    read = message_from_bytes(letter.data, policy=policy.default)
+    bodies = [read.get_body((kind,)) for kind in ("plain", "html")]
+    text, html = (str(body.get_content()) for body in bodies if body)
+    return text, html
+
+
+def _loop(sink: Sink, letters: int) -> float:
+    text, html = _parts()
+    with smtplib.SMTP("127.0.0.1", sink.port) as smtp:
+        started = time.perf_counter()
+        for step in range(letters):
+            message = EmailMessage()
+            message["From"] = "Mongrel Socks <hello@socks.example>"
+            message["To"] = f"First Last <{_address(step)}>"
+            message["Subject"] = DRAFT.subject
+            message["Date"] = format_datetime(clock.now())
+            message["Message-ID"] = make_msgid(domain="socks.example")
+            message["List-Unsubscribe"] = f"<https://socks.example/u/{step}>"
+            message.set_content(text.replace("First Last", f"First {step}"))
+            message.add_alternative(html.replace("First Last", f"First {step}"), subtype="html")
+            smtp.send_message(message)
+        return letters / (time.perf_counter() - started)
+
+
+def _smtp_source(program: str, sink: Sink, letters: int) -> float:
+    started = time.perf_counter()
+    size = str(len(_made(1)[0].data))
+    subprocess.run([program, "-d", "-l", size, "-m", str(letters), f"127.0.0.1:{sink.port}"], check=True)
+    return letters / (time.perf_counter() - started)
