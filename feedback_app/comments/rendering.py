@@ -39,11 +39,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A comment in a feed, with its post's path and title."""
+    """A comment in a feed, with its post's path, title and time."""
 
     comment: Comment
     path: str
     title: str
+    published_at: datetime
 
 
 def clock(moment: datetime) -> str:
@@ -115,7 +116,7 @@ def thread_html(path: str, comments: Sequence[Comment], place: Place) -> Markup:
 
 def thread_feed(path: str, title: str, published_at: datetime, comments: Sequence[Comment], place: Place) -> str:
     """The Atom feed of one post's comments, newest first (RFC 4287, with RFC 4685's threading)."""
-    entries = [Entry(comment, path, title) for comment in reversed(comments)]
+    entries = [Entry(comment, path, title, published_at) for comment in reversed(comments)]
     return _feed(
         place,
         title=f"Comments on {title}",
@@ -151,6 +152,12 @@ def _tag(site_url: str) -> str:
     return f"tag:{urlsplit(site_url).hostname},2007:"
 
 
+def _post_tag(entry: Entry, place: Place) -> str:
+    """A post's id, as the feed of posts has it: a comment answers that very entry (RFC 4685, section 3)."""
+    day = entry.published_at.astimezone(place.zone).date()
+    return f"tag:{urlsplit(place.site_url).hostname},{day}:{entry.path}"
+
+
 _environment = Environment(
     loader=PackageLoader("feedback_app"),
     autoescape=True,
@@ -160,4 +167,4 @@ _environment = Environment(
     keep_trailing_newline=True,
 )
 _environment.filters |= {"long_date": long_date, "rfc3339": rfc3339, "link_path": link_path}
-_environment.globals |= {"form_url": form_url, "feed_path": feed_path}
+_environment.globals |= {"form_url": form_url, "feed_path": feed_path, "post_tag": _post_tag}

@@ -96,7 +96,9 @@ class Build:
             now_at = {old: new for new, old in self.moves.threads.items()}
             newest = newest_of(session, {**self.posts, **now_at}, FEED_LENGTH)
         shown = [(comment, now_at.get(path, path)) for comment, path in newest]
-        entries = [Entry(comment, path, self.posts[path].title) for comment, path in shown]
+        entries = [
+            Entry(comment, path, self.posts[path].title, self.posts[path].published_at) for comment, path in shown
+        ]
         return site_feed(entries, max((post.published_at for post in self.posts.values()), default=NEVER), self.place)
 
     def fetch(self, addresses: Sequence[str]) -> None:

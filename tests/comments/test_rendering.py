@@ -20,7 +20,7 @@ from tests.conftest import OPPS_DAY
 PLACE = Place("https://socks.example", "Mongrel Socks", ZoneInfo("America/New_York"))
 ATOM = "{http://www.w3.org/2005/Atom}"
 THREADING = "{http://purl.org/syndication/thread/1.0}"
-TAG_URI = re.compile(r"tag:socks\.example,2007:/[!-~]+")
+TAG_URI = re.compile(r"tag:socks\.example,2007:[!-~]+")
 
 
 def a_comment(number: int, parent: int | None = None, *, author: str = "Nora", text: str = "Bcc!") -> Comment:
@@ -140,7 +140,16 @@ def test_a_feeds_ids_are_tag_uris_that_never_change() -> None:
     assert len(set(ids)) == 3
     for one in ids:
         assert TAG_URI.fullmatch(one), one
-    assert ids[1] == "tag:socks.example,2007:/2007/10/sorry%20%26%20d%C3%A9j%C3%A0.html#comment-2"
+    assert ids[:2] == [
+        "tag:socks.example,2007:/2007/10/sorry%20%26%20d%C3%A9j%C3%A0.comments.atom.xml",
+        "tag:socks.example,2007:comment-2",
+    ]
+
+
+def test_a_comment_keeps_its_id_when_its_post_moves() -> None:
+    before, after = (feedparser.parse(feed_of(a_comment(7), path=path)) for path in (OPPS.path, "/2008/01/moved.html"))
+    assert before.entries[0].id == after.entries[0].id
+    assert before.entries[0].link != after.entries[0].link
 
 
 def test_a_feed_says_what_is_an_answer_to_what() -> None:
@@ -148,8 +157,8 @@ def test_a_feed_says_what_is_an_answer_to_what() -> None:
     answer, question = (entry.find(f"{THREADING}in-reply-to") for entry in root.iter(f"{ATOM}entry"))
     assert answer is not None
     assert question is not None
-    assert answer.get("ref") == "tag:socks.example,2007:/2007/10/opps.html#comment-1"
-    assert question.get("ref") == "tag:socks.example,2007:/2007/10/opps.html"
+    assert answer.get("ref") == "tag:socks.example,2007:comment-1"
+    assert question.get("ref") == "tag:socks.example,2007-10-10:/2007/10/opps.html"
 
 
 def test_a_feed_is_as_new_as_its_newest_change_or_its_post() -> None:
@@ -163,7 +172,7 @@ def test_a_feed_is_as_new_as_its_newest_change_or_its_post() -> None:
 
 
 def test_the_blogs_feed_names_the_post_of_each_comment() -> None:
-    xml = site_feed([Entry(a_comment(1), OPPS.path, 'Opps! & "more"')], OPPS.published_at, PLACE)
+    xml = site_feed([Entry(a_comment(1), OPPS.path, 'Opps! & "more"', OPPS.published_at)], OPPS.published_at, PLACE)
     read = feedparser.parse(xml)
     assert not read.bozo
     assert [entry.title for entry in read.entries] == ['Nora on Opps! & "more"']
