@@ -34,6 +34,7 @@ ADDRESS = re.compile(
     rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_BREAK}])[^{_BREAK}]*[^{_BREAK}/])(?:@|%40)\[?[^{_BREAK}]+""", re.IGNORECASE
 )
 ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
+LINES = str.maketrans("\n\t", "  ")
 MASKED = "…@…"
 # Letters by name, but nothing to see: Hangul fillers and the empty Braille pattern.
 UNSEEN = "\u115f\u1160\u3164\uffa0\u2800"
@@ -64,6 +65,9 @@ def is_visible(text: str) -> bool:
 def clean_text(text: str) -> str:
     """What was typed, without what cannot be shown: NULs and controls, direction overrides, towers of accents."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.isascii() and text.translate(LINES).isprintable():
+        # As nearly all are.
+        return text.strip()
     kept = (
         character
         for character in text

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup import has_address, shows_address
@@ -19,6 +19,13 @@ from feedback_app.config import Moderation
 
 SHORTEST_REPEAT = 20
 REPEAT_TIME = timedelta(days=7)
+
+SAID_BEFORE = (
+    select(Comment.id)
+    .where(Comment.repeat_hash == bindparam("said"), Comment.created_at > bindparam("since"))
+    .order_by(Comment.id)
+    .limit(1)
+)
 
 EVERY_ONE = "every comment waits (moderation is `all`)"
 FIRST_ONE = "the first comment from this browser"
@@ -102,8 +109,8 @@ def _said_before(session: Session, text: str, now: datetime) -> int | None:
     said = repeat_hash(text)
     if said is None:
         return None
-    query = select(Comment.id).where(Comment.repeat_hash == said, Comment.created_at > now - REPEAT_TIME)
-    return session.scalar(query.order_by(Comment.id).limit(1))
+    found = session.connection().execute(SAID_BEFORE, {"said": said, "since": now - REPEAT_TIME})
+    return found.scalar()
 
 
 def _has_been_approved(session: Session, earlier: Sequence[int]) -> bool:

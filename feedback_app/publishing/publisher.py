@@ -12,6 +12,7 @@ from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.builder import CONFIGURATION, Builder, BuildRefused
+from feedback_app.publishing.following import Follower
 from feedback_app.publishing.search import Indexer
 from feedback_app.publishing.site import is_known
 from feedback_app.publishing.threads import catch_up
@@ -31,8 +32,9 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     watcher.start()
     indexer = Indexer(settings.output, stop)
     last_beat = None
-    built = True
+    built = news = True
     builder = Builder(settings, store)
+    follower = Follower(store)
     while not stop.is_set():
         try:
             now = clock.now()
@@ -45,16 +47,20 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
                 changed.clear()
                 built = _build(builder)
                 indexer.wake()
-            catch_up(settings, store)
-            changed.wait(FOLLOW_SECONDS)
+                news = True
+            if news:
+                catch_up(settings, store)
+            news = follower.wait(FOLLOW_SECONDS, changed)
         except OSError as error:
             log.error("The site can't be written: %s: %s", error.filename, error.strerror)  # noqa: TRY400 - one line
             changed.set()
             stop.wait(RETRY_SECONDS)
         except DBAPIError:
+            news = True
             log.error("The store does not answer; until it does, the site stays as it is.")  # noqa: TRY400 - one line
             stop.wait(RETRY_SECONDS)
     builder.close()
+    follower.close()
     with store.writing() as session:
         sign_off(session, worker_id)
 

@@ -5,7 +5,7 @@ One SQLite file in the instance. It holds nothing that can't be made again from 
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from feedback_app.config import Settings
 from feedback_app.publishing.sources import Stamp
 
 FORMAT = "1"
+# How many paths are named in one question; for more, all are asked about.
+MOST_NAMED = 500
 # Connections of a parent, kept from being closed when nothing refers to them any more.
 _parents: list[sqlite3.Connection] = []
 _TABLES = """
@@ -165,6 +167,14 @@ class Shelf:
     def threads(self) -> dict[str, tuple[int, int]]:
         """The version and the count of every thread as the site shows them, by path."""
         return {row[0]: (row[1], row[2]) for row in self.database.execute("SELECT path, version, count FROM threads")}
+
+    def versions(self, of: Collection[str] | None = None) -> dict[str, int]:
+        """The version of every thread (or of these) as the site shows it, by path."""
+        if of is None or len(of) > MOST_NAMED:
+            return dict(self.database.execute("SELECT path, version FROM threads").fetchall())
+        places = ", ".join("?" * len(of))
+        found = self.database.execute(f"SELECT path, version FROM threads WHERE path IN ({places})", list(of))  # noqa: S608
+        return dict(found.fetchall())
 
     def keep_threads(self, threads: Mapping[str, tuple[int, int]]) -> None:
         """Remember which versions of threads the site shows, and how many comments of each."""

@@ -1,5 +1,7 @@
 """Following the store: threads that have changed are rewritten in place, with their feeds and their counts."""
 
+from collections.abc import Collection
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -40,7 +42,7 @@ def site_feed_xml(session: Session, place: Place) -> str:
     """The feed of the whole blog's comments."""
     newest = newest_comments(session, FEED_LENGTH)
     return site_feed(
-        [Entry(comment, thread.path, thread.title) for comment, thread in newest],
+        [Entry(comment, thread.path, thread.title, thread.published_at) for comment, thread in newest],
         last_published(session) or NEVER,
         place,
     )
@@ -57,10 +59,12 @@ def catch_up(settings: Settings, store: Store) -> int:
         return 0
     try:
         with store.reading() as session:
-            if not _stale(session, shelf):
-                return 0
-        with site_lock(settings), store.reading() as session:
             stale = _stale(session, shelf)
+        if not stale:
+            return 0
+        with site_lock(settings), store.reading() as session:
+            # Somebody else may have brought some of them up to date since.
+            stale = _stale(session, shelf, stale)
             if not stale:
                 return 0
             try:
@@ -73,14 +77,12 @@ def catch_up(settings: Settings, store: Store) -> int:
         shelf.close()
 
 
-def _stale(session: Session, shelf: Shelf) -> dict[str, int]:
-    # Threads whose post is not on the site have nothing to be rewritten.
-    shown = shelf.threads()
-    return {
-        path: version
-        for path, version in thread_versions(session).items()
-        if path in shown and shown[path][0] != version
-    }
+def _stale(session: Session, shelf: Shelf, of: Collection[str] | None = None) -> dict[str, int]:
+    """The threads (of these) whose site is not of their version; where a post is not on the site, there is nothing."""
+    shown = shelf.versions(of)
+    # As sets, so that ten thousand threads which are as they were cost nothing but being read.
+    differ = {*thread_versions(session, of).items()} - {*shown.items()}
+    return {path: version for path, version in differ if path in shown}
 
 
 def rewrite(settings: Settings, session: Session, shelf: Shelf, stale: dict[str, int]) -> None:

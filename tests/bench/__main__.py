@@ -2,9 +2,15 @@
 
 import sys
 
-from tests.bench import mailer, store
+from tests.bench import comments, following, mailer, store
 
-BENCHES = {"store": store.main, "mailer": mailer.main, "mailer-large": mailer.large}
+BENCHES = {
+    "store": store.main,
+    "mailer": mailer.main,
+    "mailer-large": mailer.large,
+    "comments": comments.main,
+    "following": following.main,
+}
 
 
 def main() -> None:

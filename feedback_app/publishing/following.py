@@ -1,0 +1,106 @@
+"""Hearing of threads that changed a few milliseconds after the commit, for next to nothing while nothing happens.
+
+SQLite has a number that grows with every other connection's commit, which costs microseconds to read; PostgreSQL tells
+whoever listens (the table's own trigger does, so that it is told of whatever process on whatever machine changed it).
+Where something happened, one sum says whether it was a thread.
+"""
+
+import sqlite3
+import threading
+import time
+from typing import Any
+
+import psycopg
+from sqlalchemy import func, select
+
+from feedback_app.comments.models import Thread
+from feedback_app.db import SQLITE, Store
+
+LOOK_SECONDS = 0.005
+# While somebody else writes all the time, a mailing say, threads are looked at this often.
+PAUSE_SECONDS = 0.02
+# Whatever was heard: a message can be lost with its connection, and a restored store can add up to the same sum.
+SURE_SECONDS = 2.0
+SUM = select(func.count(), func.sum(Thread.version), func.max(Thread.id))
+
+
+class Follower:
+    """One process' ear at the store. Not for several threads at once."""
+
+    def __init__(self, store: Store) -> None:
+        """Nothing has been heard yet: the first look says that there may be news."""
+        self._store = store
+        self._ear: Any = None
+        self._heard: object = None
+        self._sum: object = None
+        self._sure_at = 0.0
+
+    def wait(self, seconds: float, other: threading.Event) -> bool:
+        """Wait until a thread may have changed, the other thing happened, or so long; returns whether one may have.
+
+        Raises DBAPIError when the store does not answer.
+        """
+        until = time.monotonic() + seconds
+        if time.monotonic() >= self._sure_at:
+            self._sure_at = time.monotonic() + SURE_SECONDS
+            self._sum = None
+            return True
+        while not other.is_set():
+            left = until - time.monotonic()
+            if self._something_happened(max(0.0, left), other) and self._was_a_thread():
+                return True
+            if left <= 0:
+                break
+        return False
+
+    def close(self) -> None:
+        """Stop listening."""
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            ear.close()
+
+    def _something_happened(self, seconds: float, other: threading.Event) -> bool:
+        try:
+            if self._store.dialect == SQLITE:
+                return self._number_grew(min(seconds, LOOK_SECONDS), other)
+            return self._was_told(seconds)
+        except (sqlite3.Error, psycopg.Error):
+            # Asking for the sum says what is wrong with the store, or that only this ear has gone.
+            self.close()
+            return True
+
+    def _number_grew(self, seconds: float, other: threading.Event) -> bool:
+        if self._ear is None:
+            self._ear = self._store.engine.raw_connection()
+        number = self._ear.driver_connection.execute("PRAGMA data_version").fetchone()[0]
+        if number == self._heard:
+            other.wait(seconds)
+            return False
+        if self._heard is not None:
+            other.wait(min(seconds, self._pause()))
+        self._heard = number
+        return True
+
+    def _was_told(self, seconds: float) -> bool:
+        if self._ear is None:
+            # A connection of its own: one that goes back to the pool would go on listening.
+            pooled = self._store.engine.raw_connection()
+            self._ear = pooled.driver_connection
+            pooled.detach()
+            self._ear.autocommit = True
+            self._ear.execute("LISTEN threads")
+            return True
+        return any(True for _ in self._ear.notifies(timeout=seconds, stop_after=1))
+
+    def _pause(self) -> float:
+        """How long ago the last look at the threads has to be."""
+        return max(0.0, self._looked_at + PAUSE_SECONDS - time.monotonic())
+
+    _looked_at = 0.0
+
+    def _was_a_thread(self) -> bool:
+        self._looked_at = time.monotonic()
+        with self._store.reading() as session:
+            now = tuple(session.execute(SUM).one())
+        before, self._sum = self._sum, now
+        return before != now

@@ -1,0 +1,256 @@
+"""Comments' figures: posting and reading, beside Isso and a static server, in one run on one machine.
+
+Posting is the whole way: form, token against forgery, spam checks, a durable commit, and only then the answer. Limits
+and the form's time trap are off on both sides, because one load generator is one network.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from flask import Flask
+
+from feedback_app.app import create_app
+from feedback_app.comments.rendering import Place
+from feedback_app.comments.services import Post, approved_comments, find_thread, post_comment, register_posts
+from feedback_app.comments.verdicts import Rules, Signs
+from feedback_app.config import Moderation, load_settings
+from feedback_app.publishing.threads import pieces_of
+from feedback_app.store import open_store
+from tests.bench.loads import Load, environment_with, free_port, install, load, running
+
+ROOT = Path(__file__).parents[2]
+PATH = "/2007/10/opps.html"
+SITE = "http://127.0.0.1:8000"
+READ = 20
+WORDS = "Odd pairs are pairs: use *Bcc*, friends, and [read](https://example.com/) about it before you send. " * 3
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+SERVERS = os.environ.get("BENCH_SERVERS", "granian 2x1,granian 1x1,granian 1x4,gunicorn 2x1,waitress 1x4")
+# Every request has words of its own: the same ones would be the same form sent twice.
+POST_LUA = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+wrk.headers["Cookie"] = "undisclosed={cookie}"
+local number = math.floor({seed} * 10000000)
+request = function()
+  number = number + 1
+  return wrk.format(nil, nil, nil, "{fields}&body=Number+" .. number .. ".+{words}")
+end
+"""
+ISSO_LUA = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local number = math.floor({seed} * 10000000)
+request = function()
+  number = number + 1
+  return wrk.format(nil, nil, nil, '{{"author": "Nora", "title": "Opps!", "text": "Number ' .. number .. '. {words}"}}')
+end
+"""
+ISSO_CONF = """
+[general]
+dbpath = {folder}/isso.db
+host = {site}
+[moderation]
+enabled = false
+[guard]
+enabled = false
+[server]
+public-endpoint = {site}
+"""
+NGINX_CONF = """
+worker_processes 2; daemon off; error_log stderr; pid {folder}/nginx.pid;
+events {{ worker_connections 256; }}
+http {{
+  include /etc/nginx/mime.types; access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{ listen 127.0.0.1:{port}; root {folder}/site; }}
+}}
+"""
+
+
+def main() -> None:
+    """Measure; every figure is the median of so many rounds, of which each has both sides in turn."""
+    install(("wrk", "wrk"), ("nginx", "nginx-light"))
+    where = Path(os.environ.get("BENCH_FOLDER", ROOT / ".venv" / "bench"))
+    where.mkdir(parents=True, exist_ok=True)
+    peers = environment_with(where / "isso", "isso", "gunicorn")
+    ours = environment_with(where / "servers", "gunicorn", "waitress")
+    with tempfile.TemporaryDirectory(dir=where) as name:
+        folder = Path(name)
+        _posts(folder, peers, ours)
+        _reads(folder, peers)
+
+
+def _posts(folder: Path, peers: Path, ours: Path) -> None:
+    found: dict[str, list[Load]] = {}
+    for round_ in range(ROUNDS):
+        with _isso(folder / f"isso{round_}", peers) as (server, port):
+            script = _script(folder, ISSO_LUA, seed=round_, words=WORDS)
+            found.setdefault("Isso", []).append(load(f"http://127.0.0.1:{port}/new?uri={PATH}", server, script))
+        for kind in SERVERS.split(","):
+            with _app(folder / f"{kind}{round_}", kind, ours) as (server, port, script):
+                url = f"http://127.0.0.1:{port}/feedback/comments/new?post={PATH}"
+                found.setdefault(kind, []).append(load(url, server, script))
+    isso = _middle(found["Isso"]).rate
+    for name, loads in found.items():
+        middle = _middle(loads)
+        _say(f"posts, {name}: {middle} ({middle.rate / isso:.1f} times Isso's; rounds {_all(loads)})")
+
+
+def _reads(folder: Path, peers: Path) -> None:
+    found: dict[str, list[Load]] = {}
+    _bake(folder / "site")
+    for round_ in range(ROUNDS):
+        with _isso(folder / f"read{round_}", peers) as (server, port):
+            _fill_isso(folder / f"read{round_}" / "isso.db")
+            found.setdefault("Isso", []).append(load(f"http://127.0.0.1:{port}/?uri={PATH}", server))
+        port = free_port()
+        (folder / "nginx.conf").write_text(NGINX_CONF.format(folder=folder, port=port), encoding="utf-8")
+        command = [
+            shutil.which("nginx") or "nginx",
+            "-e",
+            "stderr",
+            "-c",
+            str(folder / "nginx.conf"),
+            "-p",
+            str(folder),
+        ]
+        with running(command, port, folder) as server:
+            found.setdefault("nginx, the baked page", []).append(load(f"http://127.0.0.1:{port}{PATH}", server))
+    isso = _middle(found["Isso"]).rate
+    for name, loads in found.items():
+        middle = _middle(loads)
+        _say(f"reads of {READ} comments, {name}: {middle} ({middle.rate / isso:.0f} times Isso's; {_all(loads)})")
+
+
+@contextmanager
+def _isso(folder: Path, peers: Path) -> Iterator[tuple[int, int]]:
+    folder.mkdir(exist_ok=True)
+    port = free_port()
+    configuration = folder / "isso.cfg"
+    configuration.write_text(ISSO_CONF.format(folder=folder, site=f"http://127.0.0.1:{port}"), encoding="utf-8")
+    command = [str(peers / "gunicorn"), "-b", f"127.0.0.1:{port}", "-w", "2", "--preload", "isso.run"]
+    with running(command, port, folder, ISSO_SETTINGS=str(configuration)) as server:
+        yield server, port
+
+
+def _fill_isso(path: Path) -> None:
+    import sqlite3  # noqa: PLC0415 - only here
+    from contextlib import closing  # noqa: PLC0415 - only here
+
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO threads VALUES (1, ?, 'Opps!')", (PATH,))
+        columns = "tid, created, mode, remote_addr, text, author, likes, dislikes, voters, notification"
+        database.executemany(
+            f"INSERT INTO comments ({columns}) VALUES (1, ?, 1, '127.0.0.0', ?, ?, 0, 0, x'00', 0)",  # noqa: S608 - ours
+            [(1192024800.0 + step, f"Number {step}. {WORDS}", f"Reader {step}") for step in range(READ)],
+        )
+
+
+@contextmanager
+def _app(folder: Path, kind: str, ours: Path) -> Iterator[tuple[int, int, Path]]:
+    """The app on a fresh store, under a server of this kind: its name, and processes x threads."""
+    values = {"UNDISCLOSED_INSTANCE": str(folder), "UNDISCLOSED_RATE_LIMITS": "off", "UNDISCLOSED_SITE_URL": SITE}
+    settings = load_settings(values)
+    store = open_store(settings)
+    with store.writing() as session:
+        register_posts(session, [Post(PATH, "Opps!", datetime(2007, 10, 10, tzinfo=UTC))])
+    script = _form(folder, create_app(settings, store))
+    store.close()
+    name, _, shape = kind.partition(" ")
+    processes, _, threads = shape.partition("x")
+    port = free_port()
+    here = Path(sys.executable).parent
+    commands = {
+        "granian": [
+            *(str(here / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
+            *("--workers", processes, "--blocking-threads", threads, "--no-access-log", "feedback_app.wsgi:app"),
+        ],
+        "gunicorn": [
+            *(str(here / "python"), "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-w", processes),
+            *("--threads", threads, "feedback_app.wsgi:app"),
+        ],
+        "waitress": [
+            *(str(here / "python"), "-m", "waitress", f"--listen=127.0.0.1:{port}", f"--threads={threads}"),
+            "feedback_app.wsgi:app",
+        ],
+    }
+    # Servers that the program does not come with are found beside it, in an environment of their own.
+    packages = next(ours.parent.glob("lib/python*/site-packages"))
+    path = "" if name == "granian" else f":{packages}"
+    with running(commands[name], port, folder, PYTHONPATH=f"{ROOT}{path}", **values) as server:
+        yield server, port, script
+
+
+def _form(folder: Path, app: Flask) -> Path:
+    client = app.test_client()
+    page = client.get(f"/feedback/comments/new?post={PATH}").text
+    cookie = client.get_cookie("undisclosed")
+    hidden = {name: _value(page, name) for name in ("csrf_token", "seal")}
+    fields = urlencode({**hidden, "author": "Nora", "email": "", "website": "", "action": "post"})
+    words = urlencode({"x": WORDS}).removeprefix("x=")
+    return _script(folder, POST_LUA, cookie=cookie.value if cookie else "", fields=fields, words=words, seed=1)
+
+
+def _value(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}"[^>]*value="([^"]+)"', page)
+    assert found, page
+    return found[1]
+
+
+def _script(folder: Path, text: str, **values: object) -> Path:
+    path = folder / "load.lua"
+    path.write_text(text.format(**values), encoding="utf-8")
+    return path
+
+
+def _bake(site: Path) -> None:
+    """The static page with a thread of so many comments, as a build bakes it, in a page of the theme's size."""
+    with tempfile.TemporaryDirectory() as name:
+        store = open_store(load_settings({"UNDISCLOSED_INSTANCE": name, "UNDISCLOSED_SITE_URL": SITE}))
+        now = datetime(2007, 10, 10, tzinfo=UTC)
+        with store.writing() as session:
+            register_posts(session, [Post(PATH, "Opps!", now)])
+            thread = find_thread(session, PATH)
+            assert thread
+            for step in range(READ):
+                post_comment(
+                    session,
+                    thread,
+                    author=f"Reader {step}",
+                    text=f"Number {step}. {WORDS}",
+                    address=None,
+                    parent=None,
+                    rules=Rules(Moderation.NONE, most_links=9),
+                    signs=Signs(),
+                    now=now + timedelta(minutes=step),
+                )
+        with store.reading() as session:
+            shown = approved_comments(session, [PATH])[PATH]
+        store.close()
+    pieces = pieces_of(PATH, shown, Place(SITE, "Mongrel Socks", ZoneInfo("America/New_York")))
+    page = site / PATH.lstrip("/")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(f"<!DOCTYPE html><title>Opps!</title>{''.join(pieces.values())}", encoding="utf-8")
+
+
+def _middle(loads: list[Load]) -> Load:
+    return sorted(loads, key=lambda one: one.rate)[len(loads) // 2]
+
+
+def _all(loads: list[Load]) -> str:
+    return json.dumps([round(one.rate) for one in loads])
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - this is what it is for

@@ -1,0 +1,85 @@
+"""Hearing of threads that changed: at once, of whatever process changed them, and of nothing else."""
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import text
+
+from feedback_app.comments.models import CommentStatus
+from feedback_app.db import Store
+from feedback_app.publishing.bake import FEW, rebaked, thread_piece
+from feedback_app.publishing.following import Follower
+from feedback_app.workers import WorkerKind, beat
+from tests.comments.talk import OPPS, publish, say, set_status
+from tests.conftest import OPPS_DAY
+
+LONG = 60.0
+NOTHING = threading.Event()
+
+
+@pytest.fixture
+def follower(store: Store, monkeypatch: pytest.MonkeyPatch) -> Follower:
+    """An ear that has heard all there is, and looks by itself only after hours."""
+    monkeypatch.setattr("feedback_app.publishing.following.SURE_SECONDS", 3600.0)
+    publish(store, OPPS)
+    one = Follower(store)
+    assert one.wait(0, NOTHING)
+    while one.wait(0.05, NOTHING):
+        pass
+    return one
+
+
+def test_whoever_waits_hears_of_an_approval_at_once(store: Store, follower: Follower) -> None:
+    comment = say(store)
+    assert follower.wait(LONG, NOTHING)
+    other = threading.Thread(target=set_status, args=(store, CommentStatus.REJECTED, comment))
+    started = time.monotonic()
+    other.start()
+    heard = follower.wait(LONG, NOTHING)
+    other.join()
+    assert heard
+    # Not by having waited to the end.
+    assert time.monotonic() - started < LONG / 2
+    follower.close()
+
+
+def test_what_is_no_thread_is_no_news(store: Store, follower: Follower) -> None:
+    with store.writing() as session:
+        beat(session, "somebody", WorkerKind.MAILER, now=OPPS_DAY)
+    assert not follower.wait(0.2, NOTHING)
+    follower.close()
+
+
+def test_the_other_thing_ends_the_wait(follower: Follower) -> None:
+    happened = threading.Event()
+    happened.set()
+    started = time.monotonic()
+    assert not follower.wait(LONG, happened)
+    assert time.monotonic() - started < LONG / 2
+    follower.close()
+
+
+def test_an_ear_that_was_cut_off_hears_again(store: Store, follower: Follower) -> None:
+    if store.dialect == "postgresql":
+        with store.writing() as session:
+            own = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN threads'")
+            session.execute(own)
+    else:
+        follower.close()
+    say(store)
+    assert follower.wait(LONG, NOTHING)
+    say(store, "And again: use Bcc.")
+    assert follower.wait(LONG, NOTHING)
+    follower.close()
+
+
+def test_few_pieces_and_many_are_put_into_a_page_alike() -> None:
+    paths = [f"/2007/10/{number} & ü.html" for number in range(FEW + 5)]
+    page = "<main>".join(str(thread_piece(path, "old")) for path in paths)
+    few = {("thread", path): str(thread_piece(path, "new")) for path in paths[:3]}
+    same = {("thread", path): str(thread_piece(path, "old")) for path in paths[3:]}
+    assert len(few) <= FEW < len(few | same)
+    assert rebaked(page, few) == rebaked(page, few | same)
+    assert rebaked(page, few).count("new") == 3
+    assert rebaked(page, {("count", paths[0]): "x"}) == page
