@@ -1,6 +1,9 @@
 """The comment form's page, and what comes after it."""
 
-from flask import Blueprint, redirect, render_template, request, session, url_for
+from datetime import datetime
+from typing import cast
+
+from flask import Blueprint, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from limits import parse
 from markupsafe import Markup
@@ -139,7 +142,7 @@ def _page(
     preview: Markup | None = None,
     problem: str | None = None,
 ) -> str:
-    if not _is_sealed(form) or problem == TOO_LATE:
+    if _opened(form) is None or problem == TOO_LATE:
         form.seal.data = seal_form(house().signer, now=clock.now())
     return render_template(
         "comments/new.html",
@@ -155,6 +158,8 @@ def _page(
 
 
 def _admitted(thread: Thread, *, preview: bool) -> bool:
+    if house().settings.rate_limits is Switch.OFF:
+        return True
     admit = house().limits.admit
     if preview:
         return admit(PREVIEW_LIMIT, "preview", whence())
@@ -163,12 +168,15 @@ def _admitted(thread: Thread, *, preview: bool) -> bool:
     )
 
 
-def _is_sealed(form: CommentForm) -> bool:
-    return opened_at(house().signer, form.seal.data or "") is not None
+def _opened(form: CommentForm) -> datetime | None:
+    """When the form that was sent was opened; looked into once."""
+    if "opened" not in g:
+        g.opened = opened_at(house().signer, form.seal.data or "")
+    return cast("datetime | None", g.opened)
 
 
 def _is_stale(form: CommentForm) -> bool:
-    opened = opened_at(house().signer, form.seal.data or "")
+    opened = _opened(form)
     timed = house().settings.rate_limits is Switch.ON
     return timed and opened is not None and clock.now() - opened > LONGEST
 
@@ -191,7 +199,7 @@ def _reasons(form: CommentForm, thread: Thread) -> list[str]:
         )
         reasons += [said] if said else []
     if settings.rate_limits is Switch.ON:
-        opened = opened_at(house().signer, form.seal.data or "")
+        opened = _opened(form)
         if opened is None:
             reasons.append(NO_TIME)
         elif clock.now() - opened < SHORTEST:
@@ -203,7 +211,7 @@ def _reasons(form: CommentForm, thread: Thread) -> list[str]:
 
 def _post(form: CommentForm, thread: Thread, parent: Comment | None) -> ResponseReturnValue:
     mine: list[int] = session.get("comments", [])
-    sealed = _is_sealed(form)
+    sealed = _opened(form) is not None
     reasons = _reasons(form, thread)
     same = (form.seal.data, thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
     with house().store.writing() as writing:

@@ -2,24 +2,21 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 import click
-from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
-from feedback_app.moving.comments_in import import_comments
-from feedback_app.moving.comments_out import export_disqus, export_json
 from feedback_app.moving.foreign import Unreadable
-from feedback_app.moving.posts_in import import_posts
-from feedback_app.moving.reports import CommentsReport, PostsReport
 from feedback_app.publishing.writing import NotWritten, zone_of
 
+if TYPE_CHECKING:
+    from feedback_app.moving.reports import CommentsReport, PostsReport
+
 CONFIGURATION = Path("pelicanconf.py")
-EXPORTS: dict[str, Callable[[Session, IO[bytes], str], int]] = {"json": export_json, "disqus": export_disqus}
+FORMATS = ("json", "disqus")
 DRY = click.option("--dry-run", "dry", is_flag=True, help="Only say what would be done.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -35,6 +32,8 @@ def import_comments_command(context: Context, file: Path, *, dry: bool, as_json:
 
     They come over below the posts that are here; a second run doubles nothing. Addresses stay behind.
     """
+    from feedback_app.moving.comments_in import import_comments  # noqa: PLC0415 - slow to import
+
     try:
         with progress_bar("Importing") as tell:
             report = import_comments(context.store, file, now=clock.now(), dry=dry, progress=tell)
@@ -50,20 +49,22 @@ def import_comments_command(context: Context, file: Path, *, dry: bool, as_json:
 
 
 @click.command("export")
-@click.option("--format", "kind", type=click.Choice(list(EXPORTS)), default="json", show_default=True, help="Which.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="json", show_default=True, help="Which.")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), default="-")
 @pass_context
 def export_comments_command(context: Context, kind: str, file: Path) -> None:
     """Export all comments to a FILE that is not there yet, or to standard output. No address is in it."""
-    site_url = context.settings.site_url
+    from feedback_app.moving.comments_out import export_disqus, export_json  # noqa: PLC0415 - slow to import
+
+    site_url, write = context.settings.site_url, export_json if kind == "json" else export_disqus
     try:
         # Not made before it is known that there is a store; never over a file that is there.
         with context.store.reading() as session:
             if str(file) == "-":
-                EXPORTS[kind](session, sys.stdout.buffer, site_url)
+                write(session, sys.stdout.buffer, site_url)
                 return
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                number = EXPORTS[kind](session, out, site_url)
+                number = write(session, out, site_url)
     except FileExistsError as error:
         message = f"{file}: there is a file of this name already: name another"
         raise Refused(message) from error
@@ -80,6 +81,8 @@ def export_comments_command(context: Context, kind: str, file: Path) -> None:
 @pass_context
 def import_posts_command(context: Context, file: Path, *, dry: bool, as_json: bool) -> None:
     """Make content files of the posts in an export of WordPress (WXR) or Blogger. Overwrites nothing."""
+    from feedback_app.moving.posts_in import import_posts  # noqa: PLC0415 - slow to import
+
     try:
         zone = zone_of(CONFIGURATION)
         with progress_bar("Importing") as tell:
@@ -97,7 +100,7 @@ def import_posts_command(context: Context, file: Path, *, dry: bool, as_json: bo
         raise NeedsAPerson(message)
 
 
-def _described(report: CommentsReport, *, dry: bool) -> dict[str, object]:
+def _described(report: "CommentsReport", *, dry: bool) -> dict[str, object]:
     return {
         "from": report.system,
         "dry_run": dry,
@@ -112,7 +115,7 @@ def _described(report: CommentsReport, *, dry: bool) -> dict[str, object]:
     }
 
 
-def _say(report: CommentsReport, *, dry: bool) -> None:
+def _say(report: "CommentsReport", *, dry: bool) -> None:
     click.echo(
         f"{report.system}: {report.added} comments {'would be ' if dry else ''}added ({report.waiting} of them wait "
         f"for you), {report.known} already here, {report.left_out.total} left out."
@@ -125,7 +128,7 @@ def _say(report: CommentsReport, *, dry: bool) -> None:
         click.echo(f"  {number} {kind} stayed behind: nobody has agreed to them being here.")
 
 
-def _posts_described(report: PostsReport, *, dry: bool) -> dict[str, object]:
+def _posts_described(report: "PostsReport", *, dry: bool) -> dict[str, object]:
     return {
         "from": report.system,
         "dry_run": dry,
@@ -141,7 +144,7 @@ def _posts_described(report: PostsReport, *, dry: bool) -> dict[str, object]:
     }
 
 
-def _say_posts(report: PostsReport, *, dry: bool) -> None:
+def _say_posts(report: "PostsReport", *, dry: bool) -> None:
     click.echo(
         f"{report.system}: {len(report.written)} posts {'would be ' if dry else ''}written ({report.drafts} drafts), "
         f"{report.known} there already, {report.redirects} old addresses lead to them, "

@@ -4,6 +4,7 @@ Posting is the whole way: form, token against forgery, spam checks, a durable co
 and the form's time trap are off on both sides, because one load generator is one network.
 """
 
+import getpass
 import json
 import os
 import re
@@ -67,7 +68,7 @@ enabled = false
 public-endpoint = {site}
 """
 NGINX_CONF = """
-worker_processes 2; daemon off; error_log stderr; pid {folder}/nginx.pid;
+user {user}; worker_processes 2; daemon off; error_log stderr; pid {folder}/nginx.pid;
 events {{ worker_connections 256; }}
 http {{
   include /etc/nginx/mime.types; access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
@@ -115,7 +116,9 @@ def _reads(folder: Path, peers: Path) -> None:
             _fill_isso(folder / f"read{round_}" / "isso.db")
             found.setdefault("Isso", []).append(load(f"http://127.0.0.1:{port}/?uri={PATH}", server))
         port = free_port()
-        (folder / "nginx.conf").write_text(NGINX_CONF.format(folder=folder, port=port), encoding="utf-8")
+        (folder / "nginx.conf").write_text(
+            NGINX_CONF.format(folder=folder, port=port, user=getpass.getuser()), encoding="utf-8"
+        )
         command = [
             shutil.which("nginx") or "nginx",
             "-e",
