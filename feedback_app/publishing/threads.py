@@ -80,9 +80,8 @@ def catch_up(settings: Settings, store: Store) -> int:
 def _stale(session: Session, shelf: Shelf, of: Collection[str] | None = None) -> dict[str, int]:
     """The threads (of these) whose site is not of their version; where a post is not on the site, there is nothing."""
     shown = shelf.versions(of)
-    # As sets, so that ten thousand threads which are as they were cost nothing but being read.
-    differ = {*thread_versions(session, of).items()} - {*shown.items()}
-    return {path: version for path, version in differ if path in shown}
+    now = thread_versions(session, of)
+    return {path: version for path, version in now.items() if shown.get(path, version) != version}
 
 
 def rewrite(settings: Settings, session: Session, shelf: Shelf, stale: dict[str, int]) -> None:
