@@ -28,6 +28,8 @@ ON_ONE = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 A_PAGE = 40
 SAMPLE = 30
+# Through every field of every form, a page each.
+FOR_FORMS = 540
 FIELDS = ("author", "email", "body", "website", "seal", "name", "pause_until", "specials", "format", "name_display")
 NAMES_AND_WORDS = 3
 
@@ -145,7 +147,7 @@ def test_no_payload_runs_in_a_thread(trusting: Page, store: Store) -> None:
 @ON_ONE
 @pytest.mark.slow
 def test_no_payload_runs_in_what_a_form_answers(trusting: Page, open_app: Flask, store: Store, desk: Desk) -> None:
-    assert judge(trusting, form_pages(open_app, store, desk, payloads(), all_forms=True)) == []
+    assert judge(trusting, form_pages(open_app, store, desk, sample(FOR_FORMS), all_forms=True)) == []
 
 
 def test_the_judge_sees_what_runs(trusting: Page) -> None:
