@@ -55,7 +55,8 @@ def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float
 
 
 def _copy_is_due(session: Session, mailing: Mailing, now: datetime) -> bool:
-    if mailing.started_at is None or now >= mailing.started_at + COPY_PATIENCE:
+    # Nor for one that seems to begin in times to come: the clock was put back.
+    if mailing.started_at is None or not mailing.started_at <= now < mailing.started_at + COPY_PATIENCE:
         return False
     waiting = select(LetterRequest.id).where(
         LetterRequest.kind == LetterKind.MAILING_COPY,

@@ -26,7 +26,8 @@ from feedback_app.mailing.reading import shown_letter
 from feedback_app.mailing.services import MailingRefused
 from feedback_app.mailing.sites import check_site
 from feedback_app.mailing.transports import opened
-from feedback_app.mailing.worker import IDLE_SECONDS, Done, mail_worker, run_until
+from feedback_app.mailing.windows import Done
+from feedback_app.mailing.worker import IDLE_SECONDS, mail_worker, run_until
 
 FILE = click.Path(path_type=Path)
 NOBODY = 0
@@ -106,6 +107,8 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
         f"Left out: {left_out.no} did not choose {draft.topic}, {left_out.paused} paused, "
         f"{left_out.suppressed} suppressed."
     )
+    if not count:
+        click.echo(f"Nobody has chosen {draft.topic}: as things stand, nobody will get it.")
     click.echo("A sample, as a reader without a name gets it:\n")
     _show(sample, margin="  | ")
     if not minutes:
@@ -262,7 +265,6 @@ def list_command(context: Context, slug: str, state: str | None, *, as_json: boo
 def run(context: Context, *, once: bool) -> None:
     """Work: send what is due, until ended. Any number of workers can run at once."""
     stop = threading.Event()
-    total = Done()
 
     def tell(done: Done) -> None:
         click.echo(f"{_plural(done.accepted)} accepted, {done.other} not, {done.singles} single letters sent.")
@@ -271,8 +273,7 @@ def run(context: Context, *, once: bool) -> None:
         check_site(context.settings)
         with mail_worker(context.store, context.settings, _desk(context)) as worker:
             if once:
-                total = worker.work_once()
-                tell(total)
+                tell(worker.work_through(stop, tell=click.echo))
                 return
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())

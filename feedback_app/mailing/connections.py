@@ -22,6 +22,8 @@ RECORD = 16384
 # RFC 5321, 4.2: three digits, and a hyphen where more lines follow.
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 SENSELESS = -1
+# Not everywhere.
+QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Broken(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -61,16 +63,24 @@ class Connection:
         self._sock = sock
         self._encrypted = isinstance(sock, ssl.SSLSocket)
         self._buffer = bytearray()
-        # The kernel's own timeouts: Python's would ask the kernel once more before every read and write.
-        seconds = struct.pack("@ll", int(SECONDS), int(SECONDS % 1 * 1_000_000))
-        sock.settimeout(None)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
-        # Nagle's algorithm would keep a group of commands back until the group before it was acknowledged.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Whether something was heard since something was last said.
+        self._heard = False
+        if self._encrypted:
+            sock.settimeout(SECONDS)
+        else:
+            # The kernel's own timeouts: Python's would ask the kernel once more before every read and write. Python's
+            # TLS does not heed them: it would try again for ever.
+            seconds = struct.pack("@ll", int(SECONDS), int(SECONDS % 1 * 1_000_000))
+            sock.settimeout(None)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+        if sock.family in {socket.AF_INET, socket.AF_INET6}:
+            # Nagle's algorithm would keep a group of commands back until the group before it was acknowledged.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def write(self, data: bytes) -> None:
         """Write all of it. Raises Broken, with how much may have left."""
+        self._heard = False
         left = 0
         view = memoryview(data)
         while left < len(data):
@@ -121,6 +131,11 @@ class Connection:
         self._sock.close()
 
     def _fill(self) -> None:
+        if self._heard and QUICKACK is not None:
+            # The server answers in pieces, and keeps the next one back until it knows that this one has come.
+            with suppress(OSError):
+                self._sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+        self._heard = True
         try:
             more = self._sock.recv(MOST_BYTES)
         except OSError as error:

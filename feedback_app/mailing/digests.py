@@ -32,20 +32,10 @@ ABOUT = {Topic.SPECIALS: "Offers", Topic.NEWS: "News from the blog", Topic.REPLI
 SPAN = {Frequency.WEEKLY: "week", Frequency.MONTHLY: "month"}
 
 
-def rarely(session: Session, numbers: Collection[int], mailing: Mailing) -> dict[int, Frequency]:
-    """The customers among these who want a mailing's topic in a digest, and in which."""
-    if mailing.digest is not None:
-        return {}
-    query = select(Preference.customer_id, Preference.frequency).where(
-        Preference.customer_id.in_(numbers), Preference.topic == mailing.topic, Preference.frequency.in_(COLLECTED)
-    )
-    return {row[0]: row[1] for row in session.execute(query)}
-
-
-def put_off(session: Session, delivery: Delivery, frequency: Frequency, *, now: datetime) -> None:
-    """Keep a delivery for a digest instead of sending it."""
-    delivery.state, delivery.reason = DeliveryState.SKIPPED, f"put off for the {frequency} digest"
-    session.add(DigestItem(delivery_id=delivery.id, put_off_at=now))
+def put_off(session: Session, numbers: Collection[int], *, now: datetime) -> None:
+    """Keep deliveries, which the ledger skips, for a digest."""
+    if numbers:
+        session.execute(insert(DigestItem), [{"delivery_id": number, "put_off_at": now} for number in numbers])
 
 
 def make_due(session: Session, *, hold_minutes: float, now: datetime) -> list[str]:

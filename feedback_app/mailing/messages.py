@@ -83,6 +83,10 @@ class Desk:
         said = "/".join(str(piece) for piece in about)
         return f"<{blake2b(said.encode(), key=self.signer.identifier_key, digest_size=16).hexdigest()}@{self.domain}>"
 
+    def mailing_message_id(self, mailing: int, customer: int) -> str:
+        """The identifier of one customer's letter, which the ledger knows before it is made."""
+        return self.message_id("mailing", mailing, customer)
+
 
 @lru_cache(maxsize=16)
 def _domain_of(mail_from: str) -> str:
@@ -112,8 +116,9 @@ class MailingMaker:
 
     def message_id(self, person: Person) -> str:
         """The identifier of a person's letter."""
-        about = (self._mailing_id, person.id) if self._mailing_id else (secrets.token_hex(16),)
-        return self._desk.message_id("mailing", *about)
+        if self._mailing_id:
+            return self._desk.mailing_message_id(self._mailing_id, person.id)
+        return self._desk.message_id("mailing", secrets.token_hex(16))
 
     def letter(self, person: Person, form: LetterFormat, *, now: datetime) -> Letter:
         """The letter to one person. Raises GateRefused."""

@@ -7,46 +7,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments.answers import has_due_letters, want_due_letters
 from feedback_app.config import Settings
 from feedback_app.crypto import CannotOpen
-from feedback_app.customers.services import person
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterRequest, NotWanted
 from feedback_app.mailing import digests, ledger, services
-from feedback_app.mailing.canary import allowance
-from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.gate import GateRefused
-from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import Desk, MailingMaker
-from feedback_app.mailing.models import Mailing
+from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.outcomes import Outcome
+from feedback_app.mailing.pace import Pace
 from feedback_app.mailing.singles import make_single
 from feedback_app.mailing.transports import Transport, opened
-from feedback_app.workers import BEAT, WorkerKind, beat, new_worker_id, sign_off
+from feedback_app.mailing.windows import Done, Windows
+from feedback_app.workers import BEAT, PATIENCE, WorkerKind, beat, new_worker_id, sign_off
 
 IDLE_SECONDS = 0.25
+# How often a worker that is busy looks for what else is due.
+LOOK_UP = timedelta(seconds=IDLE_SECONDS)
+# How long a worker leaves a store alone that does not work.
+STORE_PAUSE = 5
 SINGLE_TRIES = 8
-MOST_MAKERS = 32
+# A single letter belongs to the worker that sends it for so long: longer than a server can take.
+SINGLE_LEASE = timedelta(minutes=10)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Done:
-    """What a worker did, in numbers."""
-
-    accepted: int = 0
-    other: int = 0
-    singles: int = 0
-
-    def any(self) -> bool:
-        """Whether it did anything."""
-        return bool(self.accepted or self.other or self.singles)
 
 
 @dataclass(slots=True)
@@ -58,117 +48,114 @@ class MailWorker:
     desk: Desk
     transport: Transport
     id: str = field(default_factory=new_worker_id)
-    _makers: dict[tuple[int, Draft], MailingMaker] = field(default_factory=dict)
+    _pace: Pace = field(init=False)
+    _windows: Windows = field(init=False)
+    _sending: list[int] = field(default_factory=list)
     _last_beat: datetime | None = None
+    _last_look: datetime | None = None
     _last_digests: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Begin with nothing in hand."""
+        self._pace = Pace(self.settings.send_rate, self.settings.domain_rate)
+        self._windows = Windows(self.store, self.settings, self.desk, self.id, self._pace, self._beat)
 
     def work_once(self, stop: threading.Event | None = None) -> Done:
         """Do what is due now: a window of every mailing in turn, so that no long one keeps another waiting."""
         done = Done()
+        self._look_up(done)
         while self._round(done) and not (stop and stop.is_set()):
-            pass
+            if not _within(clock.now(), self._last_look, LOOK_UP):
+                self._look_up(done)
+        self._windows.leave()
+        if self._sending:
+            with self.store.writing() as session:
+                services.finish(session, now=clock.now())
         return done
+
+    def work_through(self, stop: threading.Event, *, tell: Callable[[str], None]) -> Done:
+        """Do what is due now, also what has to wait: for its turn, or to hear of a worker that may be gone."""
+        total = self.work_once(stop)
+        since, told = clock.now(), False
+        while not stop.is_set():
+            with self.store.reading() as session:
+                elsewhere = ledger.in_flight_elsewhere(session, self.id, since=since)
+                waiting = self._pace.limited and ledger.in_turn(session, now=clock.now() + PATIENCE)
+            if not elsewhere and not waiting:
+                break
+            if elsewhere and not told:
+                tell(f"{elsewhere} letters are in flight at another worker: waiting to hear from it.")
+                told = True
+            stop.wait(IDLE_SECONDS)
+            total.add(self.work_once(stop))
+        return total
 
     def _round(self, done: Done) -> bool:
         """Returns whether there may be more to do."""
+        more = [self._windows.turn(self.transport, mailing_id, done) for mailing_id in self._sending]
+        return any(more) or self._windows.settle(self.transport, done)
+
+    def _look_up(self, done: Done) -> None:
+        """Look for what is due besides the mailings at hand."""
         now = clock.now()
-        self._beat(now)
+        first, self._last_look = self._last_look is None, now
+        self._beat()
         with self.store.writing() as session:
             ledger.rescue(session, now=now)
+            if first:
+                self._mend_times(session, now)
             self._make_digests(session, now)
             services.release_due(session, now=now)
         with self.store.reading() as session:
-            on_their_way = [mailing.id for mailing in services.sending(session)]
+            sending = [mailing.id for mailing in services.sending(session)]
+        if sending != self._sending:
+            self._pace.forget_turns()
+        self._sending = sending
         # Somebody waits for a link, nobody for a mailing.
         self._singles(done)
-        more = [self._window(mailing_id, done) for mailing_id in on_their_way]
-        if on_their_way:
-            with self.store.writing() as session:
-                services.finish(session, now=clock.now())
-        return any(more)
 
     def sign_off(self) -> None:
         """End in good order."""
+        self._windows.leave()
         with self.store.writing() as session:
             sign_off(session, self.id)
 
-    def _beat(self, now: datetime) -> None:
-        if self._last_beat is None or now - self._last_beat >= BEAT:
-            with self.store.writing() as session:
-                beat(session, self.id, WorkerKind.MAILER, now=now)
-            self._last_beat = now
+    def _beat(self) -> bool:
+        """Say that this worker is alive. Returns whether the others can still believe it."""
+        now = clock.now()
+        if _within(now, self._last_beat, BEAT):
+            return True
+        believed = _within(now, self._last_beat, PATIENCE) or self._last_beat is None
+        with self.store.writing() as session:
+            beat(session, self.id, WorkerKind.MAILER, now=now)
+            if self._last_beat and now < self._last_beat:
+                self._mend_times(session, now)
+        self._last_beat = now
+        return believed
+
+    def _mend_times(self, session: Session, now: datetime) -> None:
+        """Let nobody wait for a day that a clock showed before it was put back."""
+        ledger.mend_times(session, now=now)
+        asked_later = update(LetterRequest).where(LetterRequest.asked_at > now, LetterRequest.sent_at.is_(None))
+        session.execute(asked_later.values(asked_at=now, next_try_at=now))
 
     def _make_digests(self, session: Session, now: datetime) -> None:
-        if self._last_digests is None or now - self._last_digests >= digests.EVERY:
+        if not _within(now, self._last_digests, digests.EVERY):
             digests.make_due(session, hold_minutes=self.settings.hold_minutes, now=now)
             self._last_digests = now
-
-    def _window(self, mailing_id: int, done: Done) -> bool:
-        """Claim, make, commit, send, commit. Returns whether there was anything to do."""
-        try:
-            with self.store.writing() as session:
-                letters = self._prepare(session, mailing_id)
-        except (GateRefused, CannotOpen) as error:
-            with self.store.writing() as session:
-                services.halt(session, mailing_id, str(error), now=clock.now())
-            log.error("A mailing was halted: %s", error)  # noqa: TRY400 - the line says all; a traceback could quote
-            return False
-        if letters is None:
-            return False
-        for delivery_id, letter in letters:
-            self._beat(clock.now())
-            answer = self.transport.send(letter)
-            with self.store.writing() as session:
-                ledger.record(session, delivery_id, answer, now=clock.now())
-            done.accepted += answer.outcome is Outcome.ACCEPTED
-            done.other += answer.outcome is not Outcome.ACCEPTED
-        return True
-
-    def _prepare(self, session: Session, mailing_id: int) -> list[tuple[int, Letter]] | None:
-        now = clock.now()
-        most = allowance(
-            session, mailing_id, most=self.settings.max_in_flight, halt_share=self.settings.halt_share, now=clock.now()
-        )
-        window = ledger.claim(
-            session,
-            mailing_id,
-            worker_id=self.id,
-            most=most,
-            daily_cap=self.settings.daily_cap,
-            now=now,
-        )
-        if not window.claimed:
-            return [] if window.skipped else None
-        mailing = session.get_one(Mailing, mailing_id)
-        letters = []
-        for one in window.claimed:
-            maker = self._maker(mailing, one.draft)
-            letter = maker.letter(person(session, one.customer), one.customer.format, now=now)
-            one.delivery.message_id = letter.message_id
-            letters.append((one.delivery.id, letter))
-        return letters
-
-    def _maker(self, mailing: Mailing, draft: Draft | None) -> MailingMaker:
-        # By its text, too: a cancelled mailing can come again with a mended one, and a digest has several.
-        draft = draft or Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
-        key = (mailing.id, draft)
-        if key not in self._makers:
-            kept = self._makers if len(self._makers) < MOST_MAKERS else {}
-            self._makers = {**kept, key: MailingMaker(self.desk, draft, mailing.id)}
-        return self._makers[key]
 
     def _singles(self, done: Done) -> None:
         """Send the single letters that are wanted, each written down before and after.
 
-        A request is put off for a while before its letter leaves, so that no other worker takes it and a crash does
-        not lose it: somebody who waits for a link is better served twice than never.
+        A request is put off for a while before its letter leaves, so that no other worker takes it meanwhile and a
+        crash does not lose it: somebody who waits for a link is better served twice than never.
         """
         with self.store.reading() as session:
             answered = has_due_letters(session, now=clock.now())
         if answered:
             with self.store.writing() as session:
                 want_due_letters(session, now=clock.now())
-        while True:
+        while self._pace.free(clock.now(), 1):
             with self.store.writing() as session:
                 now = clock.now()
                 request = session.scalar(
@@ -185,12 +172,13 @@ class MailWorker:
                 if request is None:
                     return
                 request.attempts += 1
-                request.next_try_at = now + timedelta(minutes=2**request.attempts)
+                request.next_try_at = now + SINGLE_LEASE
                 try:
                     letter = make_single(session, self.desk, request, now=now)
                 except (NotWanted, GateRefused, CannotOpen) as error:
                     request.gave_up = str(error)[:200]
                     continue
+            self._pace.take(now)
             answer = self.transport.send(letter)
             with self.store.writing() as session:
                 kept = session.get(LetterRequest, request.id)
@@ -198,6 +186,8 @@ class MailWorker:
                     kept.sent_at = clock.now()
                 elif kept is not None and (answer.outcome is Outcome.FAILED or kept.attempts >= SINGLE_TRIES):
                     kept.gave_up = answer.words[:200]
+                elif kept is not None:
+                    kept.next_try_at = clock.now() + timedelta(minutes=2**kept.attempts)
             done.singles += answer.outcome is Outcome.ACCEPTED
 
 
@@ -220,12 +210,22 @@ def run_until(
     hourly: Callable[[], None] = lambda: None,
 ) -> None:
     """Work until told to stop; the window at hand is finished first. `hourly` is for the house's other chores."""
-    chores_at = clock.now()
+    last_chores: datetime | None = None
     while not stop.is_set():
-        done = worker.work_once(stop)
-        if done.any():
-            tell(done)
-        if clock.now() >= chores_at:
-            hourly()
-            chores_at = clock.now() + timedelta(hours=1)
+        try:
+            done = worker.work_once(stop)
+            if done.any():
+                tell(done)
+            if not _within(clock.now(), last_chores, timedelta(hours=1)):
+                hourly()
+                last_chores = clock.now()
+        except OperationalError as error:
+            # A full disk, a database that restarts: what is known is kept and written down when that is over.
+            log.error("The store does not work: %s. Trying again.", str(error.orig).strip().split("\n")[0])  # noqa: TRY400 - the line says all
+            stop.wait(STORE_PAUSE)
         stop.wait(IDLE_SECONDS)
+
+
+def _within(now: datetime, last: datetime | None, span: timedelta) -> bool:
+    """Whether something was a short while ago. It was not if the clock says that it is still to come."""
+    return last is not None and timedelta(0) <= now - last < span

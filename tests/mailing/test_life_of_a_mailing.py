@@ -455,20 +455,22 @@ def test_a_long_mailing_keeps_nobody_waiting_for_a_link(store: Store, clock: Clo
         if verb == "DOT" and taken == 0:
             with store.writing() as session:
                 request_link(session, Address.parse(BOB.address), now=clock.now(), quiet=False)
+            clock.advance(seconds=1)
         return None
 
     held(store, minutes=0, clock=clock)
     with mail_server(script) as server:
         done = worker_to(server, store, max_in_flight="2").work_once()
     assert (done.accepted, done.singles) == (len(CROWD), 1)
-    assert server.recipients().index(BOB.address) <= 2
+    assert server.recipients().index(BOB.address) <= 3
 
 
 def test_two_mailings_at_once_take_turns(store: Store, sink: MailServer, clock: Clock) -> None:
     gather(store, *CROWD[:4])
     for slug in ("one", "two"):
         held(store, about(slug, f"This is {slug}."), minutes=0, clock=clock)
-    worker_to(sink, store, max_in_flight="2").work_once()
+    # Half of what may be in flight at a time: the other half is being made.
+    worker_to(sink, store, max_in_flight="4").work_once()
     said = ["one" if "This is one." in text_of(letter.data) else "two" for letter in sink.letters]
     assert said == ["one", "one", "two", "two"] * 2
 

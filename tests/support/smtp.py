@@ -1,7 +1,9 @@
 """Mail servers of the tests' own: one that records, and one that fails on cue."""
 
+import base64
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,9 +23,9 @@ class Received:
 class MailServer:
     """A small SMTP server (RFC 5321) that does what the next line of its script says.
 
-    `script` is asked before each answer, with the command's verb (`CONNECT`, `EHLO`, `MAIL`, `RCPT`, `DATA`, `DOT`,
-    `QUIT`) and how many letters were taken so far. It returns an answer to give instead of the usual one, the word
-    `close` to hang up without a word, or None to go on.
+    `script` is asked before each answer, with the command's first four letters (`EHLO`, `STAR`, `AUTH`, `MAIL`, `RCPT`,
+    `DATA`, `QUIT`; `CONNECT` and `DOT` for a connection's and a letter's) and how many letters were taken so far. It
+    returns an answer to give instead of the usual one, the word `close` to hang up without a word, or None to go on.
     """
 
     script: Callable[[str, int], str | None] = lambda _verb, _taken: None
@@ -33,11 +35,20 @@ class MailServer:
     port: int = 0
     # Whether it takes commands in groups (RFC 2920).
     pipelining: bool = True
+    # How it is encrypted: on demand (STARTTLS), or from the beginning.
+    context: ssl.SSLContext | None = None
+    from_the_start: bool = False
+    # Who may send: a name and a password. It is asked for only where nobody can listen.
+    login: tuple[str, str] | None = None
 
     @property
     def url(self) -> str:
         """The setting that leads here."""
-        return f"smtp://127.0.0.1:{self.port}"
+        return self.url_as("smtp")
+
+    def url_as(self, scheme: str, login: str = "") -> str:
+        """The setting that leads here in another way."""
+        return f"{scheme}://{login}127.0.0.1:{self.port}"
 
     def recipients(self) -> list[str]:
         """Who got something, in order."""
@@ -52,6 +63,8 @@ def mail_server(script: Callable[[str, int], str | None] | None = None) -> Itera
         server.script = script
 
     class Handler(socketserver.StreamRequestHandler):
+        disable_nagle_algorithm = True
+
         def handle(self) -> None:
             _converse(server, self)
 
@@ -74,11 +87,20 @@ class _HangUp(Exception):  # noqa: N818 - ends one conversation
     pass
 
 
-def _converse(  # noqa: C901 - a conversation, verb by verb
+def _converse(  # noqa: C901, PLR0912, PLR0915 - a conversation, verb by verb
     server: MailServer, handler: socketserver.StreamRequestHandler
 ) -> None:
     server.connections += 1
     sender, recipients = "", list[str]()
+    encrypted = signed_in = False
+
+    def encrypt() -> None:
+        if server.context is None:
+            raise _HangUp
+        handler.connection = server.context.wrap_socket(handler.connection, server_side=True)
+        handler.rfile = handler.connection.makefile("rb")
+        # Unbuffered, as it was.
+        handler.wfile = handler.connection.makefile("wb", 0)
 
     def say(verb: str, usual: str, taken: Received | None = None) -> bool:
         answer = server.script(verb, len(server.letters))
@@ -94,6 +116,9 @@ def _converse(  # noqa: C901 - a conversation, verb by verb
         return goes_on
 
     try:
+        if server.from_the_start:
+            encrypt()
+            encrypted = True
         say("CONNECT", "220 sink.example ESMTP")
         while line := handler.rfile.readline():
             command = line.decode("utf-8", "replace").strip()
@@ -101,7 +126,19 @@ def _converse(  # noqa: C901 - a conversation, verb by verb
             server.commands.append(command)
             if verb == "EHLO":
                 more = "250-PIPELINING\r\n" if server.pipelining else ""
+                more += "250-STARTTLS\r\n" if server.context and not encrypted else ""
+                more += "250-AUTH PLAIN\r\n" if server.login and encrypted else ""
                 say(verb, f"250-sink.example\r\n250-8BITMIME\r\n{more}250 SMTPUTF8")
+            elif verb == "STAR":
+                if say(verb, "220 go ahead"):
+                    encrypt()
+                    encrypted = True
+            elif verb == "AUTH":
+                wanted = "\0".join(("", *(server.login or ("", ""))))
+                signed_in = base64.b64decode(command.split(" ")[-1]).decode() == wanted
+                say(verb, "235 welcome" if signed_in else "535 5.7.8 wrong name or password")
+            elif server.login and not signed_in and verb in {"MAIL", "RCPT", "DATA"}:
+                say(verb, "530 5.7.0 sign in first")
             elif verb == "MAIL":
                 sender, recipients = _path(command), []
                 say(verb, "250 ok")
@@ -121,6 +158,9 @@ def _converse(  # noqa: C901 - a conversation, verb by verb
                 say(verb, "250 ok")
     except (_HangUp, OSError):
         return
+    finally:
+        if encrypted:
+            handler.connection.close()
 
 
 def _path(command: str) -> str:
