@@ -33,12 +33,16 @@ def import_comments_command(context: Context, file: Path, *, dry: bool, as_json:
     They come over below the posts that are here; a second run doubles nothing. Addresses stay behind.
     """
     from feedback_app.moving.comments_in import import_comments  # noqa: PLC0415 - slow to import
+    from feedback_app.publishing.threads import catch_up  # noqa: PLC0415 - needed where something came over
 
     try:
         with progress_bar("Importing") as tell:
             report = import_comments(context.store, file, now=clock.now(), dry=dry, progress=tell)
     except Unreadable as error:
         raise Refused(str(error)) from error
+    if report.added and not dry:
+        # Also where something was left out and the command ends with that: what came over is on the site.
+        catch_up(context.settings, context.store)
     if as_json:
         print_json(_described(report, dry=dry))
     else:
