@@ -65,6 +65,14 @@ class FormRequest(Request):
         """Never."""
         return False
 
+    def _load_form_data(self) -> None:
+        # A NUL is nothing that anybody types, nothing that a page may have in it, and nothing that PostgreSQL takes.
+        super()._load_form_data()
+        form: ImmutableMultiDict[str, str] = self.__dict__["form"]
+        if any("\0" in value for _, value in form.items(multi=True)):
+            clean = [(name, value.replace("\0", "")) for name, value in form.items(multi=True)]
+            self.__dict__["form"] = ImmutableMultiDict(clean)
+
     @cached_property
     def files(self) -> ImmutableMultiDict[str, FileStorage]:
         """None."""

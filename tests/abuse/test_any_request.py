@@ -241,4 +241,4 @@ def test_nothing_that_anybody_sends_breaks_a_page() -> None:
 
 @pytest.mark.slow
 def test_nothing_that_anybody_sends_for_hours_breaks_a_page() -> None:
-    _run(40, 50)
+    _run(25, 40)
