@@ -21,6 +21,9 @@ class LetterKind(StrEnum):
     CONFIRM_ANSWERS = "confirm answers"
     ANSWERS = "answers"
     OWN_COMMENTS = "own comments"
+    SIGN_IN_NOTICE = "sign-in notice"
+    COMMENT_WAITS = "comment waits"
+    COMMENTS_WAIT = "comments wait"
 
 
 class NotWanted(Exception):  # noqa: N818 - reads as a sentence where it is raised

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.models import Customer, LetterFormat
 from feedback_app.customers.services import Person, person
 from feedback_app.letter_requests import LetterKind, LetterRequest, NotWanted
-from feedback_app.mailing import comment_letters
+from feedback_app.mailing import comment_letters, owner_letters
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker, halted_letter, preferences_letter
@@ -85,6 +85,10 @@ def _own_comments(session: Session, desk: Desk, request: LetterRequest, now: dat
     return comment_letters.own_comments(desk, reader_of(session, desk, request), request, now=now)
 
 
+def _sign_in_notice(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return owner_letters.sign_in_notice(desk, reader_of(session, desk, request), request, now=now)
+
+
 MAKERS: dict[LetterKind, Maker] = {
     LetterKind.PREFERENCES_LINK: _preferences_link,
     LetterKind.MAILING_COPY: _mailing_copy,
@@ -92,4 +96,5 @@ MAKERS: dict[LetterKind, Maker] = {
     LetterKind.CONFIRM_ANSWERS: _confirm_answers,
     LetterKind.ANSWERS: _answers,
     LetterKind.OWN_COMMENTS: _own_comments,
+    LetterKind.SIGN_IN_NOTICE: _sign_in_notice,
 }

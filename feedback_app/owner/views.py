@@ -1,5 +1,7 @@
 """The owner's own pages: the frame, the account, the audit log."""
 
+from datetime import datetime
+
 from flask import Blueprint, Flask, Response, abort, flash, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
@@ -13,7 +15,8 @@ from feedback_app.audit import Act, new_batch, newest_lines, note
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.services import NoSuchComment, decide, list_comments
 from feedback_app.owner import services
-from feedback_app.owner.accounts import KEY, PREFIX, ask_who, moment, prepare_sign_in
+from feedback_app.owner.sign_in import PREFIX, ask_who, prepare_sign_in
+from feedback_app.owner.signed_in import KEY
 from feedback_app.web import house, keep_private, number_of
 
 # What stands in the navigation, in this order: the endpoint and its name.
@@ -121,6 +124,11 @@ def log() -> str:
     with house().store.reading() as session:
         lines = newest_lines(session, before=number_of(request.args.get("before", "")))
     return render_template("owner/log.html", lines=lines)
+
+
+def moment(at: datetime) -> str:
+    """A moment as the owner's pages write it, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def refused() -> ResponseReturnValue:

@@ -1,7 +1,7 @@
 """What survives a restore: the noes that came after the backup, and the ledger of what has left since.
 
-The tables as they were before are kept aside as temporary tables for the length of the restoring transaction, so that
-everything here is a join.
+The tables as they were before are kept aside for the length of the restoring transaction, so that everything here is
+a join.
 """
 
 from collections.abc import Iterable
@@ -14,19 +14,15 @@ from sqlalchemy import (
     Insert,
     Integer,
     Select,
-    TableClause,
     and_,
-    column,
     delete,
     exists,
     insert,
     or_,
     select,
-    table,
     text,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
@@ -45,7 +41,18 @@ from feedback_app.db import SQLITE, Base, changed
 from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
 from feedback_app.privacy.erasing import erase_customer
-from feedback_app.store import LOOKUP_CHECK, SEALING_KEY, StoreFact
+from feedback_app.store import SEALING_KEY, StoreFact
+from feedback_app.upkeep.aside import (
+    COMMENTS,
+    CUSTOMERS,
+    DELIVERIES,
+    MAILINGS,
+    NUMBERED,
+    PREFERENCES,
+    SUPPRESSIONS,
+    Before,
+)
+from feedback_app.upkeep.owners import carry_owners, end_sessions
 from feedback_app.workers import Worker
 
 LOOK_FIRST = "the store was restored: look at who got it before you resume"
@@ -57,7 +64,6 @@ TAKEN_DOWN = (CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED)
 # Links and cookies name people and comments by number, and an unknown many were given after the backup: somebody
 # else's number must never be given to a new customer.
 GAP = 1_000_000
-NUMBERED = ("customers", "comments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class Carried:
     comments: int = 0
     mailings: int = 0
     deliveries: int = 0
+    owners: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,45 +86,7 @@ class Stopped:
     mailings: int
     in_doubt: int
     letter_requests: int
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """The store as it was: its sealing keys' facts and the last numbers it gave. Its tables are `before_…`."""
-
-    facts: dict[str, bytes]
-    numbers: dict[str, int]
-
-
-def _aside(model: type[Base]) -> TableClause:
-    return table(f"before_{model.__tablename__}", *(column(one.name, one.type) for one in model.__table__.columns))
-
-
-CUSTOMERS, PREFERENCES, SUPPRESSIONS = _aside(Customer), _aside(Preference), _aside(Suppression)
-COMMENTS, MAILINGS, DELIVERIES = _aside(Comment), _aside(Mailing), _aside(Delivery)
-ASIDE = (CUSTOMERS, PREFERENCES, SUPPRESSIONS, COMMENTS, MAILINGS, DELIVERIES)
-
-
-def keep_aside(connection: Connection, ring: KeyRing) -> Before | None:
-    """Keep what the store holds now aside; None when it can't be read, or was made with other keys."""
-    try:
-        with connection.begin_nested():
-            facts = {row.name: row.value for row in connection.execute(select(StoreFact.name, StoreFact.value))}
-            if facts.get(LOOKUP_CHECK) != ring.lookup_check:
-                return None
-            for one in ASIDE:
-                columns = ", ".join(each.name for each in one.columns)
-                source = one.name.removeprefix("before_")
-                connection.execute(text(f"CREATE TEMPORARY TABLE {one.name} AS SELECT {columns} FROM {source}"))  # noqa: S608 - our own names
-            return Before(facts, _numbers(connection))
-    except DBAPIError:
-        return None
-
-
-def forget_aside(connection: Connection) -> None:
-    """Drop what was kept aside."""
-    for one in ASIDE:
-        connection.execute(text(f"DROP TABLE IF EXISTS {one.name}"))
+    sessions: int
 
 
 def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime) -> Carried:
@@ -133,6 +102,7 @@ def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime
         comments=_taken_down(session, now),
         mailings=_mailings(session),
         deliveries=_deliveries(session),
+        owners=carry_owners(session),
     )
 
 
@@ -166,8 +136,9 @@ def stop_what_moves(session: Session, *, now: datetime) -> Stopped:
     # What waits for a digest may have been in one long ago.
     session.execute(delete(DigestItem).where(DigestItem.digest_id.is_(None)))
     session.execute(delete(Worker))
+    sessions = end_sessions(session)
     session.expire_all()
-    return Stopped(halted + cancelled, in_doubt, requests)
+    return Stopped(halted + cancelled, in_doubt, requests, sessions)
 
 
 def number_on(connection: Connection, before: Before | None, given: dict[str, int]) -> None:
@@ -179,13 +150,6 @@ def number_on(connection: Connection, before: Before | None, given: dict[str, in
         for one in Base.metadata.sorted_tables:
             if one.name not in NUMBERED and "id" in one.columns and isinstance(one.c.id.type, Integer):
                 _set_number(connection, one.name, given.get(one.name, 0))
-
-
-def _numbers(connection: Connection) -> dict[str, int]:
-    if connection.dialect.name == SQLITE:
-        return dict(connection.execute(text("SELECT name, seq FROM sqlite_sequence")).all())
-    asked = "SELECT last_value FROM {}_id_seq WHERE is_called"
-    return {name: connection.scalar(text(asked.format(name))) or 0 for name in NUMBERED}
 
 
 def _set_number(connection: Connection, name: str, last: int) -> None:

@@ -117,7 +117,7 @@ def _tell(plan: Plan, done: Restored) -> None:
         click.echo(
             f"Carried over from the store before: {over.suppressions} suppressions, {over.erased} erasures, "
             f"{over.choices} noes, {over.comments} comments taken down, {over.mailings} mailings, "
-            f"{over.deliveries} deliveries."
+            f"{over.deliveries} deliveries, {over.owners} owners' ways to sign in."
         )
     elif not plan.replaces:
         click.echo(f"There was no store before, so {LOST}.")
@@ -127,6 +127,8 @@ def _tell(plan: Plan, done: Restored) -> None:
             f"Stopped, because it may have happened since: {stopped.mailings} mailings, {stopped.in_doubt} letters on "
             f"their way, {stopped.letter_requests} single letters."
         )
+    if stopped.sessions:
+        click.echo(f"{stopped.sessions} sessions of owners have ended: sign in again.")
     if done.kept:
         click.echo(f"The store before is in {done.kept}: delete it when you don't need it any more.")
     click.echo("Build the site again: `undisclosed build`.")

@@ -23,21 +23,14 @@ from feedback_app.crypto import KeyRing, Vault
 from feedback_app.db import SQLITE, make_engine
 from feedback_app.keys import AddressKeys
 from feedback_app.store import StoreProblem, alone, head_revision, migrate
+from feedback_app.upkeep.aside import forget_aside, keep_aside
 from feedback_app.upkeep.backup import BackupProblem, Contents, copy_store, examine, sync_folder
-from feedback_app.upkeep.carrying import (
-    Carried,
-    Stopped,
-    carry_over,
-    forget_aside,
-    keep_aside,
-    number_on,
-    stop_what_moves,
-)
+from feedback_app.upkeep.carrying import Carried, Stopped, carry_over, number_on, stop_what_moves
 from feedback_app.upkeep.dumps import DumpProblem, dumped_rows
 from feedback_app.workers import PATIENCE, Worker
 
 # Threads are registered by a build and workers by starting: neither is anybody's data.
-DATA = ("customers", "comments", "consent_events", "suppressions", "mailings", "deliveries")
+DATA = ("customers", "comments", "consent_events", "suppressions", "mailings", "deliveries", "owners")
 VERSIONS = "alembic_version"
 
 

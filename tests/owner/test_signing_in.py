@@ -5,9 +5,7 @@ import re
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from passlib.totp import TOTP
 from sqlalchemy import select
-from werkzeug.test import TestResponse
 
 from feedback_app.audit import Act, AuditLine
 from feedback_app.comments.models import Comment, CommentStatus
@@ -17,48 +15,10 @@ from feedback_app.owner.models import Owner, OwnerSession
 from feedback_app.owner.services import MOST_FAILURES, OwnerRefused, create_owner
 from tests.comments.talk import OPPS, publish, say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
+from tests.owner.desk import ADMIN, PASSWORD, code, fill, set_up
 
 # Signing in is the same on every database.
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
-
-ADMIN = "/feedback/admin"
-PASSWORD = "odd socks never match"
-
-
-@pytest.fixture
-def nora(store: Store) -> str:
-    """The shop's owner."""
-    with store.writing() as session:
-        return create_owner(session, "nora", PASSWORD, who="a test", now=OPPS_DAY).username
-
-
-def token(page: str) -> str:
-    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
-    assert found, page
-    return found[1]
-
-
-def fill(client: FlaskClient, path: str, to: str | None = None, **fields: str | list[str]) -> TestResponse:
-    """Open a form and send it."""
-    form = {"csrf_token": token(client.get(path, follow_redirects=True).text)}
-    return client.post(to or path, data=form | fields, follow_redirects=True)
-
-
-def set_up(client: FlaskClient, clock: Clock) -> TOTP:
-    """Sign in for the first time, and set up the second factor."""
-    assert "The second factor" in fill(client, f"{ADMIN}/sign-in", username="Nora", password=PASSWORD).text
-    page = fill(client, f"{ADMIN}/second-factor", setup="authenticator").text
-    assert "<svg" in page
-    key = re.search(r'class="key">([^<]+)<', page)
-    assert key
-    codes = TOTP(key=key[1])
-    done = client.post(f"{ADMIN}/code", data={"csrf_token": token(page), "code": code(codes, clock)})
-    assert done.headers["Location"].endswith(f"{ADMIN}/")
-    return codes
-
-
-def code(codes: TOTP, clock: Clock) -> str:
-    return str(codes.generate(clock.now().timestamp()).token)
 
 
 def signed_in(client: FlaskClient) -> bool:

@@ -1,0 +1,90 @@
+"""Signing in: Flask-Security, fitted to the house."""
+
+from flask import Flask, abort, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_security import Security
+
+from feedback_app.crypto import derive
+from feedback_app.owner import services
+from feedback_app.owner.accounts import Accounts
+from feedback_app.owner.codes import RECOVERY_CODES, Codes, RecoveryCodes
+from feedback_app.owner.notices import Notices
+from feedback_app.owner.sign_in_forms import FactorForm, RescueForm, SignInForm
+from feedback_app.owner.signed_in import keep_record, keep_sessions
+from feedback_app.web import House
+
+PREFIX = "/feedback/admin"
+
+
+def prepare_sign_in(app: Flask) -> Security:
+    """Add signing in to an app that has its house."""
+    at: House = app.extensions["undisclosed"]
+    app.config.update(
+        # It would write into everybody's session, readers' and customers' too; the owner's sessions are kept in the
+        # store, listed, and ended there.
+        SESSION_PROTECTION=None,
+        SECURITY_URL_PREFIX=PREFIX,
+        SECURITY_STATIC_FOLDER=None,
+        SECURITY_LOGIN_URL="/sign-in",
+        SECURITY_LOGOUT_URL="/sign-out",
+        SECURITY_LOGOUT_CSRF=True,
+        SECURITY_CHANGE_URL="/password",
+        SECURITY_VERIFY_URL="/again",
+        SECURITY_TWO_FACTOR_SETUP_URL="/second-factor",
+        SECURITY_TWO_FACTOR_TOKEN_VALIDATION_URL="/code",  # noqa: S106 - an address
+        SECURITY_TWO_FACTOR_RESCUE_URL="/no-code",
+        SECURITY_TWO_FACTOR_SELECT_URL="/which-factor",
+        SECURITY_MULTI_FACTOR_RECOVERY_CODES_URL="/recovery-codes",
+        SECURITY_MULTI_FACTOR_RECOVERY_URL="/recovery",
+        SECURITY_POST_LOGIN_VIEW=f"{PREFIX}/",
+        SECURITY_POST_LOGOUT_VIEW=f"{PREFIX}/sign-in",
+        SECURITY_POST_CHANGE_VIEW=f"{PREFIX}/account",
+        SECURITY_TWO_FACTOR_POST_SETUP_VIEW=f"{PREFIX}/account",
+        SECURITY_USER_IDENTITY_ATTRIBUTES=[{"username": {"mapper": lambda name: name, "case_insensitive": True}}],
+        SECURITY_CHANGEABLE=True,
+        SECURITY_PASSWORD_SCHEMES=["argon2"],
+        SECURITY_PASSWORD_SINGLE_HASH={"argon2"},
+        SECURITY_PASSWORD_LENGTH_MIN=services.SHORTEST_PASSWORD,
+        SECURITY_TWO_FACTOR=True,
+        SECURITY_TWO_FACTOR_REQUIRED=True,
+        SECURITY_TWO_FACTOR_ENABLED_METHODS=["authenticator"],
+        SECURITY_TWO_FACTOR_RESCUE_EMAIL=False,
+        # Seconds: a clock may be half a minute off.
+        SECURITY_TWO_FACTOR_AUTHENTICATOR_VALIDITY=30,
+        SECURITY_MULTI_FACTOR_RECOVERY_CODES=True,
+        SECURITY_MULTI_FACTOR_RECOVERY_CODES_N=RECOVERY_CODES,
+        SECURITY_TOTP_SECRETS={"1": derive(at.signer.identifier_key, "second factor").hex()},
+        SECURITY_TOTP_ISSUER=at.settings.shop_name.replace(":", " "),
+        SECURITY_CLI_USERS_NAME=None,
+        SECURITY_CLI_ROLES_NAME=None,
+        SECURITY_LOGIN_USER_TEMPLATE="owner/sign_in.html",
+        SECURITY_LOGOUT_USER_TEMPLATE="owner/sign_out.html",
+        SECURITY_CHANGE_PASSWORD_TEMPLATE="owner/password.html",  # noqa: S106 - a template
+        SECURITY_VERIFY_TEMPLATE="owner/again.html",
+        SECURITY_TWO_FACTOR_SETUP_TEMPLATE="owner/second_factor.html",
+        SECURITY_TWO_FACTOR_VERIFY_CODE_TEMPLATE="owner/code.html",
+        SECURITY_MULTI_FACTOR_RECOVERY_CODES_TEMPLATE="owner/recovery_codes.html",
+        SECURITY_MULTI_FACTOR_RECOVERY_TEMPLATE="owner/recovery.html",
+    )
+    security = Security(
+        app,
+        Accounts(at),
+        login_form=SignInForm,
+        two_factor_setup_form=FactorForm,
+        two_factor_rescue_form=RescueForm,
+        totp_cls=Codes,
+        mf_recovery_codes_util_cls=RecoveryCodes,
+        mail_util_cls=Notices,
+    )
+    security.want_json(lambda _request: False)
+    security.unauthn_handler(ask_who)  # type: ignore[arg-type]
+    keep_sessions(app)
+    keep_record(app)
+    return security
+
+
+def ask_who(_mechanisms: object = None, headers: object = None) -> ResponseReturnValue:  # noqa: ARG001 - what it is called with
+    """Lead somebody who is not signed in to where one signs in; what they sent is not done."""
+    if request.method not in {"GET", "HEAD"}:
+        abort(400)
+    return redirect(url_for("security.login", next=request.full_path.rstrip("?")))

@@ -1,0 +1,65 @@
+"""The tables as they were before a restore, kept aside as temporary tables for the length of its transaction."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, TableClause, column, select, table, text
+from sqlalchemy.exc import DBAPIError
+
+from feedback_app.comments.models import Comment
+from feedback_app.crypto import KeyRing
+from feedback_app.customers.models import Customer, Preference, Suppression
+from feedback_app.db import SQLITE, Base
+from feedback_app.mailing.models import Delivery, Mailing
+from feedback_app.owner.models import Owner, RecoveryCode
+from feedback_app.store import LOOKUP_CHECK, StoreFact
+
+# Links and cookies name people and comments by number.
+NUMBERED = ("customers", "comments")
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The store as it was: its sealing keys' facts and the last numbers it gave. Its tables are `before_…`."""
+
+    facts: dict[str, bytes]
+    numbers: dict[str, int]
+
+
+def aside(model: type[Base]) -> TableClause:
+    """A table as it was before the restore."""
+    return table(f"before_{model.__tablename__}", *(column(one.name, one.type) for one in model.__table__.columns))
+
+
+CUSTOMERS, PREFERENCES, SUPPRESSIONS = aside(Customer), aside(Preference), aside(Suppression)
+COMMENTS, MAILINGS, DELIVERIES = aside(Comment), aside(Mailing), aside(Delivery)
+OWNERS, RECOVERY_CODES = aside(Owner), aside(RecoveryCode)
+ASIDE = (CUSTOMERS, PREFERENCES, SUPPRESSIONS, COMMENTS, MAILINGS, DELIVERIES, OWNERS, RECOVERY_CODES)
+
+
+def keep_aside(connection: Connection, ring: KeyRing) -> Before | None:
+    """Keep what the store holds now aside; None when it can't be read, or was made with other keys."""
+    try:
+        with connection.begin_nested():
+            facts = {row.name: row.value for row in connection.execute(select(StoreFact.name, StoreFact.value))}
+            if facts.get(LOOKUP_CHECK) != ring.lookup_check:
+                return None
+            for one in ASIDE:
+                columns = ", ".join(each.name for each in one.columns)
+                source = one.name.removeprefix("before_")
+                connection.execute(text(f"CREATE TEMPORARY TABLE {one.name} AS SELECT {columns} FROM {source}"))  # noqa: S608 - our own names
+            return Before(facts, _numbers(connection))
+    except DBAPIError:
+        return None
+
+
+def forget_aside(connection: Connection) -> None:
+    """Drop what was kept aside."""
+    for one in ASIDE:
+        connection.execute(text(f"DROP TABLE IF EXISTS {one.name}"))
+
+
+def _numbers(connection: Connection) -> dict[str, int]:
+    if connection.dialect.name == SQLITE:
+        return dict(connection.execute(text("SELECT name, seq FROM sqlite_sequence")).all())
+    asked = "SELECT last_value FROM {}_id_seq WHERE is_called"
+    return {name: connection.scalar(text(asked.format(name))) or 0 for name in NUMBERED}
