@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Index, String, select
+from sqlalchemy import JSON, ColumnElement, Index, String, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from feedback_app.db import Base, word
@@ -40,11 +40,18 @@ class Act(StrEnum):
 class AuditLine(Base):
     """One line. `before` and `after` hold what an undo needs; `batch` ties together what one press did.
 
+    `comment_id` and `thread_id` are numbers, not references: a line outlives what it is about, its words don't.
+
     No address and no secret is ever in it: what stands here is read by eyes and copied into backups.
     """
 
     __tablename__ = "audit_lines"
-    __table_args__ = (Index(None, "batch"), Index(None, "at"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index(None, "batch"),
+        Index(None, "at"),
+        Index(None, "comment_id"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime]
@@ -52,6 +59,8 @@ class AuditLine(Base):
     act: Mapped[Act] = mapped_column(word(Act))
     about: Mapped[str] = mapped_column(String(500))
     batch: Mapped[str | None] = mapped_column(String(32))
+    comment_id: Mapped[int | None]
+    thread_id: Mapped[int | None]
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
@@ -69,13 +78,42 @@ def note(
     *,
     now: datetime,
     batch: str | None = None,
+    comment_id: int | None = None,
+    thread_id: int | None = None,
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> AuditLine:
     """Add a line, in the transaction of what it tells about: neither is kept without the other."""
-    line = AuditLine(at=now, who=who, act=act, about=about[:500], batch=batch, before=before, after=after)
+    line = AuditLine(
+        at=now,
+        who=who,
+        act=act,
+        about=about[:500],
+        batch=batch,
+        comment_id=comment_id,
+        thread_id=thread_id,
+        before=before,
+        after=after,
+    )
     session.add(line)
     return line
+
+
+def lines_of(session: Session, batch: str) -> list[AuditLine]:
+    """What one press did, the last line first: that is how it is undone."""
+    return list(session.scalars(select(AuditLine).where(AuditLine.batch == batch).order_by(AuditLine.id.desc())))
+
+
+def lines_about(session: Session, comment: int) -> list[AuditLine]:
+    """What was done to a comment, the newest first."""
+    return list(session.scalars(select(AuditLine).where(AuditLine.comment_id == comment).order_by(AuditLine.id.desc())))
+
+
+def forget_words(session: Session, *which: ColumnElement[bool]) -> None:
+    """Let go of what an undo would need: words that are to be gone must not stand here either."""
+    values = {"before": None, "after": None}
+    statement = update(AuditLine).where(or_(AuditLine.before.is_not(None), AuditLine.after.is_not(None)), *which)
+    session.execute(statement.values(values), execution_options={"synchronize_session": "fetch"})
 
 
 def newest_lines(session: Session, *, before: int | None = None, most: int = MOST_LINES) -> list[AuditLine]:

@@ -205,6 +205,7 @@ class Settings(BaseModel):
     limits_url: Annotated[str, AfterValidator(_limits_url), Field(repr=False)] = "memory://"
     proxies: Annotated[int, Field(ge=0, le=10)] = 0
     spam_words: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    close_after_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     most_links: Annotated[int, Field(ge=0, le=100)] = 2
     akismet_url: Annotated[Annotated[str, AfterValidator(_akismet_url)] | None, Field(repr=False)] = None
 

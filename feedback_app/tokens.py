@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     CONFIRM_ANSWERS = 3
     STOP_ANSWERS = 4
     OWN_COMMENTS = 5
+    MODERATE = 6
 
 
 class BadToken(Exception):  # noqa: N818 - reads as a sentence where it is raised

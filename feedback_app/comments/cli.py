@@ -3,17 +3,13 @@
 import click
 
 from feedback_app import clock
+from feedback_app.audit import COMMAND, new_batch
+from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import CommentStatus
+from feedback_app.comments.moderation import decide_as
 from feedback_app.comments.rendering import rfc3339
-from feedback_app.comments.services import NoSuchComment, decide, list_comments
+from feedback_app.comments.services import NoSuchComment, list_comments
 from feedback_app.console import Context, Refused, pass_context, print_json
-
-VERBS = {
-    "approve": (CommentStatus.APPROVED, "approved"),
-    "reject": (CommentStatus.REJECTED, "rejected"),
-    "spam": (CommentStatus.SPAM, "marked as spam"),
-    "delete": (CommentStatus.DELETED, "deleted"),
-}
 
 
 @click.group()
@@ -51,24 +47,22 @@ def list_command(context: Context, status: str | None, *, as_json: bool) -> None
     click.echo(f"{len(rows)} {'comment' if len(rows) == 1 else 'comments'}.")
 
 
-def _deciding(verb: str) -> click.Command:
-    status, done = VERBS[verb]
-
-    @click.command(verb, help=f"{verb.capitalize()} comments, by their numbers.")
+def _deciding(decision: Decision) -> click.Command:
+    @click.command(decision.value, help=f"{decision.capitalize()} comments, by their numbers.")
     @click.argument("numbers", metavar="ID...", nargs=-1, required=True, type=click.IntRange(min=1))
     @pass_context
     def command(context: Context, numbers: tuple[int, ...]) -> None:
         try:
             with context.store.writing() as session:
-                changed = decide(session, numbers, status, now=clock.now())
+                changed = decide_as(session, numbers, decision, who=COMMAND, now=clock.now(), batch=new_batch())
         except NoSuchComment as error:
             raise Refused(str(error)) from error
         asked = len(set(numbers))
         already = f" {asked - changed} had been already." if asked > changed else ""
-        click.echo(f"{changed} {'comment' if changed == 1 else 'comments'} {done}.{already}")
+        click.echo(f"{changed} {'comment' if changed == 1 else 'comments'} {decision.done}.{already}")
 
     return command
 
 
-for _verb in VERBS:
-    comments.add_command(_deciding(_verb))
+for _decision in Decision:
+    comments.add_command(_deciding(_decision))

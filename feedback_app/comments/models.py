@@ -24,13 +24,23 @@ class CommentStatus(StrEnum):
     DELETED = "deleted"
 
 
+class Closing(StrEnum):
+    """What decides whether a post takes new comments."""
+
+    # Its age, where the shop has set one.
+    BY_AGE = "by age"
+    # The owner, by hand.
+    CLOSED = "closed"
+    OPEN = "open"
+
+
 class Thread(Base):
     """All comments of one post, known by the post's path (`/2007/10/opps.html`).
 
     A build registers every post it publishes; `open` is whether it is published now. From `closed_at` on it takes no
-    new comments and shows those it has. `version` grows with every change that a reader could see, so that
-    whoever keeps a site follows the store by asking which threads are newer than what it shows. `source` is the post's
-    file, by which a post that was renamed or redated is known again.
+    new comments and shows those it has; `closing` says what decided that. `version` grows with every change that a
+    reader could see, so that whoever keeps a site follows the store by asking which threads are newer than what it
+    shows. `source` is the post's file, by which a post that was renamed or redated is known again.
     """
 
     __tablename__ = "threads"
@@ -42,6 +52,7 @@ class Thread(Base):
     open: Mapped[bool] = mapped_column(default=True)
     version: Mapped[int] = mapped_column(default=0)
     closed_at: Mapped[datetime | None]
+    closing: Mapped[Closing] = mapped_column(word(Closing), default=Closing.BY_AGE)
     source: Mapped[str | None] = mapped_column(String(500))
 
 
@@ -58,7 +69,8 @@ class Comment(Base):
     """A reader's comment. `author` is what the person typed and all that is ever shown of them.
 
     `html` is the cleaned rendering of `text`, made by the rules of version `rules`. `reasons` say, in words for the
-    owner, why it waited (or what was noticed about it). `edited_at` is when its author last changed the words.
+    owner, why it waited (or what was noticed about it). `edited_at` is when the words were last changed, by whoever
+    wrote them or (`edited_by_owner`) by the shop. `owner_told_at` is when the owner was last told that it waits.
     `form_hash` recognises the same form sent twice, `repeat_hash` the same words said again, `foreign_hash` a comment
     that came from another system.
     """
@@ -86,7 +98,9 @@ class Comment(Base):
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
     edited_at: Mapped[datetime | None]
+    edited_by_owner: Mapped[bool] = mapped_column(default=False)
     by_owner: Mapped[bool] = mapped_column(default=False)
+    owner_told_at: Mapped[datetime | None]
     reasons: Mapped[list[str]] = mapped_column(JSON, default=list)
     form_hash: Mapped[bytes | None] = mapped_column(LargeBinary(FORM_HASH))
     repeat_hash: Mapped[bytes | None] = mapped_column(LargeBinary(REPEAT_HASH))

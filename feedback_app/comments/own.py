@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedback_app.audit import AuditLine, forget_words
 from feedback_app.comments.markup import clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.services import change_text, decide
@@ -92,6 +93,7 @@ def delete_own(session: Session, comment: Comment, *, now: datetime) -> None:
     decide(session, [comment.id], CommentStatus.DELETED, now=now)
     comment.text = comment.html = ""
     comment.repeat_hash = None
+    forget_words(session, AuditLine.comment_id == comment.id)
 
 
 def accept_work(session: Session, comment: Comment, *, now: datetime) -> bool:

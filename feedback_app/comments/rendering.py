@@ -106,10 +106,10 @@ def feed_path(path: str) -> str:
     return f"{path.removesuffix('.html')}.comments.atom.xml"
 
 
-def thread_html(path: str, comments: Sequence[Comment], place: Place) -> Markup:
-    """A post's thread as it stands in its page."""
+def thread_html(path: str, comments: Sequence[Comment], place: Place, *, closed: bool = False) -> Markup:
+    """A post's thread as it stands in its page, and below it the way to the form, or that there is none any more."""
     html = _environment.get_template("comments/thread.html").render(
-        path=path, count=count_text(len(comments)), nodes=tree(comments), zone=place.zone
+        path=path, count=count_text(len(comments)), nodes=tree(comments), zone=place.zone, closed=closed
     )
     return Markup(html)  # noqa: S704 - made by the escaping environment
 

@@ -84,13 +84,8 @@ def remake_html(session: Session) -> int:
             seen.add(comment.thread_id)
         comment.html, comment.rules = html, RULES
     session.flush()
-    _touch(session, seen)
+    touch(session, seen)
     return len(old)
-
-
-def is_closed(thread: Thread, *, now: datetime) -> bool:
-    """Whether a thread takes no new comments any more."""
-    return thread.closed_at is not None and thread.closed_at <= now
 
 
 def find_thread(session: Session, path: str) -> Thread | None:
@@ -163,7 +158,7 @@ def post_comment(
     if parent and parent.id in signs.earlier:
         wrote_both(session, comment)
     if not reasons:
-        _touch(session, {thread.id})
+        touch(session, {thread.id})
         tell_of_answers(session, [comment], now=now)
     return comment
 
@@ -197,7 +192,7 @@ def answer_as_owner(
     )
     session.add(comment)
     session.flush()
-    _touch(session, {thread.id})
+    touch(session, {thread.id})
     tell_of_answers(session, [comment], now=now)
     return comment
 
@@ -210,9 +205,10 @@ def change_text(session: Session, comment: Comment, text: str, *, now: datetime)
     comment.text, comment.html, comment.rules = text, comment_html(text), RULES
     comment.repeat_hash = repeat_hash(text)
     comment.edited_at = comment.changed_at = now
+    comment.edited_by_owner = False
     session.flush()
     if comment.status is CommentStatus.APPROVED:
-        _touch(session, {comment.thread_id})
+        touch(session, {comment.thread_id})
 
 
 def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, now: datetime) -> int:
@@ -228,13 +224,14 @@ def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, n
     for comment in others:
         comment.status, comment.changed_at = status, now
     session.flush()
-    _touch(session, seen)
+    touch(session, seen)
     if status is CommentStatus.APPROVED:
         tell_of_answers(session, others, now=now)
     return len(others)
 
 
-def _touch(session: Session, threads: set[int]) -> None:
+def touch(session: Session, threads: set[int]) -> None:
+    """Note that something which readers see of these threads is another."""
     session.execute(update(Thread).where(Thread.id.in_(threads)).values(version=Thread.version + 1))
 
 
@@ -246,6 +243,11 @@ def list_comments(session: Session, status: CommentStatus | None = None) -> list
     if status:
         query = query.where(Comment.status == status)
     return [(comment, thread) for comment, thread in session.execute(query)]
+
+
+def closed_threads(session: Session) -> set[str]:
+    """The paths of the threads that take no new comments, as their pages say it."""
+    return set(session.scalars(select(Thread.path).where(Thread.closed_at.is_not(None))))
 
 
 def thread_versions(session: Session, of: Collection[str] | None = None) -> dict[str, int]:

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments import akismet
+from feedback_app.comments.closing import is_closed
 from feedback_app.comments.forms import CommentForm, NoFieldsForm
 from feedback_app.comments.markup import comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.own import accept_work, is_own, own_in_thread
 from feedback_app.comments.rendering import form_url
 from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_at, seal_form, work_for, worked_for
-from feedback_app.comments.services import find_parent, find_thread, is_closed, post_comment
+from feedback_app.comments.services import find_parent, find_thread, post_comment
 from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
 from feedback_app.config import Settings, Switch
 from feedback_app.web import forged, house, keep_private, whence
@@ -50,7 +51,7 @@ def new() -> ResponseReturnValue:
         parent = _parent(reading, thread) if thread else None
     if thread is None:
         return render_template("comments/no_post.html", text=form.body.data), 404
-    if is_closed(thread, now=clock.now()):
+    if is_closed(thread, days=house().settings.close_after_days, now=clock.now()):
         return render_template("comments/closed.html", thread=thread, text=form.body.data), 403
     if "parent" in request.args and parent is None:
         return _page(form, thread, None, problem=GONE), 404

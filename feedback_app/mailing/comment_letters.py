@@ -1,7 +1,6 @@
 """The letters to people who comment: may we tell you of answers, here they are, here is the link to your comments."""
 
 import json
-import re
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -14,14 +13,12 @@ from feedback_app.customers.services import Person
 from feedback_app.letter_requests import LetterRequest, NotWanted
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, single_letter
+from feedback_app.mailing.quoting import quoted, shortened
 from feedback_app.tokens import Claim, Purpose
 
 CONFIRM_DAYS = 7
 OWN_DAYS = 1
 STOP_DAYS = 730
-LONGEST_QUOTE = 600
-# An @ in any spelling: a letter shows no address but its reader's and the shop's, not even half of one.
-_AT = re.compile(r"@|\uff20|\ufe6b|%40|&#(?:0*64|x0*40);?|&commat;?", re.IGNORECASE)
 
 
 def confirm_answers(session: Session, desk: Desk, reader: Person, request: LetterRequest, *, now: datetime) -> Letter:
@@ -39,7 +36,7 @@ def confirm_answers(session: Session, desk: Desk, reader: Person, request: Lette
         message_id=desk.message_id("confirm answers", request.id),
         headers=[("Auto-Submitted", "auto-generated")],
         values={
-            "title": _quoted(thread.title),
+            "title": quoted(thread.title),
             "days": CONFIRM_DAYS,
             "confirm_link": _link(desk, Claim(Purpose.CONFIRM_ANSWERS, following.id), now, CONFIRM_DAYS),
         },
@@ -62,7 +59,7 @@ def answers(session: Session, desk: Desk, reader: Person, request: LetterRequest
         about = threads.setdefault(
             following.id,
             {
-                "title": _quoted(thread.title),
+                "title": quoted(thread.title),
                 "link": f"{desk.settings.site_url}{thread.path}",
                 "stop_link": _link(desk, Claim(Purpose.STOP_ANSWERS, following.id), now, STOP_DAYS),
                 "answers": [],
@@ -116,16 +113,11 @@ def own_comments(desk: Desk, reader: Person, request: LetterRequest, *, now: dat
 
 
 def _told(desk: Desk, comment: Comment, thread: Thread) -> dict[str, str]:
-    words = _quoted(visible_text(comment.html))
     return {
-        "author": _quoted(comment.author),
-        "words": words if len(words) <= LONGEST_QUOTE else f"{words[:LONGEST_QUOTE].rstrip()} …",
+        "author": quoted(comment.author),
+        "words": shortened(visible_text(comment.html)),
         "link": f"{desk.settings.site_url}{thread.path}#comment-{comment.id}",
     }
-
-
-def _quoted(text: str) -> str:
-    return _AT.sub("(at)", text)
 
 
 def _link(desk: Desk, claim: Claim, now: datetime, days: int) -> str:

@@ -85,6 +85,14 @@ def _own_comments(session: Session, desk: Desk, request: LetterRequest, now: dat
     return comment_letters.own_comments(desk, reader_of(session, desk, request), request, now=now)
 
 
+def _comment_waits(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return owner_letters.comment_waits(session, desk, reader_of(session, desk, request), request, now=now)
+
+
+def _comments_wait(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return owner_letters.comments_wait(session, desk, reader_of(session, desk, request), request, now=now)
+
+
 def _sign_in_notice(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
     return owner_letters.sign_in_notice(desk, reader_of(session, desk, request), request, now=now)
 
@@ -96,5 +104,7 @@ MAKERS: dict[LetterKind, Maker] = {
     LetterKind.CONFIRM_ANSWERS: _confirm_answers,
     LetterKind.ANSWERS: _answers,
     LetterKind.OWN_COMMENTS: _own_comments,
+    LetterKind.COMMENT_WAITS: _comment_waits,
+    LetterKind.COMMENTS_WAIT: _comments_wait,
     LetterKind.SIGN_IN_NOTICE: _sign_in_notice,
 }

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments.answers import has_due_letters, want_due_letters
+from feedback_app.comments.waiting import find_untold, want_letters
 from feedback_app.config import Settings
 from feedback_app.crypto import CannotOpen
 from feedback_app.db import Store
@@ -152,6 +153,11 @@ class MailWorker:
         """
         with self.store.reading() as session:
             answered = has_due_letters(session, now=clock.now())
+            # Where no owner is set there is nobody to tell; once there is one, they are told of all that waits.
+            waits = self.settings.owner_email is not None and find_untold(session, now=clock.now()) is not None
+        if waits:
+            with self.store.writing() as session:
+                want_letters(session, now=clock.now())
         if answered:
             with self.store.writing() as session:
                 want_due_letters(session, now=clock.now())

@@ -2,84 +2,27 @@
 
 from datetime import datetime
 
-from flask import Blueprint, Flask, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Flask, Response, abort, flash, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from flask_security import current_user
-from flask_wtf import FlaskForm
 from flask_wtf.csrf import validate_csrf
 from wtforms.validators import ValidationError
 
 from feedback_app import clock
-from feedback_app.audit import Act, new_batch, newest_lines, note
-from feedback_app.comments.models import CommentStatus
-from feedback_app.comments.services import NoSuchComment, decide, list_comments
+from feedback_app.audit import Act, newest_lines, note
+from feedback_app.comments.moderation import UNDOABLE
 from feedback_app.owner import services
-from feedback_app.owner.sign_in import PREFIX, ask_who, prepare_sign_in
+from feedback_app.owner.forms import TokenForm
+from feedback_app.owner.frame import PAGES, counted, owners_pages, refused
+from feedback_app.owner.letter_links import letter_links
+from feedback_app.owner.moderation_views import moderation
+from feedback_app.owner.post_views import posts
+from feedback_app.owner.sign_in import prepare_sign_in
 from feedback_app.owner.signed_in import KEY
 from feedback_app.web import house, keep_private, number_of
 
-# What stands in the navigation, in this order: the endpoint and its name.
-PAGES: list[tuple[str, str]] = [
-    ("owner.home", "Comments"),
-    ("owner.log", "Audit log"),
-    ("owner.account", "Account"),
-]
-
-DECISIONS = {
-    "approve": CommentStatus.APPROVED,
-    "reject": CommentStatus.REJECTED,
-    "spam": CommentStatus.SPAM,
-    "delete": CommentStatus.DELETED,
-}
-MOST_SHOWN = 50
-
-owner = Blueprint("owner", __name__, url_prefix=PREFIX)
-owner.after_request(keep_private)
-
-
-class TokenForm(FlaskForm):
-    """A form of buttons: nothing but its token."""
-
-
-@owner.before_request
-def only_signed_in() -> ResponseReturnValue | None:
-    """Nobody else sees these pages."""
-    if current_user.is_authenticated:
-        return None
-    return ask_who()
-
-
-@owner.route("/", methods=["GET", "POST"])
-def home() -> ResponseReturnValue:
-    """The comments that wait; decide on one or several."""
-    form = TokenForm()
-    if request.method == "POST":
-        if not form.validate():
-            return refused()
-        decision = DECISIONS.get(request.form.get("action", ""))
-        numbers = [number for text in request.form.getlist("comment") if (number := number_of(text))]
-        if decision is None or not numbers:
-            flash("Nothing was chosen: tick the comments, then press a button.")
-            return redirect(url_for("owner.home"), code=303)
-        flash(_decide(numbers, decision))
-        return redirect(url_for("owner.home"), code=303)
-    with house().store.reading() as session:
-        waiting = list_comments(session, CommentStatus.PENDING)
-    return render_template("owner/home.html", waiting=waiting[:MOST_SHOWN], count=len(waiting), form=form)
-
-
-def _decide(numbers: list[int], decision: CommentStatus) -> str:
-    now, batch = clock.now(), new_batch()
-    try:
-        with house().store.writing() as session:
-            changed = decide(session, numbers, decision, now=now)
-            for number in numbers:
-                about = f"comment {number}: {decision}"
-                note(session, current_user.username, Act.DECIDED, about, now=now, batch=batch)
-    except NoSuchComment:
-        return "One of these comments is gone. Nothing was done."
-    return f"{changed} {'comment' if changed == 1 else 'comments'}: {decision}."
+owner = owners_pages("owner", __name__)
 
 
 @owner.get("/account")
@@ -108,7 +51,7 @@ def end_sessions() -> ResponseReturnValue:
         ended = services.end_session(session, current_user.id, number=number, but=but)
         if ended:
             note(session, current_user.username, Act.SESSION_ENDED, f"{ended} of {current_user.username}", now=now)
-    flash(f"{ended} {'session' if ended == 1 else 'sessions'} ended.")
+    flash(f"{counted(ended, 'session')} ended.")
     return redirect(url_for("owner.account"), code=303)
 
 
@@ -123,7 +66,11 @@ def log() -> str:
     """What was done, the newest first."""
     with house().store.reading() as session:
         lines = newest_lines(session, before=number_of(request.args.get("before", "")))
-    return render_template("owner/log.html", lines=lines)
+    undoable = {line.id for line in lines if line.act in UNDOABLE and line.batch and line.before is not None}
+    return render_template("owner/log.html", lines=lines, undoable=undoable, form=TokenForm())
+
+
+OWNERS = {"owner", "moderation", "posts", "letter_links", "security"}
 
 
 def moment(at: datetime) -> str:
@@ -131,16 +78,12 @@ def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M}"
 
 
-def refused() -> ResponseReturnValue:
-    """The answer to a form that came without its token: nothing was done."""
-    return render_template("owner/refused.html"), 400
-
-
 def prepare_owner(app: Flask) -> None:
     """Add signing in and the owner's pages to an app that has its house."""
     prepare_sign_in(app)
     app.jinja_env.filters["moment"] = moment
-    app.register_blueprint(owner)
+    for pages in (owner, moderation, posts, letter_links):
+        app.register_blueprint(pages)
 
     @app.before_request
     def know_the_form() -> None:
@@ -158,6 +101,7 @@ def prepare_owner(app: Flask) -> None:
 
     @app.context_processor
     def frame() -> dict[str, object]:
-        if request.blueprint not in {"owner", "security"}:
+        if request.blueprint not in OWNERS:
             return {}
-        return {"pages": PAGES, "signed_in": current_user.is_authenticated}
+        page = {"pages": PAGES, "signed_in": current_user.is_authenticated}
+        return page | ({"undo_form": TokenForm(formdata=None)} if current_user.is_authenticated else {})

@@ -7,6 +7,7 @@ from enum import StrEnum
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from feedback_app.audit import AuditLine, forget_words
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.customers.consent import WORDINGS, choose, frequencies
 from feedback_app.customers.models import (
@@ -67,6 +68,8 @@ def erase_customer(
         comment.author, comment.customer_id, comment.changed_at = NAMELESS_AUTHOR, None, now
         if comments is CommentsFate.DELETED:
             comment.status, comment.text, comment.html = CommentStatus.DELETED, "", ""
+    # What the owner changed about them could be put back otherwise, name and all.
+    forget_words(session, AuditLine.comment_id.in_([comment.id for comment in mine]))
     session.execute(update(Thread).where(Thread.id.in_(seen)).values(version=Thread.version + 1))
     deliveries = session.scalar(select(func.count()).select_from(Delivery).where(Delivery.customer_id == customer.id))
     session.merge(Suppression(fingerprint=customer.fingerprint, reason=SuppressionReason.ERASED, at=now))

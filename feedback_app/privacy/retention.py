@@ -8,6 +8,7 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
+from feedback_app.audit import AuditLine, forget_words
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.customers.models import Customer, Preference, Undo
 from feedback_app.customers.saving import UNDO_FOR
@@ -64,6 +65,7 @@ def purge(session: Session, *, now: datetime) -> Purged:
         ),
     )
     letter_requests = changed(session, delete(LetterRequest).where(LetterRequest.asked_at <= now - UNCONFIRMED))
+    forget_words(session, AuditLine.at <= now - REJECTED)
     # What can't be undone any more is nobody's business; it is nothing to report either.
     session.execute(delete(Undo).where(Undo.at <= now - UNDO_FOR))
     return Purged(unconfirmed, letter_requests, _purge_comments(session, now))

@@ -15,10 +15,12 @@ from feedback_app.publishing.builder import CONFIGURATION, Builder, BuildRefused
 from feedback_app.publishing.following import Follower
 from feedback_app.publishing.search import Indexer
 from feedback_app.publishing.site import is_known
-from feedback_app.publishing.threads import catch_up
+from feedback_app.publishing.threads import catch_up, close_old_posts
 from feedback_app.workers import BEAT, WorkerKind, beat, sign_off
 
 FOLLOW_SECONDS = 0.1
+# How often it is looked whether a post has become too old for comments; the form knows it to the moment.
+AGE_SECONDS = 5
 RETRY_SECONDS = 10
 THEME = Path("theme")
 
@@ -31,7 +33,7 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     watcher = threading.Thread(target=_watch, args=(settings, changed, stop), daemon=True, name="watcher")
     watcher.start()
     indexer = Indexer(settings.output, stop)
-    last_beat = None
+    last_beat = last_aged = None
     built = news = True
     builder = Builder(settings, store)
     follower = Follower(store)
@@ -48,6 +50,9 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
                 built = _build(builder)
                 indexer.wake()
                 news = True
+            if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
+                close_old_posts(settings, store)
+                last_aged = now
             if news:
                 catch_up(settings, store)
             news = follower.wait(FOLLOW_SECONDS, changed)

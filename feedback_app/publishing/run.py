@@ -8,6 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from feedback_app import clock
+from feedback_app.comments.closing import is_too_old
 from feedback_app.comments.models import Comment
 from feedback_app.comments.moves import Moves, find_moves, move_threads
 from feedback_app.comments.rendering import (
@@ -24,6 +26,7 @@ from feedback_app.comments.services import (
     Post,
     approved_comments,
     approved_counts,
+    closed_threads,
     newest_of,
     register_posts,
     thread_versions,
@@ -38,6 +41,7 @@ from feedback_app.publishing.library import Library
 from feedback_app.publishing.posts import Listed
 from feedback_app.publishing.shelf import Shelf
 from feedback_app.publishing.sources import digest
+from feedback_app.publishing.threads import close_old_posts
 
 BUILD = "UNDISCLOSED_BUILD"
 
@@ -56,6 +60,8 @@ class Build:
     # The threads' versions that the latest build began with, and how many comments each has.
     versions: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    # The threads that take no new comments.
+    closed: set[str] = field(default_factory=set)
     fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     announced: dict[str, Post] | None = None
     # Where the threads of posts are that have moved, and where old addresses lead.
@@ -65,8 +71,10 @@ class Build:
     def begin(self, shown: dict[str, tuple[int, int]]) -> set[str]:
         """Ask the store what is new since it was `shown`: versions and counts by thread; returns the stale ones."""
         self.fragments.clear()
+        close_old_posts(self.settings, self.store)
         with self.store.reading() as session:
             self.versions = thread_versions(session)
+            self.closed = closed_threads(session)
             stale = {path for path, version in self.versions.items() if shown.get(path, (-1, 0))[0] != version}
             self.counts = {path: count for path, (_, count) in shown.items() if path in self.versions}
             self.counts |= dict.fromkeys(stale, 0) | approved_counts(session, stale)
@@ -80,8 +88,16 @@ class Build:
         """A post's thread, as it stands in its page, and what machines read about it."""
         assert self.place is not None  # noqa: S101 - set when Pelican started
         comments = self._of(address)
-        thread = thread_piece(address, thread_html(address, comments, self.place))
+        thread = thread_piece(address, thread_html(address, comments, self.place, closed=self._is_closed(address)))
         return thread + data_piece(address, comments_data(address, comments, self.place.site_url))
+
+    def _is_closed(self, address: str) -> bool:
+        """Whether a post takes no new comments; one that the store has not heard of yet can only be too old."""
+        if address in self.versions:
+            return self.moves.threads.get(address, address) in self.closed
+        post = self.posts.get(address)
+        days = self.settings.close_after_days
+        return post is not None and is_too_old(post.published_at, days=days, now=clock.now())
 
     def feed(self, post: Listed) -> str:
         """The feed of a post's comments."""

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedback_app import clock
+from feedback_app.comments.closing import close_by_age, has_aged
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.rendering import (
     FEED_LENGTH,
@@ -29,10 +31,10 @@ from feedback_app.publishing.site import place_of, site_lock
 SITE_FEED = "feeds/comments.atom.xml"
 
 
-def pieces_of(path: str, comments: list[Comment], place: Place) -> dict[tuple[str, str], str]:
+def pieces_of(path: str, comments: list[Comment], place: Place, *, closed: bool = False) -> dict[tuple[str, str], str]:
     """What a thread puts into pages, by kind and path."""
     return {
-        ("thread", path): thread_piece(path, thread_html(path, comments, place)),
+        ("thread", path): thread_piece(path, thread_html(path, comments, place, closed=closed)),
         ("count", path): count_piece(path, count_text(len(comments))),
         ("data", path): data_piece(path, comments_data(path, comments, place.site_url)),
     }
@@ -46,6 +48,16 @@ def site_feed_xml(session: Session, place: Place) -> str:
         last_published(session) or NEVER,
         place,
     )
+
+
+def close_old_posts(settings: Settings, store: Store) -> None:
+    """Close the comments of posts that have become too old for them, where the shop has set an age."""
+    days, now = settings.close_after_days, clock.now()
+    with store.reading() as session:
+        aged = has_aged(session, days=days, now=now)
+    if aged:
+        with store.writing() as session:
+            close_by_age(session, days=days, now=now)
 
 
 def catch_up(settings: Settings, store: Store) -> int:
@@ -92,7 +104,8 @@ def rewrite(settings: Settings, session: Session, shelf: Shelf, stale: dict[str,
     written = Written()
     pieces: dict[tuple[str, str], str] = {}
     for path in stale:
-        pieces |= pieces_of(path, comments.get(path, []), place)
+        closed = threads[path].closed_at is not None
+        pieces |= pieces_of(path, comments.get(path, []), place, closed=closed)
     # The threads' own pages first: whoever follows a count finds what it counted.
     pages = sorted(shelf.pages_of(list(stale)), key=lambda page: (f"/{page}" not in stale, page))
     for page in pages:

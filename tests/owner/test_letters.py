@@ -1,6 +1,8 @@
 """Letters to the owner: what Flask-Security would mail leaves as a letter like every other, or not at all."""
 
+import re
 import smtplib
+from email import message_from_string, policy
 from pathlib import Path
 
 import flask_security
@@ -10,20 +12,26 @@ from flask.testing import FlaskClient
 from flask_security import utils
 from sqlalchemy import select
 
-from feedback_app.config import Settings
+from feedback_app.audit import Act, AuditLine
+from feedback_app.comments.models import Comment, CommentStatus
+from feedback_app.comments.services import change_text
+from feedback_app.comments.waiting import want_letters
+from feedback_app.config import Moderation, Settings
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.worker import mail_worker
 from feedback_app.owner.accounts import Accounts
 from feedback_app.owner.notices import Notices
+from tests.comments.talk import OPPS, publish, say, set_status
 from tests.conftest import SQLITE, Clock
-from tests.owner.desk import ADMIN, PASSWORD, fill
+from tests.owner.desk import ADMIN, PASSWORD, fill, token
 
 # The queue is the same on every database.
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 OWNER = "owner@mongrelsocks.example"
+LINK = re.compile(r"/feedback/moderate/[\w-]+")
 TEMPLATES = sorted(
     path.stem for path in (Path(flask_security.__file__).parent / "templates/security/email").glob("*.txt")
 )
@@ -84,3 +92,118 @@ def test_without_an_owners_address_no_such_letter_is_made(
         [request] = session.scalars(select(LetterRequest)).all()
     assert (request.sent_at, request.gave_up) == (None, "no owner is set")
     assert clock.now()
+
+
+# What waits
+
+
+def wait(store: Store, clock: Clock, words: str = "Odd socks.") -> Comment:
+    return say(store, words, moderation=Moderation.ALL, address="nora@example.com", now=clock.now())
+
+
+def links(letter: str) -> list[str]:
+    """The links to decide, in the order of the letter's text: approve, reject, spam, delete."""
+    body = message_from_string(letter, policy=policy.default).get_body(("plain",))
+    assert body
+    return LINK.findall(body.get_content())
+
+
+def test_the_owner_is_told_of_each_comment_that_waits_and_of_nobodys_address(
+    settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    wait(store, clock, "Write to walter@example.org, [here](https://example.com/socks).")
+    say(store, "This one does not wait.")
+    [letter] = letters(settings, store, desk)
+    assert f"To: {OWNER}" in letter
+    assert "Subject: A comment waits: Opps!" in letter
+    assert "there is an address in it" in letter
+    assert "https://example.com/socks" in letter
+    assert "nora@" not in letter
+    assert "walter@" not in letter
+    # Once, however often it is looked.
+    assert len(letters(settings, store, desk)) == 1
+
+
+def test_a_link_shows_and_a_press_acts_once_for_one_comment_and_one_thing(
+    client: FlaskClient, settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    waits, other = wait(store, clock), wait(store, clock, "Another one.")
+    approve, reject, *_ = links(letters(settings, store, desk)[0])
+
+    def status(comment: Comment) -> CommentStatus:
+        with store.reading() as session:
+            return session.get_one(Comment, comment.id).status
+
+    page = client.get(approve).text
+    assert "Approve this comment?" in page
+    assert "Odd socks." in page
+    assert client.post(approve).status_code == 400
+    assert status(waits) is CommentStatus.PENDING
+    seen = re.search(r'name="seen" value="([^"]+)"', page)
+    assert seen
+    form = {"csrf_token": token(page), "seen": seen[1]}
+    # Its author changes it meanwhile: nobody approves what they have not seen.
+    with store.writing() as session:
+        change_text(session, session.get_one(Comment, waits.id), "Buy pills.", now=clock.advance(seconds=1))
+    assert "Look at it again" in client.post(approve, data=form).text
+    assert status(waits) is CommentStatus.PENDING
+    again = re.search(r'name="seen" value="([^"]+)"', client.get(approve).text)
+    assert again
+    assert "is approved" in client.post(approve, data=form | {"seen": again[1]}).text
+    assert (status(waits), status(other)) == (CommentStatus.APPROVED, CommentStatus.PENDING)
+    assert "waits no more" in client.get(reject).text
+    assert "waits no more" in client.post(reject, data=form).text
+    assert status(waits) is CommentStatus.APPROVED
+    with store.reading() as session:
+        [line] = session.scalars(select(AuditLine)).all()
+    assert (line.who, line.act) == ("a letter's link", Act.DECIDED)
+
+
+def test_a_link_that_is_old_cut_or_for_something_else_does_nothing(
+    client: FlaskClient, settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    wait(store, clock)
+    approve = links(letters(settings, store, desk)[0])[0]
+    other = desk.preferences_link(1, clock.now()).rpartition("/")[2]
+    for path in (approve[:-1], "/feedback/moderate/", f"/feedback/moderate/{other}"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert "Nothing was done" in answer.text
+    clock.advance(days=9)
+    assert "older than it may be" in client.get(approve).text
+
+
+def test_many_come_in_one_letter_and_no_more_than_one_an_hour(
+    settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    for number in range(5):
+        wait(store, clock, f"Comment {number}.")
+    assert len(letters(settings, store, desk)) == 5
+    clock.advance(minutes=10)
+    for number in range(30):
+        wait(store, clock, f"Flood {number}.")
+    sent = letters(settings, store, desk)
+    assert len(sent) == 6
+    [digest] = [letter for letter in sent if "Subject: 35 comments wait" in letter]
+    assert len(links(digest)) == 20 * 4
+    assert "And 15 more." in digest
+    clock.advance(minutes=40)
+    wait(store, clock, "After the flood.")
+    assert len(letters(settings, store, desk)) == 6
+    clock.advance(minutes=21)
+    assert len(letters(settings, store, desk)) == 7
+
+
+def test_what_is_decided_before_the_letter_leaves_is_told_no_more(
+    settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    comment = wait(store, clock)
+    with store.writing() as session:
+        assert want_letters(session, now=clock.now()) == 1
+    set_status(store, CommentStatus.SPAM, comment)
+    assert letters(settings, store, desk) == []

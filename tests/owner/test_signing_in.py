@@ -109,7 +109,7 @@ def test_the_owner_decides_on_several_at_once_and_the_log_tells(
     with store.reading() as session:
         found = [session.get_one(Comment, comment.id).status for comment in waiting]
     assert found == [CommentStatus.APPROVED, CommentStatus.APPROVED, CommentStatus.PENDING]
-    assert f"comment {chosen[0]}: approved" in client.get(f"{ADMIN}/log").text
+    assert f"comment {chosen[0]} on Opps!: approved" in client.get(f"{ADMIN}/log").text
     assert nora
 
 

@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.services import list_comments
+from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.moderation import close_thread, edit_as_owner, open_thread
+from feedback_app.comments.services import find_thread, list_comments
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.publishing import publisher, threads
 from feedback_app.publishing.bake import count_piece, counted, rebaked, thread_piece
@@ -29,6 +31,7 @@ STEPS = st.one_of(
     st.tuples(st.just("say"), st.sampled_from(POSTS), st.sampled_from([Moderation.ALL, Moderation.NONE])),
     st.tuples(st.just("answer"), st.integers(0, 99), st.sampled_from(["Alice", "Bob & <Co>"])),
     st.tuples(st.just("decide"), st.integers(0, 99), st.sampled_from(list(CommentStatus))),
+    st.tuples(st.just("shut"), st.sampled_from(POSTS), st.booleans()),
     st.tuples(st.just("follow")),
     st.tuples(st.just("build")),
     st.tuples(st.just("retitle"), st.sampled_from(["Opps!", "Sorry & thanks", "“Undisclosed”"])),
@@ -63,6 +66,12 @@ def take(blog: Blog, clock: Clock, step: tuple[object, ...]) -> None:
             say(blog.store, "I think so too.", author=author, post=path_of(blog, parent), parent=parent, now=now)
         case "decide", int(which), CommentStatus() as status if comments:
             set_status(blog.store, status, comments[which % len(comments)], now=now)
+        case "shut", str(post), bool(closed):
+            with blog.store.writing() as session:
+                thread = find_thread(session, post)
+                assert thread
+                act = close_thread if closed else open_thread
+                act(session, thread, who="nora", now=now, batch="x")
         case ("follow",):
             blog.follow()
         case ("build",):
@@ -111,6 +120,46 @@ def test_an_approved_answer_is_everywhere_it_belongs_at_once(blog: Blog) -> None
     blog.follow()
     assert "2 Comments" not in blog.page("index.html")
     assert tree(blog.output) == blog.built_elsewhere()
+
+
+def test_a_closed_post_says_so_in_place_of_the_way_to_the_form(blog: Blog, clock: Clock) -> None:
+    blog.build()
+    nora = say(blog.store)
+    with blog.store.writing() as session:
+        thread = find_thread(session, OPPS.path)
+        assert thread
+        close_thread(session, thread, who="nora", now=clock.now(), batch="x")
+        comment = session.get_one(Comment, nora.id)
+        edit_as_owner(session, comment, author="Nora", text="Use Bcc.", who="nora", now=clock.now(), batch="y")
+    blog.follow()
+    page = blog.page("2007/10/opps.html")
+    assert "This post takes no new comments." in page
+    assert "Post a Comment" not in page
+    assert 'class="reply"' not in page
+    assert "edited by the shop" in page
+    assert tree(blog.output) == blog.built_elsewhere()
+    with blog.store.writing() as session:
+        open_thread(session, session.get_one(Thread, thread.id), who="nora", now=clock.now(), batch="z")
+    blog.follow()
+    assert "Post a Comment" in blog.page("2007/10/opps.html")
+    assert tree(blog.output) == blog.built_elsewhere()
+
+
+def test_old_posts_close_by_themselves_also_when_they_are_published_now(blog: Blog, clock: Clock) -> None:
+    days = (clock.now() - OPPS_DAY).days + 100
+    own = replace(blog, settings=blog.settings.model_copy(update={"close_after_days": days}))
+    own.build()
+    # The post of the summer was too old before the store had heard of it.
+    assert "takes no new comments" in own.page("2007/06/biscuit.html")
+    assert "Post a Comment" in own.page("2007/10/opps.html")
+    own.follow()
+    assert tree(own.output) == own.built_elsewhere()
+    clock.advance(days=days)
+    own.build()
+    assert "takes no new comments" in own.page("2007/10/opps.html")
+    assert tree(own.output) == own.built_elsewhere()
+    own.follow()
+    assert tree(own.output) == own.built_elsewhere()
 
 
 def test_nothing_is_done_when_nothing_a_reader_sees_has_changed(blog: Blog) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from werkzeug.routing import Rule
 
 from feedback_app.app import Serving, create_app
-from feedback_app.config import Settings
+from feedback_app.config import Moderation, Settings
 from feedback_app.customers.models import Frequency, Topic
 from feedback_app.db import Base, Store, make_engine
 from feedback_app.mailing.messages import Desk
@@ -130,6 +130,7 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     publish(store, OPPS)
     say(store, address=BOB.address, notify=True)
+    waits = say(store, "This one waits.", moderation=Moderation.ALL)
     before = rows(store)
     links = {
         "customers.centre": desk.preferences_link(bob, OPPS_DAY),
@@ -139,6 +140,10 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
         STOPPED_BY_LINK: comment_link(desk, "stop", Purpose.STOP_ANSWERS),
         POSTED_BY_LINK: desk.unsubscribe_link(bob, Topic.SPECIALS, OPPS_DAY),
     }
+    token = desk.signer.sign(Claim(Purpose.MODERATE, waits.id, 1), now=OPPS_DAY, days=7)
+    links["letter_links.moderate"] = f"/feedback/moderate/{token}"
+    links |= {f"moderation.{verb}": f"/feedback/admin/comments/{waits.id}/{verb}" for verb in ("edit", "answer")}
+    links["posts.set_closing"] = "/feedback/admin/posts/close"
     links["security.two_factor_setup_validate"] = "/feedback/admin/second-factor/forged"
     fields = {"email": "eve@example.com", "author": "Eve", "body": "Hello.", "specials": "never", "news": "each"}
     posted = set()

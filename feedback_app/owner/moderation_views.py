@@ -1,0 +1,176 @@
+"""The moderation queue, a comment's own page, and undoing."""
+
+from flask import abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_security import current_user
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.audit import lines_about, new_batch
+from feedback_app.comments.decisions import Decision
+from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.moderation import answer_as, decide_as, edit_as_owner, undo
+from feedback_app.comments.services import NoSuchComment
+from feedback_app.owner.forms import TokenForm, WordsForm
+from feedback_app.owner.frame import counted, done, owners_pages, refused, way_back
+from feedback_app.owner.queue import ANY, Wanted, find_comments, short_reasons
+from feedback_app.web import forged, house, number_of
+
+STALE = "This form had been open too long. Your words are still here: send them again."
+
+moderation = owners_pages("moderation", __name__)
+
+
+@moderation.route("/", methods=["GET", "POST"])
+def queue() -> ResponseReturnValue:
+    """The comments that wait, or that are looked for; decide on one or several."""
+    form = TokenForm()
+    wanted = Wanted.asked(request.args)
+    if request.method == "POST":
+        if not form.validate():
+            return refused()
+        return _decided(url_for("moderation.queue", **wanted.arguments))
+    with house().store.reading() as session:
+        found = find_comments(session, wanted, after=number_of(request.args.get("after", "")))
+    more = url_for("moderation.queue", **wanted.arguments, after=found.next_after) if found.next_after else None
+    return render_template(
+        "owner/queue.html",
+        found=found,
+        more=more,
+        wanted=wanted,
+        here=url_for("moderation.queue", **wanted.arguments),
+        states=[*CommentStatus, ANY],
+        state=wanted.status or ANY,
+        reasons=short_reasons(),
+        decisions=list(Decision),
+        form=form,
+    )
+
+
+def _decided(back: str) -> ResponseReturnValue:
+    """Decide on the one comment whose button was pressed, or on those that are ticked."""
+    verb, _, number = request.form.get("only", "").partition(" ")
+    chosen = [number] if verb else request.form.getlist("comment")
+    numbers = sorted({known for text in chosen if (known := number_of(text))})
+    verb = verb or request.form.get("action", "")
+    if verb not in set(Decision) or not numbers:
+        flash("Nothing was chosen: tick the comments, then press a button.")
+        return redirect(back, code=303)
+    decision, batch = Decision(verb), new_batch()
+    try:
+        with house().store.writing() as session:
+            changed = decide_as(session, numbers, decision, who=current_user.username, now=clock.now(), batch=batch)
+    except NoSuchComment:
+        flash("One of these comments is gone. Nothing was done.")
+        return redirect(back, code=303)
+    said = f"{counted(changed, 'comment')}: {decision.status}."
+    if changed < len(numbers):
+        said = f"{said} {len(numbers) - changed} had been already."
+    return done(said, batch=batch if changed else None, back=back)
+
+
+@moderation.post("/undo")
+def undo_batch() -> ResponseReturnValue:
+    """Undo what one press did."""
+    if not TokenForm().validate():
+        return refused()
+    batch = new_batch()
+    with house().store.writing() as session:
+        result = undo(
+            session, request.form.get("batch", "")[:32].replace("\0", ""), who=current_user.username, now=clock.now(),
+            new_batch=batch,
+        )  # fmt: skip
+    said = f"{counted(result.done, 'thing')} undone." if result.done else "Nothing was undone."
+    if result.left or not result.done:
+        said = f"{said} What has been changed since stays as it is."
+    return done(said, batch=batch if result.done else None, back=way_back())
+
+
+@moderation.get("/comments/<number>")
+def comment(number: str) -> ResponseReturnValue:
+    """A comment: what there is to know about it; its words to be edited, and an answer."""
+    with house().store.reading() as session:
+        found, thread = _find(session, number)
+        edit = WordsForm(place="edit", author=found.author, body=found.text)
+        answer = WordsForm(place="answer", author=_signature(), body="")
+        return _page(session, found, thread, edit_form=edit, answer_form=answer)
+
+
+@moderation.post("/comments/<number>/edit")
+def edit(number: str) -> ResponseReturnValue:
+    """Other words for a comment."""
+    form = WordsForm(place="edit")
+    if not form.validate():
+        with house().store.reading() as session:
+            found, thread = _find(session, number)
+            answer = WordsForm(place="answer", formdata=None, author=_signature(), body="")
+            return _page(session, found, thread, edit_form=form, answer_form=answer, problem=_problem(form)), 400
+    batch = new_batch()
+    with house().store.writing() as session:
+        found, _ = _find(session, number)
+        changed = edit_as_owner(
+            session, found, author=form.author.data, text=form.body.data, who=current_user.username, now=clock.now(),
+            batch=batch,
+        )  # fmt: skip
+    said = "The comment is changed, and says so." if changed else "Nothing is other than it was."
+    return done(said, batch=batch if changed else None, back=url_for("moderation.comment", number=number))
+
+
+@moderation.post("/comments/<number>/answer")
+def answer(number: str) -> ResponseReturnValue:
+    """The shop's own answer; what waited is approved with it."""
+    form = WordsForm(place="answer")
+    if not form.validate():
+        with house().store.reading() as session:
+            found, thread = _find(session, number)
+            edited = WordsForm(place="edit", formdata=None, author=found.author, body=found.text)
+            return _page(session, found, thread, edit_form=edited, answer_form=form, problem=_problem(form)), 400
+    batch = new_batch()
+    with house().store.writing() as session:
+        found, thread = _find(session, number)
+        made = answer_as(
+            session, thread, found, author=form.author.data, text=form.body.data, who=current_user.username,
+            now=clock.now(), batch=batch,
+        )  # fmt: skip
+    return done("Your answer is shown.", batch=batch, back=url_for("moderation.comment", number=made.id))
+
+
+def _problem(form: WordsForm) -> str | None:
+    return STALE if forged(form) else None
+
+
+def _signature() -> str:
+    """What an answer is signed with, unless something else is typed."""
+    return house().settings.shop_name
+
+
+def _find(session: Session, number: str) -> tuple[Comment, Thread]:
+    known = number_of(number)
+    found = session.get(Comment, known) if known else None
+    if found is None:
+        abort(404)
+    return found, session.get_one(Thread, found.thread_id)
+
+
+def _page(
+    session: Session,
+    found: Comment,
+    thread: Thread,
+    *,
+    edit_form: WordsForm,
+    answer_form: WordsForm,
+    problem: str | None = None,
+) -> str:
+    parent = session.get(Comment, found.parent_id) if found.parent_id else None
+    return render_template(
+        "owner/comment.html",
+        comment=found,
+        thread=thread,
+        parent=parent,
+        lines=lines_about(session, found.id),
+        edit=edit_form,
+        answer=answer_form,
+        form=TokenForm(formdata=None),
+        decisions=[decision for decision in Decision if decision.status is not found.status],
+        problem=problem,
+    )
