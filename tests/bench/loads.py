@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,6 +101,7 @@ def running(command: list[str], port: int, folder: Path, **environment: str) -> 
 def load(url: str, server: int, script: Path | None = None, seconds: int = SECONDS) -> Load:
     """Put a server under load, after a moment of warming up."""
     lua = ["-s", str(script)] if script else []
+    _wait_for_an_answer(url)
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", "--latency", *lua]
     subprocess.run([*command, "-d1", url], check=True, capture_output=True)
     before = _work_of(server)
@@ -112,6 +115,20 @@ def load(url: str, server: int, script: Path | None = None, seconds: int = SECON
     each = work * 1000 / max(1, int(answers[1]) if answers else 1)
     rate_ = float(rate[1]) if rate else 0.0
     return Load(rate_, times.get("50", 0), times.get("99", 0), memory_of(server), each, bad)
+
+
+def _wait_for_an_answer(url: str) -> None:
+    """A server may take connections long before it can answer."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=60):  # noqa: S310 - our own
+                return
+        except urllib.error.HTTPError as error:
+            error.close()
+            return
+        except OSError:
+            time.sleep(0.1)
 
 
 def memory_of(server: int) -> float:
