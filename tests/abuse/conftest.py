@@ -1,5 +1,6 @@
-"""The app behind a real server, as the tests of the web have it."""
+"""The app behind a real server, and the owner at work in it, as other tests have them."""
 
+from tests.owner.conftest import at_work, nora
 from tests.web.conftest import served
 
-__all__ = ["served"]
+__all__ = ["at_work", "nora", "served"]

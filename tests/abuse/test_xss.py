@@ -13,7 +13,7 @@ from feedback_app.app import create_app
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.rendering import Place
 from feedback_app.comments.services import approved_comments
-from feedback_app.config import Settings
+from feedback_app.config import Moderation, Settings
 from feedback_app.db import Store
 from feedback_app.keys import signer
 from feedback_app.mailing.messages import Desk
@@ -139,6 +139,18 @@ def test_a_sample_of_payloads_runs_nowhere(trusting: Page, open_app: Flask, stor
     assert judge(trusting, thread_pages(store, tries)) == []
     pages = form_pages(open_app, store, desk, tries, all_forms=False)
     assert sum("ran(" in page for page in pages) > len(tries) // 2
+    assert judge(trusting, pages) == []
+
+
+@ON_ONE
+def test_what_waits_runs_nothing_in_the_owners_browser(trusting: Page, at_work: FlaskClient, store: Store) -> None:
+    publish(store, OPPS)
+    tries = sample(SAMPLE)
+    waiting = [say(store, one, author=one[:80], moderation=Moderation.ALL) for one in tries]
+    pages = [at_work.get("/feedback/admin/").text]
+    assert sum("ran(" in page for page in pages) == 1
+    pages += [at_work.get(f"/feedback/admin/comments/{comment.id}").text for comment in waiting[::3]]
+    pages += [at_work.get("/feedback/admin/", query_string={"words": one, "post": one}).text for one in tries[1::3]]
     assert judge(trusting, pages) == []
 
 
