@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import comments, following, mailer, store
+from tests.bench import comments, following, mailer, publishing, store
 
 BENCHES = {
     "store": store.main,
@@ -10,6 +10,7 @@ BENCHES = {
     "mailer-large": mailer.large,
     "comments": comments.main,
     "following": following.main,
+    "publishing": publishing.main,
 }
 
 

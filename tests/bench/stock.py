@@ -1,0 +1,75 @@
+"""Stock Pelican on the same blog, with the same theme, plugin and comments: `python -m tests.bench.stock [--cache]`.
+
+Its own generators, writer and readers, as `pelican` runs them; nothing of our builds but what a page shows.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pelican import Pelican, signals
+from pelican.settings import read_settings
+
+from feedback_app.comments.models import Comment
+from feedback_app.config import load_settings
+from feedback_app.publishing.articles import Articles
+from feedback_app.publishing.builder import CONFIGURATION
+from feedback_app.publishing.dressing import prepare
+from feedback_app.publishing.guard import SHOP, Desk
+from feedback_app.publishing.run import BUILD, Build
+from feedback_app.publishing.shelf import Shelf
+from feedback_app.store import open_store
+
+
+class Shop(Desk):
+    """What our plugin asks for; Pelican's cache pickles its labels, and with them all settings."""
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:  # noqa: D105 - as pickle has it
+        return str, ("shop",)
+
+
+class AtOnce(Build):
+    """A build that fetches all comments with one query: how they are fetched is not what is measured."""
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:  # noqa: D105 - as pickle has it
+        return str, ("build",)
+
+    def _of(self, address: str) -> list[Comment]:
+        if not self._comments:
+            self.fetch(list(self.posts))
+        return self._comments.get(address, [])
+
+
+def main() -> None:
+    """Build the shop in this folder."""
+    settings = load_settings({"UNDISCLOSED_INSTANCE": "instance"})
+    store = open_store(settings)
+    aside = settings.model_copy(update={"instance": Path("stock-instance")})
+    build = AtOnce(store, settings, Shelf.at(aside))
+    cached = "--cache" in sys.argv
+    values = read_settings(
+        str(CONFIGURATION),
+        override={
+            "PATH": str(Path("content").resolve()),
+            "OUTPUT_PATH": str(Path("stock-output").resolve()),
+            "SITEURL": settings.site_url,
+            "FEED_DOMAIN": settings.site_url,
+            "CACHE_PATH": str(Path("stock-cache").resolve()),
+            "CACHE_CONTENT": cached,
+            "LOAD_CONTENT_CACHE": cached,
+            BUILD: build,
+            SHOP: Shop(settings, store),
+        },
+    )
+    prepare(values, settings)
+    signals.article_generator_finalized.connect(_months)
+    Pelican(values).run()
+    store.close()
+
+
+def _months(generator: Any) -> None:  # noqa: ANN401 - Pelican has no types
+    generator.context["months"] = Articles._months(generator)  # noqa: SLF001 - what the archive's template goes through
+
+
+if __name__ == "__main__":
+    main()
