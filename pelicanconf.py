@@ -7,6 +7,8 @@ AUTHOR = "Mongrel Socks"
 TIMEZONE = "America/New_York"
 DEFAULT_LANG = "en"
 POSTS_ON_HOME = 10
+# Whether each page, style and feed lies beside itself in gzip, for a web server that hands it out as it is.
+PRECOMPRESS = False
 # Whom to tell of a flaw in the site (RFC 9116): a page, or mailto:…; renew the date before it comes.
 SECURITY_CONTACT = "/about.html"
 SECURITY_EXPIRES = "2027-10-01T00:00:00Z"

@@ -1,5 +1,6 @@
 """The web app, put together in a readable list of steps."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,13 @@ from feedback_app.db import Store
 from feedback_app.mailing.outbox import outbox_pages
 from feedback_app.owner.views import prepare_owner
 from feedback_app.privacy.views import own_data
+from feedback_app.reloading import followed, reload_pages
 from feedback_app.store import open_store
 from feedback_app.web import HEADERS, MOST_BYTES, PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
 from feedback_app.workers import alive
 
 FORM_SECONDS = 24 * 3600
+HASHED = re.compile(r"theme/.+\.[0-9a-f]{10}\.(?:css|js)|pictures/[^/]+")
 # The search reads its index, which is a program for the browser (WebAssembly).
 SEARCH_POLICY = HEADERS["Content-Security-Policy"].replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
 
@@ -71,8 +74,10 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     kind, _, folder = settings.smtp_url.partition(":")
     if serving and serving.loopback and kind == "outbox":
         app.register_blueprint(outbox_pages(Path(folder).resolve()))
+    if serving and serving.loopback:
+        app.register_blueprint(reload_pages())
     if serving:
-        _serve_site(app, settings.output.resolve())
+        _serve_site(app, settings.output.resolve(), follows=serving.loopback)
     return app
 
 
@@ -97,7 +102,7 @@ def _answering(session: Session) -> set[str]:
     return alive(session, now=clock.now())
 
 
-def _serve_site(app: Flask, output: Path) -> None:
+def _serve_site(app: Flask, output: Path, *, follows: bool) -> None:
     """The built site, as any static server would give it out."""
 
     @app.get("/", defaults={"path": ""})
@@ -113,9 +118,10 @@ def _serve_site(app: Flask, output: Path) -> None:
             page = send_from_directory(output, f"{path}/index.html", conditional=True)
         if path.endswith(".atom.xml"):
             page.content_type = "application/atom+xml; charset=utf-8"
-        page.headers["Cache-Control"] = "no-cache"
+        # A file with its fingerprint in its name never changes.
+        page.headers["Cache-Control"] = "public, max-age=31536000, immutable" if HASHED.fullmatch(path) else "no-cache"
         page.headers["Referrer-Policy"] = "same-origin"
         # Its worker is a program of its own, with the policy that it came with.
         if path == "search.html" or path.startswith("pagefind/"):
             page.headers["Content-Security-Policy"] = SEARCH_POLICY
-        return page
+        return followed(page) if follows else page

@@ -1,34 +1,42 @@
-"""The command `undisclosed`: attaches each slice's group."""
+"""The command `undisclosed`: `build` and `serve`, and every slice's own, imported when they are called."""
 
 import os
 import sys
+from collections.abc import MutableMapping
 from importlib import import_module
 
 import click
 from sqlalchemy.exc import DBAPIError
 
-from feedback_app.comments.cli import comments
 from feedback_app.config import DEFAULT_PORT, SettingsError
 from feedback_app.console import Context, Refused, pass_context
 from feedback_app.crypto import CannotOpen, KeyProblem
-from feedback_app.customers.cli import audience, customers
-from feedback_app.mailing.cli import mail
-from feedback_app.mailing.outcomes import TransportRefused
-from feedback_app.mailing.settling_cli import resolve
-from feedback_app.mailing.sites import check_site
-from feedback_app.moving.cli import export_comments_command, import_comments_command, import_posts_command
-from feedback_app.privacy.cli import erase, export, purge, show
-from feedback_app.privacy.retention import purge_and_say
-from feedback_app.publishing.cli import post
-from feedback_app.publishing.threads import catch_up
 from feedback_app.store import StoreProblem
 
-SELDOM = {
-    "bounces": "feedback_app.mailing.bounces_cli:bounces",
-    "db": "feedback_app.upkeep.cli:db",
-    "doctor": "feedback_app.upkeep.cli:doctor_command",
-    "owner": "feedback_app.owner.cli:owner",
+# Where each command is, and what other slices add to it.
+PLACES = {
+    "audience": ["feedback_app.customers.cli:audience"],
+    "bounces": ["feedback_app.mailing.bounces_cli:bounces"],
+    "comments": [
+        "feedback_app.comments.cli:comments",
+        "feedback_app.moving.cli:import_comments_command",
+        "feedback_app.moving.cli:export_comments_command",
+    ],
+    "customers": [
+        "feedback_app.customers.cli:customers",
+        "feedback_app.privacy.cli:show",
+        "feedback_app.privacy.cli:export",
+        "feedback_app.privacy.cli:erase",
+    ],
+    "db": ["feedback_app.upkeep.cli:db", "feedback_app.privacy.cli:purge"],
+    "doctor": ["feedback_app.upkeep.cli:doctor_command"],
+    "mail": ["feedback_app.mailing.cli:mail", "feedback_app.mailing.settling_cli:resolve"],
+    "owner": ["feedback_app.owner.cli:owner"],
+    "post": ["feedback_app.publishing.cli:post", "feedback_app.moving.cli:import_posts_command"],
+    "publish": ["feedback_app.publishing.cli:publish"],
 }
+# Whose decisions are on the site when the command returns.
+DECIDING = frozenset({"comments", "customers"})
 PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
 
 
@@ -37,28 +45,32 @@ class Shop(Context):
 
     def hourly(self) -> None:
         """Purge what is no longer needed."""
+        from feedback_app.privacy.retention import purge_and_say  # noqa: PLC0415 - a build does without
+
         purge_and_say(self.store)
 
 
 class Undisclosed(click.Group):
     """A group whose problems are one line each, whatever command met them.
 
-    What hardly anybody calls is imported when it is called: it brings libraries that are slow to import.
+    A command is imported when it is called: a build, cold, is done in the time that importing all would take.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, of what is here and of what is not yet."""
-        return sorted([*super().list_commands(ctx), *SELDOM])
+        return sorted({*super().list_commands(ctx), *PLACES})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name."""
-        if cmd_name not in SELDOM:
-            return super().get_command(ctx, cmd_name)
-        module, _, name = SELDOM[cmd_name].partition(":")
-        command: click.Group = getattr(import_module(module), name)
-        if cmd_name == "db":
-            command.add_command(purge)
-        return command
+        if cmd_name not in self.commands and cmd_name in PLACES:
+            self.add_command(_imported(cmd_name))
+        return super().get_command(ctx, cmd_name)
+
+    def all(self) -> MutableMapping[str, click.Command]:
+        """Every command, imported, by its name."""
+        for name in PLACES.keys() - self.commands.keys():
+            self.add_command(_imported(name))
+        return self.commands
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
@@ -80,26 +92,22 @@ def undisclosed(ctx: click.Context) -> None:
     ctx.call_on_close(context.close)
 
 
-undisclosed.add_command(post)
-undisclosed.add_command(comments)
-undisclosed.add_command(customers)
-undisclosed.add_command(audience)
-undisclosed.add_command(mail)
-mail.add_command(resolve)
+def _imported(name: str) -> click.Command:
+    command, *more = (
+        getattr(import_module(module), attribute)
+        for module, _, attribute in (place.partition(":") for place in PLACES[name])
+    )
+    if name in DECIDING:
+        command.result_callback()(_publish_decisions)
+    for one in more:
+        command.add_command(one)
+    return command  # type: ignore[no-any-return]
 
 
-for _command in (show, export, erase):
-    customers.add_command(_command)
-for _command in (import_comments_command, export_comments_command):
-    comments.add_command(_command)
-post.add_command(import_posts_command)
-
-
-@comments.result_callback()
-@customers.result_callback()
 @pass_context
 def _publish_decisions(context: Context, _result: object) -> None:
-    """What was decided is on the site when the command returns."""
+    from feedback_app.publishing.threads import catch_up  # noqa: PLC0415 - needed where something was decided
+
     catch_up(context.settings, context.store)
 
 
@@ -133,6 +141,8 @@ def build(context: Context, *, full: bool) -> None:
 def serve(context: Context, host: str, port: int) -> None:
     """Build, then serve site and app, watch the content, follow the store and send mail, until Ctrl-C."""
     from feedback_app import serving  # noqa: PLC0415 - Pelican is slow to import
+    from feedback_app.mailing.outcomes import TransportRefused  # noqa: PLC0415 - the same
+    from feedback_app.mailing.sites import check_site  # noqa: PLC0415 - the same
     from feedback_app.publishing.builder import BuildRefused  # noqa: PLC0415 - the same
 
     settings = context.settings

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from email.utils import getaddresses, parseaddr
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
@@ -217,12 +218,16 @@ class Settings(BaseModel):
     @property
     def own_addresses(self) -> frozenset[str]:
         """The shop's own addresses, the only ones besides the recipient's that a letter may show."""
-        listed = (self.mail_from, self.reply_to, self.owner_email)
-        return frozenset(parseaddr(mailbox)[1] for mailbox in listed if mailbox)
+        return _addresses_of(self.mail_from, self.reply_to, self.owner_email)
 
     def at(self, site_url: str) -> Self:
         """The same settings for a site at another address."""
         return self.model_copy(update={"site_url": _site_url(site_url)})
+
+
+@cache
+def _addresses_of(*mailboxes: str | None) -> frozenset[str]:
+    return frozenset(parseaddr(mailbox)[1] for mailbox in mailboxes if mailbox)
 
 
 def remember_site_url(settings: Settings) -> None:

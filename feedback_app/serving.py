@@ -24,6 +24,7 @@ from feedback_app.mailing.worker import MailWorker, run_until
 from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.builder import Report, build_site
 from feedback_app.publishing.publisher import run_publisher
+from feedback_app.reloading import PAGE as RELOAD
 from feedback_app.store import open_store
 from feedback_app.workers import end_with_parent, new_worker_id
 
@@ -98,6 +99,7 @@ def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:
     return [
         ("the blog", f"{here}/"),
         ("preferences", f"{here}/feedback/preferences"),
+        *([("live reload", f"{here}{RELOAD}")] if is_loopback(host) else []),
         *([("letters", f"{here}/outbox/")] if outbox and is_loopback(host) else []),
         *([("letters", settings.smtp_url.removeprefix("outbox:"))] if outbox and not is_loopback(host) else []),
         ("keys", f"{keys.AddressKeys(settings).where}: keep a copy apart; without it nobody can read the store"),

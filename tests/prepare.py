@@ -8,6 +8,7 @@ import sys
 from tests.support.browser import find_browser
 from tests.support.postgres import find_postgres
 from tests.support.redis import get_redis
+from tests.support.vnu import prepare_checker
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
         _install("redis-server")
     if not get_redis():
         sys.exit("There is no redis-server, and none could be installed: install it and run this again.")
+    prepare_checker()
     print(f"browser: {browser}; PostgreSQL: {find_postgres()}; Redis: {get_redis()}")  # noqa: T201 - this is what it is for
 
 

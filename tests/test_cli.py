@@ -55,6 +55,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[s
             yield from commands(command, (*path, name))
 
 
+undisclosed.all()
 COMMANDS = [(), *commands(undisclosed)]
 
 

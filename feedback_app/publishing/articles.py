@@ -14,6 +14,7 @@ from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.plugins import signals
 from pelican.utils import order_content
 
+from feedback_app.publishing.assets import KINDS, hashed_name
 from feedback_app.publishing.dressing import brought, cache_of
 from feedback_app.publishing.guard import desk_of
 from feedback_app.publishing.library import Library, read_article
@@ -49,7 +50,8 @@ class Articles(ArticlesGenerator):
             extensions=frozenset(self.readers.extensions),
             ignored=self.settings["IGNORE_FILES"],
         )
-        makers = Makers(self.settings, self._whole, self.build.count, self.build.thread, {}, {}, {})
+        shown = self.build.shelf.shown
+        makers = Makers(self.settings, self._whole, shown, self.build.count, self.build.thread, {}, {}, {}, {})
         for path in library.refresh(found, self, makers):
             self._add_failed_source_path(path)
         self._arrange(library.listed)
@@ -220,7 +222,7 @@ class Articles(ArticlesGenerator):
             if name not in common:
                 given = {"category": None, "article": None}
                 common[name] = writer.page_key(self.get_template(name), self.context, given)
-            key = digest(common[name], post.own_key, post.save_as.encode())
+            key = post.page_key(common[name])
             feed = post.comments_feed_url.lstrip("/")
             if writer.needs(post.save_as, key):
                 writer.needs(feed, key)
@@ -245,12 +247,14 @@ class Articles(ArticlesGenerator):
         for wrapper, articles in lists:
             if not wrapper.save_as:
                 continue
+            dates = self._by_date(articles)
             write(
                 wrapper.save_as,
                 self.get_template(template),
                 self.context,
                 articles=articles,
-                dates=self._by_date(articles),
+                dates=dates,
+                paginated={"articles": articles, "dates": dates},
                 template_name=template,
                 blog=True,
                 page_name=wrapper.page_name,
@@ -273,7 +277,11 @@ class Statics(StaticGenerator):
             root = Path(self.theme) / place
             for path in sorted(root.rglob("*")):
                 if path.is_file() and self._include_path(str(path), extensions=False):
-                    writer.copy(path, f"{self.settings['THEME_STATIC_DIR']}/{path.relative_to(root).as_posix()}")
+                    folder, name = self.settings["THEME_STATIC_DIR"], path.relative_to(root).as_posix()
+                    # Under its plain name for the app's pages, whose answers say nothing of the site's files.
+                    writer.copy(path, f"{folder}/{name}")
+                    if path.suffix in KINDS:
+                        writer.copy(path, f"{folder}/{hashed_name(name, path.read_bytes())}")
         cache = cache_of(desk_of(self.settings).settings)
         for static in sorted(self.context["staticfiles"], key=lambda static: str(static.save_as)):
             source = Path(self.path) / static.source_path

@@ -31,6 +31,7 @@ class Bindery(Pelican):
         super().__init__(settings)
         self.build: Build = settings[BUILD]
         self._generators: list[Any] = []
+        self._checked = False
         # The theme is the same for as long as this lives, and so are the names that its templates mention.
         self._names: dict[str, frozenset[str] | None] = {}
 
@@ -47,8 +48,10 @@ class Bindery(Pelican):
         for generator in self._generators:
             if hasattr(generator, "generate_context"):
                 generator.generate_context()
-            if hasattr(generator, "check_disabled_readers"):
+            # Which kinds of files nobody reads does not change while this lives.
+            if hasattr(generator, "check_disabled_readers") and not self._checked:
                 generator.check_disabled_readers()
+        self._checked = True
         signals.all_generators_finalized.send(self._generators)
         for generator in self._generators:
             if hasattr(generator, "refresh_metadata_intersite_links"):
@@ -56,9 +59,9 @@ class Bindery(Pelican):
         self._attach_files()
         writer = KeyedWriter(self.output_path, self.settings, known, self._names)
         library = self.build.library
-        fresh = library is not None and (len(library.listed) if not known else library.fresh)
+        fresh = 0 if library is None else len(library.fresh if known else library.listed)
         self._write(writer, cores() if fresh >= WORTH_SHARING else 1)
-        write_extras(self, self._generators)
+        write_extras(self, self._generators, writer)
         signals.finalized.send(self)
         return writer
 

@@ -4,52 +4,52 @@ What was live stays live until the new site is whole, and when the build is refu
 """
 
 import errno
-import locale
-import logging
+import gc
 import secrets
 import shutil
-import sys
+import sqlite3
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import pelican.log
-from jinja2 import TemplateSyntaxError
 from pelican.settings import read_settings
 
+from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.db import Store
+from feedback_app.publishing.assets import lasting
 from feedback_app.publishing.bake import counted
 from feedback_app.publishing.bindery import Bindery, output_of
+from feedback_app.publishing.checks import check_files
+from feedback_app.publishing.compressing import ENDING, compressed, worth_it
 from feedback_app.publishing.dressing import prepare
-from feedback_app.publishing.files import Written, files_below, mirror, place, verified
-from feedback_app.publishing.forks import ChildFailed
+from feedback_app.publishing.files import Written, files_below, place, verified
+from feedback_app.publishing.forks import ChildFailed, cores, shared
 from feedback_app.publishing.guard import SHOP, Desk
+from feedback_app.publishing.hearing import Heard, listening, one_line, said
+from feedback_app.publishing.identity import THEME, plain_settings, site_key
 from feedback_app.publishing.leaks import Leak
-from feedback_app.publishing.library import PostRefused
+from feedback_app.publishing.library import WORTH_SHARING, PostRefused
 from feedback_app.publishing.masking import BadAliases, read_aliases
 from feedback_app.publishing.pictures import BadPicture
 from feedback_app.publishing.run import BUILD, Build
 from feedback_app.publishing.shelf import Output, Shelf
 from feedback_app.publishing.site import keep_place, site_lock
 from feedback_app.publishing.sources import digest
+from feedback_app.publishing.swapping import place_together, stage_of, swap
 from feedback_app.publishing.threads import rewrite
 from feedback_app.publishing.writer import KeyedWriter
 
 CONFIGURATION = Path("pelicanconf.py")
-THEME = Path("theme")
 # What tells a built site from a folder in which a build has no business to remove anything.
 MARK = ".undisclosed-site"
 # Folders of the output that are somebody else's.
 KEPT = ("pagefind",)
-# Libraries that make pages and pictures.
-LIBRARIES = ("pelican", "markdown", "jinja2", "feedgenerator", "nh3", "pillow")
-OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+# The key of what stands beside a file that has none.
+COMPRESSED = b"gz"
+OUT_OF_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES}
 
 
 class BuildRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -84,7 +84,7 @@ class Builder:
     def build(self, *, full: bool = False) -> Report:
         """Make the output right; with `full`, knowing nothing of what is there. Raises BuildRefused."""
         started = time.monotonic()
-        with site_lock(self.settings):
+        with site_lock(self.settings), _uncollected():
             _check_output(self.settings)
             try:
                 try:
@@ -93,7 +93,14 @@ class Builder:
                     # Somebody took away a file that was known to be there: look at everything, once.
                     self.close()
                     return self._in_place(started, full=full)
-            except BaseException:
+            except sqlite3.Error as error:
+                # No room, most likely, for what is known of the site.
+                self.close()
+                raise OSError(errno.EIO, str(error), str(self.settings.instance / "site.db")) from error
+            except BaseException as error:
+                if isinstance(error, OSError) and not error.filename:
+                    # A file that can't grow does not say which it is.
+                    error.filename = str(self.settings.output)
                 # Whatever was in the making: the next build looks at everything again.
                 self.close()
                 raise
@@ -107,9 +114,9 @@ class Builder:
 
     def _in_place(self, started: float, *, full: bool) -> Report:
         settings = self.settings
-        stage = settings.instance / "stage"
+        stage = stage_of(settings.output, settings.instance)
         shutil.rmtree(stage, ignore_errors=True)
-        with _listening() as heard:
+        with listening() as heard:
             try:
                 self._desk.refuse_other_leaks()
                 build = self._begin(stage, heard, full=full)
@@ -123,18 +130,18 @@ class Builder:
             except OSError as error:
                 if error.errno in OUT_OF_SPACE:
                     raise
-                heard.errors.append(_said(error, self.configuration))
+                heard.errors.append(said(error, self.configuration))
             except Exception as error:  # noqa: BLE001 - a post, a theme or the configuration can fail in any way
-                heard.errors.append(_said(error, self.configuration))
+                heard.errors.append(said(error, self.configuration))
         if heard.errors:
-            raise BuildRefused("\n".join(dict.fromkeys(_one_line(line, settings) for line in heard.errors)))
+            raise BuildRefused("\n".join(dict.fromkeys(one_line(line, settings) for line in heard.errors)))
         build.announce()
         files = self._apply(build, writer, stage, stale)
         shutil.rmtree(stage, ignore_errors=True)
-        warnings = [_one_line(line, settings) for line in heard.warnings]
+        warnings = [one_line(line, settings) for line in [*heard.warnings, *self._checked(build)]]
         return Report(len(build.posts), files, time.monotonic() - started, warnings)
 
-    def _begin(self, stage: Path, heard: "_Heard", *, full: bool) -> Build:
+    def _begin(self, stage: Path, heard: Heard, *, full: bool) -> Build:
         settings, configuration = self.settings, self.configuration
         if not configuration.exists():
             message = f"{configuration}: there is no such file here: run this in the folder of your shop"
@@ -142,7 +149,7 @@ class Builder:
         if not (settings.content / "posts").is_dir():
             message = f"{settings.content / 'posts'}: there is no such folder: posts live there"
             raise BuildRefused(message)
-        key = digest(_site_key(configuration).encode(), repr(read_aliases(settings.instance)).encode()).hex()
+        key = digest(site_key(configuration).encode(), repr(read_aliases(settings.instance)).encode()).hex()
         build = self._build
         if build is not None and (full or not self._still_knows(build, key)):
             self.close()
@@ -162,14 +169,14 @@ class Builder:
             )
             prepare(values, settings)
             self._key = key
-            known = digest(key.encode(), repr(_plain_settings(values)).encode()).hex()
+            known = digest(key.encode(), repr(plain_settings(values)).encode()).hex()
             if full or build.shelf.fact("known") != known:
                 build.shelf.clear()
                 build.shelf.note(known=known)
             self._bindery = Bindery(values)
             if heard.errors:
                 # A plugin that can't be loaded.
-                raise BuildRefused("\n".join(dict.fromkeys(_one_line(line, settings) for line in heard.errors)))
+                raise BuildRefused("\n".join(dict.fromkeys(one_line(line, settings) for line in heard.errors)))
             self._outputs = verified(build.shelf.outputs(), settings.output)
         return build
 
@@ -184,25 +191,80 @@ class Builder:
         put_mark(stage)
         made = list(files_below(stage))
         wanted = {**writer.wanted, **{name: writer.wanted.get(name, b"") for name in made}}
+        compress = bool(writer.settings.get("PRECOMPRESS"))
+        if compress:
+            self._compress(stage, made, wanted)
         if not self._outputs:
-            written = mirror(stage, settings.output, keep=KEPT)
             gone: list[str] = []
+            there = files_below(settings.output) if settings.output.exists() else ()
+            last = lasting(settings.instance, [name for name in there if name not in wanted], now=clock.now())
+            written = swap(stage, settings.output, KEPT, last)
         else:
-            gone = sorted(self._outputs.keys() - wanted.keys())
-            written = place(stage, settings.output, made, gone, posts={path.lstrip("/") for path in build.posts})
+            old = self._outputs.keys() - wanted.keys()
+            last = lasting(settings.instance, old, now=clock.now())
+            gone = sorted(old - last)
+            written = self._place(build, stage, made, gone)
             written.unchanged += len(wanted) - len(made)
         new = {name: output_of(settings.output / name, wanted[name]) for name in made}
-        shows = {name: counted((stage / name).read_text(encoding="utf-8")) for name in made if name.endswith(".html")}
+        pages = [name for name in made if name.endswith(".html")]
+        shows = {name: counted((settings.output / name).read_text(encoding="utf-8")) for name in pages}
         shelf.keep_outputs(new, gone, shows)
-        self._outputs = {name: output for name, output in self._outputs.items() if name in wanted} | new
+        self._outputs = {name: output for name, output in self._outputs.items() if name in wanted or name in last} | new
         if build.place is not None:
             keep_place(shelf, build.place)
         if build.fragments:
             shelf.keep_fragments((name, *kept) for name, kept in build.fragments.items())
         self._follow(build, stale)
         self._generation = secrets.token_hex(8)
-        shelf.note(key=self._key, generation=self._generation)
+        shelf.note(key=self._key, generation=self._generation, compressed="yes" if compress else "")
         return written
+
+    def _place(self, build: Build, stage: Path, made: list[str], gone: list[str]) -> Written:
+        """File by file; in one step where pages come or go that link to each other."""
+        output = self.settings.output
+        fresh = [name for name in made if name not in self._outputs]
+        if any(sum(name.endswith(".html") for name in names) > 1 for names in (fresh, gone)):
+            together = place_together(stage, output, made, gone)
+            if together is not None:
+                return together
+        return place(stage, output, made, gone, posts={path.lstrip("/") for path in build.posts})
+
+    def _compress(self, stage: Path, made: list[str], wanted: dict[str, bytes]) -> None:
+        """Put the compressed files beside what was made; those of the others stay, or are made where they are gone."""
+        kept = {name: self._outputs.get(name + ENDING) for name in wanted.keys() - set(made)}
+        output = self.settings.output
+        todo = [(name, stage / name) for name in made]
+        todo += [(name, output / name) for name, beside in kept.items() if not (beside and beside.key)]
+        todo = [(name, file) for name, file in todo if worth_it(file)]
+
+        def compress(share: int, shares: int) -> int:
+            for name, file in todo[share::shares]:
+                beside = stage / (name + ENDING)
+                beside.parent.mkdir(parents=True, exist_ok=True)
+                beside.write_bytes(compressed(file.read_bytes()))
+            return 0
+
+        shared(compress, cores() if len(todo) >= WORTH_SHARING else 1)
+        made += [name + ENDING for name, _ in todo]
+        wanted |= {name + ENDING: wanted[name] or COMPRESSED for name, _ in todo}
+        wanted |= {name + ENDING: beside.key for name, beside in kept.items() if beside and beside.key}
+
+    def next_due(self) -> float | None:
+        """When the next scheduled post is due (seconds since 1970), as far as the latest build knows."""
+        library = self._build.library if self._build else None
+        return library.next_due() if library else None
+
+    def _checked(self, build: Build) -> list[str]:
+        """What a reader would stumble over in what was read in this build."""
+        if build.library is None:
+            return []
+        settings, now = self.settings, clock.now()
+        files = [settings.content / path for path in sorted(build.library.fresh)]
+
+        def check(share: int, shares: int) -> list[str]:
+            return check_files(files[share::shares], settings.content, settings.output, now=now)
+
+        return sorted(line for lines in shared(check, cores() if len(files) >= WORTH_SHARING else 1) for line in lines)
 
     def _follow(self, build: Build, stale: set[str]) -> None:
         """Threads that changed while nobody built are brought up to date where their pages were not made anew."""
@@ -227,46 +289,6 @@ def build_site(settings: Settings, store: Store, *, full: bool = False, configur
         builder.close()
 
 
-def _site_key(configuration: Path) -> str:
-    """A fingerprint of all that every page depends on: configuration, theme, program."""
-    folder = configuration.resolve().parent
-    theme = sorted(path for path in (folder / THEME / "templates").rglob("*") if path.is_file())
-    files = [*sorted(folder.glob("*conf.py")), *theme]
-    parts = [part for path in files for part in (str(path).encode(), path.read_bytes())]
-    return digest(PROGRAM, *parts).hex()
-
-
-def _plain_settings(values: dict[str, Any]) -> list[tuple[str, str]]:
-    return sorted(
-        (name, _plain(value))
-        for name, value in values.items()
-        if name not in {BUILD, SHOP, "OUTPUT_PATH", "CACHE_PATH"}
-    )
-
-
-def _plain(value: Any) -> str:  # noqa: ANN401 - whatever a setting holds
-    match value:
-        case dict():
-            return repr(sorted((str(name), _plain(item)) for name, item in value.items()))
-        case list() | tuple():
-            return repr([_plain(item) for item in value])
-        case set() | frozenset():
-            return repr(sorted(_plain(item) for item in value))
-    return getattr(value, "__qualname__", "") if callable(value) else str(value)
-
-
-def _program() -> bytes:
-    """The program as it is: its own files, and the libraries that make pages."""
-    package = Path(__file__).parents[1]
-    folders = [package / name for name in ("comments", "publishing", "templates")]
-    own = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    libraries = [
-        f"{name} {version(name)}" for name in ("pelican", "markdown", "jinja2", "feedgenerator", "nh3", "pillow")
-    ]
-    sources = [part.read_bytes() for part in sorted(own) if part.suffix in {".py", ".html", ".xml"}]
-    return digest(repr(libraries).encode(), *sources)
-
-
 def put_mark(stage: Path) -> None:
     """Put what tells a built site onto the stage."""
     stage.mkdir(parents=True, exist_ok=True)
@@ -286,58 +308,13 @@ def _check_output(settings: Settings) -> None:
         raise BuildRefused(message)
 
 
-class _Heard(logging.Handler):
-    """What Pelican says of the files it reads."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.warnings: list[str] = []
-        self.errors: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        words = record.getMessage().removeprefix("Skipping ")
-        if record.levelno < logging.ERROR:
-            self.warnings.append(words)
-            return
-        # Pelican tells what it was about, and keeps the reason to itself.
-        reason = sys.exc_info()[1]
-        self.errors.append(f"{words.rstrip()}: {reason}" if reason else words)
-
-
 @contextmanager
-def _listening() -> Iterator[_Heard]:
-    heard = _Heard()
-    # Pelican sets the whole process' locale, and with it the encoding of files that are opened without saying one.
-    before = locale.setlocale(locale.LC_ALL)
-    logger = logging.getLogger("pelican")
-    propagate, quiet = logger.propagate, pelican.log.console.quiet
-    logger.addHandler(heard)
-    logger.propagate, pelican.log.console.quiet = False, True
+def _uncollected() -> Iterator[None]:
+    """A build keeps nearly all that it makes: looking for what could go takes a quarter of its time."""
+    was = gc.isenabled()
+    gc.disable()
     try:
-        yield heard
+        yield
     finally:
-        locale.setlocale(locale.LC_ALL, before)
-        logger.removeHandler(heard)
-        logger.propagate, pelican.log.console.quiet = propagate, quiet
-
-
-def _said(error: Exception, configuration: Path) -> str:
-    return f"{_place(error, configuration)}{type(error).__name__}: {error}"
-
-
-def _place(error: Exception, configuration: Path) -> str:
-    """The line of the theme or of the configuration where something broke, if that is where it broke."""
-    if isinstance(error, TemplateSyntaxError):
-        return f"{error.filename}, line {error.lineno}: "
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename.endswith(".html") or Path(frame.filename).name == configuration.name:
-            return f"{frame.filename}, line {frame.lineno}: "
-    return ""
-
-
-def _one_line(words: str, settings: Settings) -> str:
-    words = " ".join(words.split()).replace(f"{settings.content.resolve()}/", f"{settings.content}/")
-    return words.replace(f"{Path.cwd()}/", "")
-
-
-PROGRAM = _program()
+        if was:
+            gc.enable()

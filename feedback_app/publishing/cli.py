@@ -73,6 +73,50 @@ def check(context: Context, files: tuple[Path, ...]) -> None:
     click.echo("Nothing to mend.")
 
 
+@click.command()
+@click.option("--anyway", is_flag=True, help="Hand the site over although the checks found something.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@pass_context
+def publish(context: Context, *, anyway: bool, as_json: bool) -> None:
+    """Build for the public as `publishconf.py` says, check, and hand the site to the command that is named there."""
+    from feedback_app.publishing.builder import BuildRefused  # noqa: PLC0415 - Pelican is slow to import
+    from feedback_app.publishing.handing import NotHanded, publish  # noqa: PLC0415 - the same
+
+    try:
+        done = publish(context.settings, context.store, anyway=anyway)
+    except (BuildRefused, NotHanded) as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}"
+        raise Refused(message) from error
+    files = done.built.files
+    if as_json:
+        print_json(
+            {
+                "posts": done.built.posts,
+                "files": {"written": files.written, "removed": files.removed, "unchanged": files.unchanged},
+                "found": done.found,
+                "handed_to": done.command or None,
+                "seconds": {"build": round(done.built.seconds, 3), "command": round(done.seconds, 3)},
+            }
+        )
+    else:
+        for line in done.found:
+            click.echo(line)
+        click.echo(
+            f"{done.built.posts} posts in {done.built.seconds:.1f} s: {files.written} files written, "
+            f"{files.removed} removed, {files.unchanged} unchanged."
+        )
+        if done.command:
+            click.echo(f"Handed to {done.command}, which took {done.seconds:.1f} s.")
+    if done.found:
+        handed = (
+            "the site was handed over all the same" if done.command else "the site is built, and was handed to nobody"
+        )
+        message = f"{len(done.found)} places need you; {handed}"
+        raise NeedsAPerson(message)
+
+
 def check_site(settings: Settings, files: list[Path] | None = None) -> list[str]:
     """What the checks find in these files, or in all."""
     from feedback_app.publishing.checks import check_files  # noqa: PLC0415 - what looks into pictures is slow to import

@@ -1,6 +1,7 @@
 """What Pelican does for us beyond pages with threads: pictures, previews, related posts, files for machines."""
 
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from feedback_app.comments.moves import Moves
 from feedback_app.comments.services import Post
 from feedback_app.config import Settings
 from feedback_app.publishing import extras
+from feedback_app.publishing.assets import asset_urls
 from feedback_app.publishing.files import write_whole
 from feedback_app.publishing.guard import desk_of
 from feedback_app.publishing.leaks import ALLOW, allowed_addresses, refuse_shown
@@ -22,8 +24,12 @@ from feedback_app.publishing.masking import read_aliases
 from feedback_app.publishing.pictures import dressed
 from feedback_app.publishing.posts import Listed
 from feedback_app.publishing.related import relate
+from feedback_app.publishing.sources import digest
+from feedback_app.publishing.writer import KeyedWriter
 from feedback_app.publishing.writing import preview_path
 
+# Pages that a theme may have.
+OPTIONAL = frozenset({"404", "search"})
 MASKING = "feedback_app.publishing.masking"
 
 
@@ -33,7 +39,16 @@ def register() -> None:
 
 
 def prepare(values: dict[str, Any], shop: Settings) -> None:
-    """Give Markdown the aliases, masked already: no name gets as far as Pelican's settings. Raises BadAliases."""
+    """Give Markdown the aliases, masked already: no name gets as far as Pelican's settings. Raises BadAliases.
+
+    A theme without a page of its own for what is not found, or for the search, makes none.
+    """
+    folders = [*map(Path, values["THEME_TEMPLATES_OVERRIDES"]), Path(values["THEME"]) / "templates"]
+    values["DIRECT_TEMPLATES"] = [
+        name
+        for name in values["DIRECT_TEMPLATES"]
+        if name not in OPTIONAL or any((folder / f"{name}.html").is_file() for folder in folders)
+    ]
     values["MARKDOWN"] = deepcopy(values["MARKDOWN"])
     values["MARKDOWN"].setdefault("extension_configs", {})[MASKING] = {"aliases": read_aliases(shop.instance)}
 
@@ -41,7 +56,13 @@ def prepare(values: dict[str, Any], shop: Settings) -> None:
 def prepare_filters(values: dict[str, Any]) -> None:
     """Give the templates what they print for machines."""
     site_url, site_name = values["SITEURL"], values["SITENAME"]
-    values["JINJA_FILTERS"]["blog_posting"] = lambda article: extras.blog_posting(article, site_url, site_name)
+    urls = asset_urls(Path(values["THEME"]))
+    values["JINJA_FILTERS"]["asset"] = partial(_asset, urls)
+    values["JINJA_FILTERS"]["blog_posting"] = partial(extras.blog_posting, site_url=site_url, site_name=site_name)
+
+
+def _asset(urls: dict[str, str], name: str) -> str:
+    return urls.get(name, f"/theme/{name}")
 
 
 def cache_of(shop: Settings) -> Path:
@@ -97,7 +118,7 @@ def brought(contents: list[Any]) -> dict[str, Path]:
     return found
 
 
-def write_extras(pelican: Pelican, generators: list[Any]) -> None:
+def write_extras(pelican: Pelican, generators: list[Any], writer: KeyedWriter) -> None:
     """The site's map, the rules for robots, and whom to tell of a flaw."""
     values, output = pelican.settings, Path(pelican.output_path)
     site_url = values["SITEURL"]
@@ -114,7 +135,7 @@ def write_extras(pelican: Pelican, generators: list[Any]) -> None:
         *((path, "") for path in sorted(pages) + sorted(lists)),
         *sorted(posts),
     ]
-    write_whole(output / "sitemap.xml", extras.sitemap(site_url, mapped).encode())
+    writer.write_made("sitemap.xml", digest(repr(mapped).encode()), lambda: extras.sitemap(site_url, mapped).encode())
     write_whole(output / "robots.txt", extras.robots(site_url).encode())
     if contact := values.get("SECURITY_CONTACT"):
         text = extras.security(site_url, contact, values["SECURITY_EXPIRES"])

@@ -53,19 +53,19 @@ def files_below(folder: Path) -> Iterator[str]:
             yield str((Path(parent) / name).relative_to(folder))
 
 
-def mirror(source: Path, target: Path, keep: Iterable[str] = ()) -> Written:
+def mirror(source: Path, target: Path, keep: Iterable[str] = (), lasting: Container[str] = ()) -> Written:
     """Make a folder the same as another: pages appear whole, what is gone is removed last.
 
-    `keep` are folders of the target that are somebody else's.
+    `keep` are folders of the target that are somebody else's, `lasting` files that stay.
     """
     written = Written()
     wanted = set(files_below(source))
     # Pictures and styles first, pages after: a page that is there finds what it needs.
-    for name in sorted(wanted, key=lambda name: (name.endswith((".html", ".xml")), name)):
+    for name in sorted(wanted, key=lambda name: (name.removesuffix(".gz").endswith((".html", ".xml")), name)):
         write_if_changed(target / name, (source / name).read_bytes(), written)
     kept = tuple(f"{folder}{os.sep}" for folder in keep)
     for name in list(files_below(target)) if target.exists() else []:
-        if name not in wanted and not name.startswith(kept or ("\0",)):
+        if name not in wanted and name not in lasting and not name.startswith(kept or ("\0",)):
             (target / name).unlink()
             written.removed += 1
     _remove_empty_folders(target)
@@ -77,6 +77,8 @@ def place(source: Path, target: Path, names: Iterable[str], gone: Iterable[str],
     written = Written()
 
     def rank(name: str) -> tuple[int, str]:
+        # What is compressed stands where its original stands.
+        name = name.removesuffix(".gz")
         if not name.endswith((".html", ".xml")):
             return 0, name
         if name in posts:

@@ -1,11 +1,16 @@
 """Work shared between all cores: forked children, each with its share, whose answers come back through pipes."""
 
+import ctypes
 import marshal
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+_PDEATHSIG = 1  # prctl(2)
 
 
 class ChildFailed(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -53,6 +58,7 @@ def _start(
     work: Callable[[int, int], Any], share: int, shares: int, say: Callable[[Exception], str]
 ) -> tuple[int, int]:
     reading, writing = os.pipe()
+    parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -64,12 +70,22 @@ def _start(
         return child, reading
     status = 1
     try:
+        _end_with(parent)
         os.close(reading)
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(marshal.dumps(_answer(work, share, shares, say)))
         status = 0
     finally:
         os._exit(status)
+
+
+def _end_with(parent: int) -> None:
+    """Have this child end when its parent is killed: what it makes would get between what the next build makes."""
+    with suppress(AttributeError):
+        # Linux's own; elsewhere the child ends when nobody takes its answer.
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _answer(

@@ -14,6 +14,7 @@ from pelican.plugins import signals
 
 from feedback_app.publishing.forks import cores, shared
 from feedback_app.publishing.guard import drop_connections, refuse_leaks
+from feedback_app.publishing.heads import line_of, problems
 from feedback_app.publishing.leaks import Leak
 from feedback_app.publishing.pictures import BadPicture
 from feedback_app.publishing.posts import Listed, Makers, card_of
@@ -28,8 +29,9 @@ WORTH_SHARING = 100
 
 log = logging.getLogger("pelican")
 
-# What reading a file gives: its path, what is known now, its text, its metadata; plain, to travel between processes.
-Row = tuple[str, tuple[Stamp, int, bytes, dict[str, Any]], str, str]
+# What reading a file gives: its path, what is known now, its text, its metadata, and what its page shows, unless that
+# depends on other files; plain, to travel between processes.
+Row = tuple[str, tuple[Stamp, int, bytes, dict[str, Any]], str, str, str | None]
 
 
 class PostRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -45,8 +47,8 @@ class Library:
         self.base = base
         self.known = shelf.posts()
         self.listed: dict[str, Listed] = {}
-        # How many posts were read in the latest build.
-        self.fresh = 0
+        # The files that were read in the latest build.
+        self.fresh: list[str] = []
 
     def refresh(self, found: dict[str, Stamp], generator: Any, makers: Makers) -> list[str]:  # noqa: ANN401 - Pelican's
         """Read what has changed, forget what is gone; returns the files that can't be read, which stay to be read."""
@@ -56,17 +58,17 @@ class Library:
         changed, seen = self._changed(found, waits=not generator.settings["WITH_FUTURE_DATES"])
         readers.stale = {path for path in changed if path not in self.known or changed[path] != self.known[path].digest}
         rows, failed = self._read(list(changed), generator)
-        self.fresh = len(rows)
+        self.fresh = [row[0] for row in rows]
         for path in [*gone, *failed]:
             self.known.pop(path, None)
             self.listed.pop(path, None)
-        kept = []
-        for path, plain, content, metadata in rows:
+        kept: list[tuple[str, Known, str, str, str | None]] = []
+        for path, plain, content, metadata, shown in rows:
             known = Known(*plain)
             self.known[path] = known
             self.listed.pop(path, None)
             readers.fresh[path] = (content, metadata)
-            kept.append((path, known, content, metadata))
+            kept.append((path, known, content, metadata, shown))
         readers.stale.clear()
         if kept or gone or failed:
             self.shelf.keep_posts(kept, [*gone, *failed])
@@ -74,6 +76,10 @@ class Library:
             self.shelf.keep_seen(seen)
         self._list(makers)
         return failed
+
+    def next_due(self) -> float | None:
+        """When the first of the posts that wait for their date is due, in seconds since 1970; None if none waits."""
+        return min((known.card["at"] for known in self.known.values() if known.card.get("awaited")), default=None)
 
     def _list(self, makers: Makers) -> None:
         for path, known in self.known.items():
@@ -157,19 +163,24 @@ class Library:
         now = time.time_ns()
         stamp = stamp_of((self.base / path).stat())
         what = self._digest(path, None)
-        refuse_leaks([self.base / path], generator.settings)
+        file = self.base / path
+        wrong = [f"{file}:{number}: {words}" for number, words in problems(file, file.read_bytes(), generator.settings)]
+        if wrong:
+            raise PostRefused("\n".join(wrong))
+        refuse_leaks([file], generator.settings)
         article = read_article(path, generator)
         if isinstance(article, SkipStub):
-            return path, (stamp, now, what, {}), "", "{}"
+            return path, (stamp, now, what, {}), "", "{}", None
         if not article.is_valid():
             return None
         if article.status != "draft" and not SLUG.fullmatch(article.slug):
             message = (
-                f"{article.source_path}: the slug {article.slug!r} can't be part of an address: "
+                f"{line_of(file, 'slug')}: the slug {article.slug!r} can't be part of an address: "
                 "use letters, digits and hyphens"
             )
             raise PostRefused(message)
-        card = card_of(article, links_of(article))
+        links = links_of(article)
+        card = card_of(article, links)
         if "reads" in card:
             card["read"] = self._stamps(card)
             what = digest(what, json.dumps(card["read"]).encode())
@@ -178,7 +189,8 @@ class Library:
         if kept is None:
             message = f"{article.source_path}: an empty file is no post"
             raise PostRefused(message)
-        return path, (stamp, now, what, card), *kept
+        shown = None if links else article.content
+        return path, (stamp, now, what, card), *kept, shown
 
 
 def read_article(path: str, generator: Any) -> Article:  # noqa: ANN401 - Pelican's
@@ -223,6 +235,11 @@ class _Collector(logging.Handler):
         self.said = said
 
     def emit(self, record: logging.LogRecord) -> None:
-        reason = sys.exc_info()[1] if record.levelno >= logging.ERROR else None
-        words = record.getMessage().rstrip()
-        self.said.append((record.levelno, f"{words}: {reason}" if reason else words))
+        self.said.append((record.levelno, with_reason(record)))
+
+
+def with_reason(record: logging.LogRecord) -> str:
+    """What Pelican tells it was about, with the reason, which it keeps to itself."""
+    words = record.getMessage().rstrip()
+    reason = str(sys.exc_info()[1] or "") if record.levelno >= logging.ERROR else ""
+    return f"{words}: {reason}" if reason and not all(line in reason for line in words.splitlines()) else words

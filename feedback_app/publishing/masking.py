@@ -49,6 +49,9 @@ def read_aliases(instance: Path) -> dict[str, str]:
     path = instance / ALIASES
     try:
         names = tomllib.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_mode & 0o077:
+            # Written by hand, and nobody else's to read.
+            path.chmod(0o600)
     except FileNotFoundError:
         return {}
     except OSError as error:

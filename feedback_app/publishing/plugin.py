@@ -14,6 +14,7 @@ from pelican.generators import ArticlesGenerator
 from feedback_app.comments.rendering import NEVER, Place, clock, feed_path, form_url
 from feedback_app.publishing import announcing, dressing
 from feedback_app.publishing.files import write_whole
+from feedback_app.publishing.heads import line_of
 from feedback_app.publishing.library import PostRefused
 from feedback_app.publishing.posts import Listed
 from feedback_app.publishing.run import BUILD, Build, post_of, source_of
@@ -79,7 +80,12 @@ def _by_hand(generator: ArticlesGenerator, build: Build, shown: list[Article]) -
 
 
 def _post(article: Any, build: Build, content: Path) -> Any:  # noqa: ANN401 - Pelican's article, or a listed one
-    known = build.posts.get(f"/{article.url}")
+    address = f"/{article.url}"
+    known = build.posts.get(address)
+    if isinstance(article, Listed):
+        if known is not None and build.made_of.get(address) == (article.path, article.version):
+            return known
+        build.made_of[address] = article.path, article.version
     source = source_of(article, content)
     if (
         known is not None
@@ -93,11 +99,14 @@ def _post(article: Any, build: Build, content: Path) -> Any:  # noqa: ANN401 - P
 
 
 def _refuse_twins(articles: list[Any]) -> None:
+    if len({article.url for article in articles}) == len(articles):
+        return
     first: dict[str, str] = {}
     for article in sorted(articles, key=lambda article: str(article.source_path)):
         other = first.setdefault(article.url, article.source_path)
         if other != article.source_path:
-            message = f"{article.source_path}: has the same address as {other} (/{article.url}): change its slug"
+            where = line_of(Path(article.source_path), "slug")
+            message = f"{where}: has the same address as {other} (/{article.url}): change its slug"
             raise PostRefused(message)
 
 

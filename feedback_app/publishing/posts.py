@@ -46,6 +46,7 @@ class Listed:
         self.version = known
         self.translations: list[Any] = []
         self.front = repr((self.title, self.url, self.slug, card["date"], card["timezone"], card.get("tags")))
+        self._page_key: tuple[Any, bytes] | None = None
         self._newer: Listed | None = None
         self._older: Listed | None = None
         if "tags" in card:
@@ -64,9 +65,15 @@ class Listed:
             article = self.makers.article(self.path)
             self.article = article
             return article
-        if name == "author" and "author" in self.card:
-            return self.makers.author(self.card["author"])
-        if name in {"tags", "newer", "older", "thread", "comment_count"}:
+        if name in {"author", "category"} and name in self.card:
+            return self.makers.author(self.card[name]) if name == "author" else self.makers.category(self.card[name])
+        if name == "content" and (shown := self.makers.shown(self.path)) is not None:
+            return shown
+        if name == "picture":
+            return self.card.get("picture")
+        if name in {"tags", "newer", "older", "thread", "comment_count"} or (
+            name == "modified" and name not in self.card
+        ):
             raise AttributeError(name)
         return getattr(self.article, name)
 
@@ -99,6 +106,11 @@ class Listed:
         """The post's thread."""
         return self.makers.thread(self.address)
 
+    def get_content(self, site_url: str) -> str:
+        """The text with its links to the site's other files as Pelican's feeds want them."""
+        shown = self.makers.shown(self.path)
+        return str(self.article.get_content(site_url)) if shown is None else shown
+
     @property
     def comment_form_url(self) -> str:
         """Where the form for a comment is."""
@@ -108,6 +120,14 @@ class Listed:
     def comments_feed_url(self) -> str:
         """Where the feed of its comments is."""
         return feed_path(self.address)
+
+    def page_key(self, common: bytes) -> bytes:
+        """What its page is made of, with what all pages show; worked out anew when one of its parts is another."""
+        newer, older = self._newer and self._newer.front, self._older and self._older.front
+        parts = (common, self.version, newer, older, self.edges, self.save_as)
+        if self._page_key is None or self._page_key[0] != parts:
+            self._page_key = parts, digest(common, self.own_key, self.save_as.encode())
+        return self._page_key[1]
 
     @property
     def own_key(self) -> bytes:
@@ -128,11 +148,13 @@ class Makers:
 
     settings: dict[str, Any]
     article: Callable[[str], Article]
+    shown: Callable[[str], str | None]
     count: Callable[[str], Markup]
     thread: Callable[[str], Markup]
     zones: dict[str, ZoneInfo]
     tags: dict[str, Tag]
     authors: dict[str, Author]
+    categories: dict[str, Category]
 
     def zone(self, name: str) -> ZoneInfo:
         """A time zone, one object for each."""
@@ -145,6 +167,10 @@ class Makers:
     def author(self, name: str) -> Author:
         """An author, one object for each name."""
         return self.authors.get(name) or self.authors.setdefault(name, Author(name, self.settings))
+
+    def category(self, name: str) -> Category:
+        """A category, one object for each name."""
+        return self.categories.get(name) or self.categories.setdefault(name, Category(name, self.settings))
 
 
 class Card:
@@ -191,7 +217,7 @@ def card_of(article: Article, links: list[list[str]]) -> dict[str, Any]:
         card["author"] = article.author.name
     if hasattr(article, "tags"):
         card["tags"] = [tag.name for tag in article.tags]
-    card |= {name: article.metadata[name] for name in ("announce", "brings") if article.metadata.get(name)}
+    card |= {name: article.metadata[name] for name in ("announce", "brings", "picture") if article.metadata.get(name)}
     if links:
         card["links"] = links
     elif isinstance(article.metadata.get("summary"), str):

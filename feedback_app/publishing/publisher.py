@@ -1,6 +1,7 @@
 """The process that keeps the site right: it watches the content and follows the store."""
 
 import logging
+import sqlite3
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,8 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     watcher.start()
     indexer = Indexer(settings.output, stop)
     last_beat = last_aged = None
+    # When a scheduled post is to appear (seconds since 1970).
+    due: float | None = None
     built = news = True
     builder = Builder(settings, store)
     follower = Follower(store)
@@ -44,10 +47,15 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
                 with store.writing() as session:
                     beat(session, worker_id, WorkerKind.PUBLISHER, now=now)
                 last_beat = now
+            if due is not None and due <= now.timestamp():
+                # Once: where the build is refused, the next change brings the post along.
+                due = None
+                changed.set()
             # A site that is not what it was built as (somebody emptied the folder) is built again, once.
             if changed.is_set() or (built and not is_known(settings)):
                 changed.clear()
                 built = _build(builder)
+                due = builder.next_due() or due
                 indexer.wake()
                 news = True
             if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
@@ -59,6 +67,10 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
         except OSError as error:
             log.error("The site can't be written: %s: %s", error.filename, error.strerror)  # noqa: TRY400 - one line
             changed.set()
+            stop.wait(RETRY_SECONDS)
+        except sqlite3.Error as error:
+            news = True
+            log.error("What is known of the site can't be read or kept: %s", error)  # noqa: TRY400 - one line
             stop.wait(RETRY_SECONDS)
         except DBAPIError:
             news = True
@@ -83,6 +95,8 @@ def _build(builder: Builder) -> bool:
         report.files.written,
         report.files.removed,
     )
+    for warning in report.warnings:
+        log.warning("%s", warning)
     return True
 
 
@@ -95,7 +109,9 @@ def _watch(settings: Settings, changed: threading.Event, stop: threading.Event) 
             continue
         try:
             unseen = True
-            for changes in watch(*places, stop_event=stop, debounce=200, rust_timeout=1000, yield_on_timeout=True):
+            for changes in watch(
+                *places, stop_event=stop, debounce=100, step=20, rust_timeout=1000, yield_on_timeout=True
+            ):
                 # What changed before anybody watched is built too.
                 if changes or unseen:
                     changed.set()

@@ -17,6 +17,7 @@ from pelican.readers import MarkdownReader, Readers
 from pelican.urlwrappers import URLWrapper
 from pelican.utils import SafeDatetime
 
+from feedback_app.publishing.quick import quick
 from feedback_app.publishing.shelf import Shelf
 
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?: (\d\d):(\d\d)(?::(\d\d))?)?")
@@ -38,7 +39,7 @@ class OneMarkdown(MarkdownReader):
         self._source_path = source_path
         md = self._one
         if md is None:
-            md = self._one = Markdown(**self.settings["MARKDOWN"])
+            md = self._one = quick(Markdown(**self.settings["MARKDOWN"]))
             self._heads = md.preprocessors["meta"]
         elif "meta" not in md.preprocessors:
             # Pelican takes it out to read the fields of a head, and never puts it back.

@@ -57,6 +57,8 @@ class Build:
     place: Place | None = None
     # The posts that are published, by their addresses.
     posts: dict[str, Post] = field(default_factory=dict)
+    # What each was made of: its file, and what that says.
+    made_of: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     # The threads' versions that the latest build began with, and how many comments each has.
     versions: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -77,7 +79,8 @@ class Build:
             self.closed = closed_threads(session)
             stale = {path for path, version in self.versions.items() if shown.get(path, (-1, 0))[0] != version}
             self.counts = {path: count for path, (_, count) in shown.items() if path in self.versions}
-            self.counts |= dict.fromkeys(stale, 0) | approved_counts(session, stale)
+            if stale:
+                self.counts |= dict.fromkeys(stale, 0) | approved_counts(session, stale)
         return stale
 
     def count(self, address: str) -> Markup:

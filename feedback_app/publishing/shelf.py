@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from feedback_app.config import Settings
 from feedback_app.publishing.sources import Stamp
 
-FORMAT = "1"
+FORMAT = "2"
 # How many paths are named in one question; for more, all are asked about.
 MOST_NAMED = 500
 # Connections of a parent, kept from being closed when nothing refers to them any more.
@@ -25,7 +25,7 @@ CREATE TABLE posts (
     path TEXT PRIMARY KEY, mtime INTEGER, ctime INTEGER, size INTEGER, inode INTEGER, seen INTEGER, digest BLOB,
     card TEXT
 ) WITHOUT ROWID;
-CREATE TABLE texts (path TEXT PRIMARY KEY, content TEXT, metadata TEXT);
+CREATE TABLE texts (path TEXT PRIMARY KEY, content TEXT, metadata TEXT, shown TEXT);
 CREATE TABLE outputs (name TEXT PRIMARY KEY, key BLOB, mtime INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
 CREATE TABLE shows (page TEXT, thread TEXT, PRIMARY KEY (page, thread)) WITHOUT ROWID;
 CREATE INDEX shown ON shows (thread);
@@ -133,18 +133,18 @@ class Shelf:
         cards = json.loads(f"[{','.join(row[7] for row in rows)}]")
         return {row[0]: Known(row[1:5], row[5], row[6], card) for row, card in zip(rows, cards, strict=True)}
 
-    def keep_posts(self, rows: Iterable[tuple[str, Known, str, str]], gone: Iterable[str]) -> None:
-        """Remember posts: path, what is known, text, metadata; and forget others."""
+    def keep_posts(self, rows: Iterable[tuple[str, Known, str, str, str | None]], gone: Iterable[str]) -> None:
+        """Remember posts: path, what is known, text, metadata, what is shown; and forget others."""
         posts, texts = [], []
-        for path, known, content, metadata in rows:
+        for path, known, *kept in rows:
             posts.append((path, *known.stamp, known.seen, known.digest, json.dumps(known.card, ensure_ascii=False)))
-            texts.append((path, content, metadata))
+            texts.append((path, *kept))
         with self.writing() as database:
             for path in gone:
                 database.execute("DELETE FROM posts WHERE path = ?", (path,))
                 database.execute("DELETE FROM texts WHERE path = ?", (path,))
             database.executemany("INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", posts)
-            database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?)", texts)
+            database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?)", texts)
 
     def keep_seen(self, rows: Iterable[tuple[str, Stamp, int]]) -> None:
         """Remember that files were looked into and are what they were."""
@@ -158,6 +158,11 @@ class Shelf:
         """A post's text and metadata as they were read."""
         row = self.database.execute("SELECT content, metadata FROM texts WHERE path = ?", (path,)).fetchone()
         return (row[0], row[1]) if row else None
+
+    def shown(self, path: str) -> str | None:
+        """A post's text as its page shows it; None where that depends on other files."""
+        row = self.database.execute("SELECT shown FROM texts WHERE path = ?", (path,)).fetchone()
+        return row[0] if row else None
 
     def outputs(self) -> dict[str, Output]:
         """Every file of the site."""

@@ -23,6 +23,7 @@ from feedback_app.comments.services import approved_comments, last_published, ne
 from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.bake import count_piece, data_piece, rebaked, thread_piece
+from feedback_app.publishing.compressing import ENDING, refresh
 from feedback_app.publishing.extras import comments_data
 from feedback_app.publishing.files import Written, write_if_changed
 from feedback_app.publishing.shelf import Shelf
@@ -118,5 +119,9 @@ def rewrite(settings: Settings, session: Session, shelf: Shelf, stale: dict[str,
         feeds.append(feed_path(path).lstrip("/"))
         write_if_changed(settings.output / feeds[-1], feed.encode(), written)
     write_if_changed(settings.output / SITE_FEED, site_feed_xml(session, place).encode(), written)
-    shelf.keep_touched({name: settings.output / name for name in [*pages, *feeds, SITE_FEED]})
+    touched = {name: settings.output / name for name in [*pages, *feeds, SITE_FEED]}
+    for name, file in list(touched.items()) if shelf.fact("compressed") else ():
+        if beside := refresh(file, written):
+            touched[name + ENDING] = beside
+    shelf.keep_touched(touched)
     shelf.keep_threads({path: (version, len(comments.get(path, []))) for path, version in stale.items()})

@@ -5,6 +5,7 @@ extends, includes or imports, mentions by name. The configuration, the theme and
 """
 
 import os
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -20,6 +21,8 @@ from pelican.writers import FileOverwriteFailedError, Writer
 from feedback_app.publishing.posts import Listed, Month
 from feedback_app.publishing.shelf import Output
 from feedback_app.publishing.sources import digest, stamp_at
+
+_PAGES = re.compile(r"(.+?)_(?:page|paginator|previous_page|next_page)")
 
 
 class KeyedWriter(Writer):
@@ -188,7 +191,8 @@ def _names_in(environment: Environment, template: str) -> frozenset[str] | None:
             if other is None:
                 return None
             todo.append(other)
-    return frozenset(names)
+    # A list on pages (`articles_page`) is made of the list.
+    return frozenset(names | {found[1] for name in names if (found := _PAGES.fullmatch(name))})
 
 
 def _plain(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:

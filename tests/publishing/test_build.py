@@ -1,8 +1,10 @@
 """A build: everything is where the contract says, nothing is written twice, nothing broken goes live."""
 
+import gzip
 import re
 import shutil
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import feedparser
@@ -256,3 +258,28 @@ def test_what_only_looks_like_a_tag_is_left_as_it_is() -> None:
         absolute('<a href="/?a=1&amp;b=2#c">', "https://s.example/x/") == '<a href="https://s.example/?a=1&amp;b=2#c">'
     )
     assert listed('<h6 id="a">x</h6>', "opps", 2) == '<h6 id="opps-a">x</h6>'
+
+
+def test_what_is_compressed_beside_a_page_is_that_page_after_a_comment_and_after_a_build(blog: Blog) -> None:
+    with (blog.folder / "pelicanconf.py").open("a", encoding="utf-8") as file:
+        file.write("\nPRECOMPRESS = True\n")
+
+    def stale() -> list[str]:
+        found = [path for path in blog.output.rglob("*.gz") if gzip.decompress(path.read_bytes()) != plain(path)]
+        return [path.name for path in found]
+
+    def plain(path: Path) -> bytes:
+        return path.with_suffix("").read_bytes()
+
+    blog.build()
+    assert (blog.output / "2007" / "10" / "opps.html.gz").exists()
+    assert stale() == []
+    say(blog.store)
+    assert blog.follow() == 1
+    assert stale() == []
+    assert blog.build().files.written == 0
+    blog.write("opps", "Opps, again!")
+    # The post, its feed and its lists; and beside each what is compressed.
+    assert 5 < blog.build().files.written < 40
+    assert stale() == []
+    assert tree(blog.output) == blog.built_elsewhere()

@@ -168,7 +168,7 @@ def test_whatever_is_edited_a_small_build_makes_what_a_full_one_would(
     sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     Editing.template, Editing.folder = sqlite_template, tmp_path_factory.mktemp("edited")
-    edit(examples=4, steps=8)
+    edit(examples=3, steps=7)
 
 
 @pytest.mark.slow

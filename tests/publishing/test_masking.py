@@ -52,6 +52,8 @@ def test_an_alias_keeps_the_name_out_of_the_file_as_well(blog: Blog) -> None:
     blog.write("letter", text="As [[The Bcc writer]] says.")
     blog.build()
     assert "As Wxxxxx Fxxxxx says." in blog.page("2007/10/letter.html")
+    # A file that somebody wrote by hand, and that nobody else on the machine needs to read.
+    assert aliases.stat().st_mode & 0o777 == 0o600
     assert not [
         name for name, data in tree(blog.settings.instance).items() if b"Feather" in data and "alias" not in name
     ]

@@ -3,9 +3,13 @@
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
 
+import axe_playwright_python
 import html5lib
 import pytest
 from bs4 import BeautifulSoup
@@ -32,6 +36,34 @@ KINDS = {
     "a form for nothing": "/feedback/comments/new?post=/gone.html",
     "the thanks": "/feedback/comments/received?post=/2007/10/opps.html&waits=yes",
 }
+MORE_KINDS = {
+    "the search": "/search.html",
+    "nothing here": "/404.html",
+    "preferences": "/feedback/preferences",
+    "the sign-in": "/feedback/admin/sign-in",
+}
+# How far things jumped about since the page began to load.
+MOVED = """
+() => new Promise(resolve => {
+  let moved = 0;
+  const watcher = new PerformanceObserver(list => list.getEntries().forEach(one => { moved += one.value; }));
+  watcher.observe({type: "layout-shift", buffered: true});
+  setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => {
+    watcher.takeRecords().forEach(one => { moved += one.value; });
+    resolve(moved);
+  })));
+})
+"""
+# Neighbours in the source of which the later one begins above the earlier one's top.
+OUT_OF_ORDER = """
+() => {
+  const named = "header, main h1, main .text, .thread, .say, .neighbours, body > footer";
+  const blocks = [...document.querySelectorAll(named)]
+    .filter(one => !one.closest(".comment"));
+  const top = one => one.getBoundingClientRect().top;
+  return blocks.slice(1).filter((one, at) => top(one) < top(blocks[at]) - 1).map(one => one.className || one.tagName);
+}
+"""
 TALK = (
     (None, "Nora", "Use **Bcc**, friends.\n\n> We typed all the addresses into one line\n\nThat's the trouble."),
     (1, "Bob & <Co>", "- one sock\n- `another` sock\n\n[link](https://example.com/)"),
@@ -88,7 +120,7 @@ def test_every_kind_of_page_is_strict_html_without_scripts_or_inline_styles(site
         assert json.loads(str(data.string))["@type"] == "BlogPosting"
         data.decompose()
     # The form has one script of our own, which nothing needs; nothing is written into a page.
-    foreign = "script:not([src='/theme/js/comments.js']), style, iframe, object, embed, base, meta[http-equiv]"
+    foreign = "script:not([src^='/theme/js/comments.']), style, iframe, object, embed, base, meta[http-equiv]"
     assert soup.select(foreign) == []
     assert not [
         name for element in soup.find_all() for name in element.attrs if name.startswith("on") or name == "style"
@@ -132,6 +164,75 @@ def test_every_kind_of_page_fits_a_phone_a_tablet_and_a_desk(browser: Browser, s
         assert page.evaluate(BROKEN_IMAGES) == [], kind
     context.close()
     assert elsewhere == []
+
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+LOOK = "levels => axe.run({runOnly: levels}).then(found => found.violations.map(one => [one.id, one.nodes[0].html]))"
+BRIEFLY = {"a post", "the form"}
+
+
+def barriers(browser: Browser, site: str, kinds: Collection[str], scheme: Literal["light", "dark"]) -> list[object]:
+    """What axe-core finds on these kinds of page: the kind, the rule, the element."""
+    # The page's own rules let no foreign script in; this one is the test's.
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    found: list[object] = []
+    for kind in kinds:
+        page.goto(site + {**KINDS, **MORE_KINDS}[kind])
+        page.evaluate(AXE)
+        found += [(kind, scheme, *one) for one in page.evaluate(LOOK, LEVELS)]
+    context.close()
+    return found
+
+
+def test_nothing_stands_in_the_way_of_anybody_on_a_post_and_on_its_form(browser: Browser, site: str) -> None:
+    assert barriers(browser, site, BRIEFLY, "light") == []
+    assert barriers(browser, site, BRIEFLY, "dark") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_the_way_of_anybody_on_any_kind_of_page(
+    browser: Browser, site: str, scheme: Literal["light", "dark"]
+) -> None:
+    assert barriers(browser, site, [*KINDS, *MORE_KINDS], scheme) == []
+
+
+def test_a_post_is_two_requests_and_nothing_in_it_moves_while_it_loads(browser: Browser, site: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(site)))
+    page.goto(f"{site}/2007/10/opps.html", wait_until="load")
+    moved = page.evaluate(MOVED)
+    # The post's own pictures, the shop's, and the comments' script, which nothing needs, aside.
+    needed = [path for path in asked if not path.startswith(("/images/", "/pictures/", "/theme/js/"))]
+    assert needed[0] == "/2007/10/opps.html"
+    assert [path[:16] for path in needed[1:]] == ["/theme/css/site."]
+    assert moved == 0
+    context.close()
+
+
+def tabbed(page: Page, most: int) -> list[str]:
+    """Where the keyboard goes, link by link, from the top of a page: what is written there."""
+    words = []
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        words.append(str(page.evaluate("document.activeElement.textContent.trim().split(/\\s+/).join(' ')")))
+    return words
+
+
+def test_the_keyboard_goes_through_a_post_as_eyes_do(page: Page, site: str) -> None:
+    page.goto(f"{site}/2007/10/opps.html")
+    order = tabbed(page, 60)
+    steps = ["Skip to the text", "Home", "Archive", "Search", "About", "9:41 AM", "6 Comments", "apology"]
+    steps += ["Reply to Nora", "Reply to Tess", "Post a Comment", "<< Home", "Privacy"]
+    places = [order.index(step) for step in steps[:-1]]
+    assert places == sorted(places)
+    # The order of the source, which screen readers follow, is the order on the screen.
+    seen = page.evaluate(OUT_OF_ORDER)
+    assert seen == []
 
 
 def test_a_post_has_everything_that_readers_of_the_old_blog_look_for(page: Page, site: str) -> None:
@@ -205,13 +306,46 @@ def test_nora_posts_with_the_keyboard_alone(page: Page, site: str) -> None:
     expect(page.get_by_role("status")).to_contain_text("waits for approval")
 
 
-def test_the_site_follows_its_files_and_the_store_and_never_shows_a_broken_post(shop: Shop) -> None:
+def follows_its_writer(browser: Browser, shop: Shop, path: str) -> None:
+    """A page that is open beside the editor loads anew, in a browser that has asked for it and in no other."""
+    post = shop.folder / "content" / "posts" / "2007-06-21-biscuit.md"
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{shop.url}/feedback/reload/")
+    page.get_by_role("button", name="Follow my writing").click()
+    page.goto(shop.url + path)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Biscuit, the dog")
+    text = post.read_text(encoding="utf-8")
+    post.write_text(text.replace("Biscuit, the dog", "Biscuit, asleep"), encoding="utf-8")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Biscuit, asleep", timeout=60_000)
+    post.write_text(text, encoding="utf-8")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Biscuit, the dog", timeout=60_000)
+    context.close()
+    assert "reload" not in shop.get(path)
+    assert "reload" not in (shop.output / path.lstrip("/")).read_text(encoding="utf-8")
+
+
+def appears_when_its_time_comes(shop: Shop, file: Path) -> None:
+    """A post whose date is a moment away appears, and nobody has run or changed anything meanwhile."""
+    due = datetime.now(ZoneInfo("America/New_York")) + timedelta(seconds=5)
+    head = f"Title: Soon\nDate: {due:%Y-%m-%d %H:%M:%S}\nSlug: soon\nStatus: published\n"
+    file.write_text(f"{head}\nIt has come.\n", encoding="utf-8")
+    page = shop.output / f"{due:%Y}" / f"{due:%m}" / "soon.html"
+    wait_for(lambda: list(shop.output.glob("preview/*/soon.html")) or page.exists(), "the draft at its private place")
+    wait_for(page.exists, "the scheduled post")
+    wait_for(lambda: not list(shop.output.glob("preview/*/soon.html")), "the draft to go")
+
+
+def test_the_site_follows_its_files_and_the_store_and_never_shows_a_broken_post(shop: Shop, browser: Browser) -> None:
     biscuit = shop.folder / "content" / "posts" / "2007-06-21-biscuit.md"
+    soon = shop.folder / "content" / "posts" / "soon.md"
     whole = biscuit.read_text(encoding="utf-8")
     page = "/2007/06/biscuit.html"
     with shop.serving(moderation="none"):
         biscuit.write_text(whole.replace("Biscuit, after whom", "Biscuit, the dog"), encoding="utf-8")
         wait_for(lambda: "Biscuit, the dog" in shop.get(page), "the new title")
+        follows_its_writer(browser, shop, page)
+        appears_when_its_time_comes(shop, soon)
         biscuit.write_text(whole.replace("Date: 2007", "Date: someday in 2007"), encoding="utf-8")
         log = shop.folder / "serve.log"
         wait_for(lambda: "biscuit.md" in log.read_text(encoding="utf-8"), "the log to name the broken post")

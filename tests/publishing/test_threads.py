@@ -18,7 +18,8 @@ from feedback_app.comments.services import find_thread, list_comments
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.publishing import publisher, threads
 from feedback_app.publishing.bake import count_piece, counted, rebaked, thread_piece
-from feedback_app.publishing.files import Written, mirror, write_if_changed
+from feedback_app.publishing.files import Written, write_if_changed
+from feedback_app.publishing.swapping import swap
 from feedback_app.store import open_store
 from tests.comments.talk import OPPS, say, set_status
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, SQLITE, Clock
@@ -175,12 +176,12 @@ def test_an_approval_while_a_build_is_running_is_caught_up_after_it(
     blog.build()
     waiting = say(blog.store, moderation=Moderation.ALL)
 
-    def approve_and_mirror(source: Path, target: Path, keep: list[str]) -> Written:
+    def approve_and_swap(stage: Path, output: Path, keep: list[str], lasting: set[str]) -> Written:
         set_status(blog.store, APPROVED, waiting)
-        return mirror(source, target, keep)
+        return swap(stage, output, keep, lasting)
 
     with monkeypatch.context() as patched:
-        patched.setattr("feedback_app.publishing.builder.mirror", approve_and_mirror)
+        patched.setattr("feedback_app.publishing.builder.swap", approve_and_swap)
         blog.build(full=True)
     assert f"comment-{waiting.id}" not in blog.page("2007/10/opps.html")
     assert blog.follow() == 1

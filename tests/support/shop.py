@@ -54,7 +54,8 @@ class Shop:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("content", "theme"):
             shutil.copytree(ROOT / name, folder / name)
-        shutil.copy(ROOT / "pelicanconf.py", folder)
+        for name in ("pelicanconf.py", "publishconf.py"):
+            shutil.copy(ROOT / name, folder)
         return cls(folder, settings)
 
     @property
