@@ -33,6 +33,7 @@ EVERY_SETTING = {
     "proxies": "1",
     "spam_words": "casino, pills",
     "most_links": "3",
+    "close_after_days": "30",
     "akismet_url": "https://key@spam.example",
 }
 REFUSED: dict[str, list[str]] = {
@@ -93,6 +94,7 @@ REFUSED: dict[str, list[str]] = {
     "limits_url": ["http://127.0.0.1", "geheim"],
     "proxies": ["-1", "11"],
     "most_links": ["-1", "many"],
+    "close_after_days": ["-1", "soon", "36501"],
     "akismet_url": ["geheim", "ftp://spam.example"],
     "hold": ["geheim"],
 }
