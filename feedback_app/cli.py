@@ -68,8 +68,9 @@ class Undisclosed(click.Group):
 
     def all(self) -> MutableMapping[str, click.Command]:
         """Every command, imported, by its name."""
-        for name in PLACES.keys() - self.commands.keys():
-            self.add_command(_imported(name))
+        for name in PLACES:
+            if name not in self.commands:
+                self.add_command(_imported(name))
         return self.commands
 
     def invoke(self, ctx: click.Context) -> object:

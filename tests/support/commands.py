@@ -74,6 +74,8 @@ class Commands:
 
 def _serve(place: str) -> None:
     from feedback_app import cli  # noqa: PLC0415 - in the process that forks, and nowhere else
+    from feedback_app.privacy import retention  # noqa: F401, PLC0415 - what commands import when they need it
+    from feedback_app.publishing import threads  # noqa: F401, PLC0415 - the same
 
     context = cli.undisclosed.make_context("undisclosed", ["--help"], resilient_parsing=True)
     for name in cli.undisclosed.list_commands(context):
