@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from sqlalchemy import (
@@ -23,11 +24,13 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     Update,
+    bindparam,
     create_engine,
     event,
     func,
     insert,
     select,
+    update,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -144,6 +147,41 @@ def insert_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], 
         else [tuple(each[name] for name in names) for row in rows for each in (fixed | row,)]
     )
     session.connection().exec_driver_sql(str(statement), values)
+
+
+def update_many(
+    session: Session,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    **same: Any,  # noqa: ANN401 - whatever columns hold
+) -> None:
+    """Change rows by their `id` as the driver takes them, with the same value for all in some columns.
+
+    As `insert_many`: the rows' own values are bytes, text, numbers or None; those of `same` of any column's type.
+    """
+    if not rows:
+        return
+    dialect = session.get_bind().dialect
+    own = tuple(name for name in rows[0] if name != "id")
+    text, names = _compiled_update(table, (*own, *same), dialect)
+    fixed = {
+        name: process(value) if (process := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) else value
+        for name, value in same.items()
+    }
+    values: list[Any] = [fixed | row for row in rows]
+    if names is not None:
+        values = [tuple(each[name] for name in names) for each in values]
+    session.connection().exec_driver_sql(text, values)
+
+
+@lru_cache(maxsize=64)
+def _compiled_update(table: Table, columns: tuple[str, ...], dialect: Dialect) -> tuple[str, list[str] | None]:
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("id", type_=table.c.id.type))
+        .compile(dialect=dialect, column_keys=list(columns))
+    )
+    return str(statement), statement.positiontup
 
 
 def alone_in(session: Session, doing: str) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
@@ -12,6 +12,17 @@ SHARE = 100
 SMALLEST = 5
 # A mailing does not wait longer for the owner's copy to be taken: a full mailbox there is not the customers' matter.
 COPY_PATIENCE = timedelta(minutes=30)
+
+_COPY = (
+    select(LetterRequest.id)
+    .where(
+        LetterRequest.kind == LetterKind.MAILING_COPY,
+        LetterRequest.about == bindparam("mailing"),
+        LetterRequest.sent_at.is_(None),
+        LetterRequest.gave_up.is_(None),
+    )
+    .limit(1)
+)
 
 
 def canary_of(total: int) -> int:
@@ -58,13 +69,7 @@ def _copy_is_due(session: Session, mailing: Mailing, now: datetime) -> bool:
     # Nor for one that seems to begin in times to come: the clock was put back.
     if mailing.started_at is None or not mailing.started_at <= now < mailing.started_at + COPY_PATIENCE:
         return False
-    waiting = select(LetterRequest.id).where(
-        LetterRequest.kind == LetterKind.MAILING_COPY,
-        LetterRequest.about == mailing.id,
-        LetterRequest.sent_at.is_(None),
-        LetterRequest.gave_up.is_(None),
-    )
-    return session.scalar(waiting.limit(1)) is not None
+    return session.scalar(_COPY, {"mailing": mailing.id}) is not None
 
 
 def _count(session: Session, mailing: Mailing, *which: DeliveryState | ColumnElement[bool]) -> int:

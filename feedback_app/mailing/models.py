@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Table, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from feedback_app.customers.models import Frequency, Topic
@@ -127,3 +128,7 @@ class DigestItem(Base):
     delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True)
     put_off_at: Mapped[datetime]
     digest_id: Mapped[int | None] = mapped_column(ForeignKey("mailings.id"), index=True)
+
+
+# The ledger's rows, for statements that are made for the driver itself.
+ROWS = cast("Table", Delivery.__table__)

@@ -16,7 +16,7 @@ from feedback_app.config import Settings
 from feedback_app.crypto import CannotOpen
 from feedback_app.customers.services import person
 from feedback_app.db import Store
-from feedback_app.mailing import ledger, services
+from feedback_app.mailing import claims, ledger, services
 from feedback_app.mailing.canary import allowance
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.gate import GateRefused
@@ -55,7 +55,7 @@ class _Batch:
     """Rows that are claimed, and as many of their letters as have been made."""
 
     mailing_id: int
-    window: ledger.Window
+    window: claims.Window
     at: datetime
     looked_at: int = 0
     letters: list[tuple[int, Letter]] = field(default_factory=list)
@@ -126,10 +126,10 @@ class Windows:
         now = clock.now()
         most = self.pace.free(now, most)
 
-        def work(session: Session) -> ledger.Window:
+        def work(session: Session) -> claims.Window:
             self._note(session)
             allowed = allowance(session, mailing_id, most=most, halt_share=self.settings.halt_share, now=now)
-            return ledger.claim(
+            return claims.claim(
                 session,
                 mailing_id,
                 worker_id=self.worker_id,

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from feedback_app.db import Store
-from feedback_app.mailing import connections, ledger, services
+from feedback_app.mailing import claims, connections, ledger, services
 from feedback_app.mailing.connections import Broken, Connection
 from feedback_app.mailing.smtp import SmtpTransport
 from feedback_app.workers import PATIENCE
@@ -291,7 +291,7 @@ def test_when_the_clock_is_put_back_a_worker_that_is_gone_does_not_count_as_aliv
         gone, other = worker_to(server, store, 1), worker_to(server, store, 2)
         with store.writing() as session:
             services.release_due(session, now=clock.now())
-            ledger.claim(session, mailing.id, worker_id=gone.id, most=1, daily_cap=0, now=clock.now())
+            claims.claim(session, mailing.id, worker_id=gone.id, most=1, daily_cap=0, now=clock.now())
         gone._beat()  # noqa: SLF001 - it lives, has taken one, and is not heard of again
         clock.advance(days=-30)
         other.work_once()

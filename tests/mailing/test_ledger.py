@@ -13,7 +13,7 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterRequest
-from feedback_app.mailing import ledger, services
+from feedback_app.mailing import claims, ledger, services
 from feedback_app.mailing.models import Delivery, Mailing, MailingState
 from feedback_app.mailing.outcomes import Answer, Outcome
 from feedback_app.mailing.smtp import SmtpTransport
@@ -247,7 +247,7 @@ def test_the_letters_of_a_worker_that_is_gone_are_in_doubt_within_its_patience_a
         gone._beat()  # noqa: SLF001 - it lives, it takes two, and is not heard of again
         with store.writing() as session:
             services.release_due(session, now=clock.now())
-            ledger.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
+            claims.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
         other.work_once()
         assert counts(store) == {"submitting": 2, "accepted": 1}
         assert state(store) is MailingState.SENDING
@@ -280,7 +280,7 @@ def test_the_letters_of_a_worker_that_is_gone_are_in_doubt_though_a_long_mailing
         with store.writing() as session:
             services.release_due(session, now=clock.now())
             session.get_one(Mailing, mailing.id).canary = 0
-            ledger.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
+            claims.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
         other.work_once()
     assert "unknown" not in seen[0]
     assert seen[-1]["unknown"] == 2
@@ -308,7 +308,7 @@ def test_a_worker_that_was_given_up_and_comes_back_tells_what_it_knows(store: St
     mailing = held(store, minutes=0, clock=clock)
     with store.writing() as session:
         services.release_due(session, now=clock.now())
-        window = ledger.claim(session, mailing.id, worker_id="slow", most=2, daily_cap=0, now=clock.now())
+        window = claims.claim(session, mailing.id, worker_id="slow", most=2, daily_cap=0, now=clock.now())
         first, second = (one.id for one in window.claimed)
     clock.advance(minutes=1)
     with mail_server() as server:

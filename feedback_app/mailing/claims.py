@@ -1,0 +1,208 @@
+"""Claims: the next rows of the ledger that a worker takes, with every customer's preference asked again.
+
+The statements are made once: making them anew for every window would cost more than the database does.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any, Protocol, cast
+
+from sqlalchemy import Integer, Row, Select, bindparam, func, select
+from sqlalchemy.orm import Session
+
+from feedback_app.customers.consent import writable
+from feedback_app.customers.models import Customer, LetterFormat, Preference, Suppression, Topic
+from feedback_app.customers.services import SEALED, Sealed
+from feedback_app.db import update_many
+from feedback_app.mailing import digests
+from feedback_app.mailing.drafts import Draft
+from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
+
+_SENDING = (
+    select(Mailing)
+    .where(Mailing.id == bindparam("mailing"), Mailing.state == MailingState.SENDING)
+    .with_for_update(read=True)
+)
+_COLUMNS = (
+    select(
+        Delivery.id,
+        Delivery.customer_id,
+        (Delivery.state == DeliveryState.DEFERRED).label("deferred"),
+        Delivery.attempts,
+        Delivery.message_id,
+    )
+    .where(Delivery.mailing_id == bindparam("mailing"))
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_DUE = _COLUMNS.where(IS_DEFERRED, Delivery.next_try_at <= bindparam("now")).order_by(Delivery.next_try_at)
+_QUEUED = _COLUMNS.where(Delivery.state == DeliveryState.QUEUED).order_by(Delivery.id)
+_BEHIND = _QUEUED.where(Delivery.id > bindparam("after"))
+_BEFORE = _QUEUED.where(Delivery.id <= bindparam("after"))
+
+
+class Reader(Sealed, Protocol):
+    """What a claim knows of a customer."""
+
+    format: LetterFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that this worker has taken: it stands as `submitting` and belongs to nobody else.
+
+    `draft` is what a digest says to this customer; None where the mailing says the same to all. `waited` says that it
+    had been deferred.
+    """
+
+    id: int
+    customer: Reader
+    draft: Draft | None
+    waited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a claim took, and how many rows it skipped on the way. `last` is the last row that nobody had tried yet."""
+
+    claimed: list[Claimed]
+    skipped: int
+    draft: Draft | None = None
+    last: int = 0
+
+
+def claim(
+    session: Session,
+    mailing_id: int,
+    *,
+    worker_id: str,
+    most: int,
+    daily_cap: int,
+    now: datetime,
+    fresh: int | None = None,
+    after: int = 0,
+    named: Callable[[int], str] | None = None,
+) -> Window:
+    """Take the next deliveries of a mailing for a worker, asking every customer's preference again.
+
+    Once this is committed the rows are `submitting`: in doubt, if the worker is never heard of again. Rows of people
+    who may not be written to any more are skipped, with the reason. Of rows that nobody has tried, at most `fresh` are
+    looked at, first those `after` the last of the window before. `named` gives a customer's letter its identifier.
+    """
+    mailing = session.scalar(_SENDING, {"mailing": mailing_id})
+    if mailing is None or most <= 0:
+        return Window([], 0)
+    rows = _next_rows(session, mailing_id, most=most, fresh=most if fresh is None else fresh, after=after, now=now)
+    last = max((row.id for row in rows if not row.deferred), default=after)
+    found = _readers(session, mailing, [row.customer_id for row in rows], locked=bool(daily_cap), now=now)
+    welcome = [reader.id for reader in found.values() if reader.welcome]
+    crowded = _crowded(session, welcome, daily_cap=daily_cap, now=now)
+    said = digests.drafts(session, mailing, welcome) if mailing.digest is not None else {}
+    claimed, skipped, put_off = [], dict[int, str](), []
+    for row in rows:
+        reader = found.get(row.customer_id)
+        if reader is None:
+            skipped[row.id] = "the customer was erased"
+        elif not reader.welcome:
+            skipped[row.id] = _why_not(session, reader.id, mailing.topic, now)
+        elif mailing.digest is None and reader.frequency in digests.COLLECTED:
+            skipped[row.id] = f"put off for the {reader.frequency} digest"
+            put_off.append(row.id)
+        elif reader.id in crowded:
+            skipped[row.id] = "the customer has had today's letters"
+        elif mailing.digest is not None and reader.id not in said:
+            skipped[row.id] = "there is nothing in it for the customer any more"
+        else:
+            claimed.append(Claimed(row.id, cast("Reader", reader), said.get(reader.id), row.deferred))
+    _skip(session, skipped, now)
+    digests.put_off(session, put_off, now=now)
+    by_id = {row.id: row for row in rows}
+    taken = [
+        {
+            "id": one.id,
+            "attempts": by_id[one.id].attempts + 1,
+            "message_id": named(one.customer.id) if named else by_id[one.id].message_id,
+        }
+        for one in claimed
+    ]
+    update_many(session, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
+    draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
+    return Window(claimed, len(skipped), draft, last)
+
+
+def _skip(session: Session, reasons: dict[int, str], now: datetime) -> None:
+    rows = [{"id": number, "reason": reason} for number, reason in reasons.items()]
+    update_many(session, ROWS, rows, state=DeliveryState.SKIPPED, changed_at=now)
+
+
+def _next_rows(
+    session: Session, mailing_id: int, *, most: int, fresh: int, after: int, now: datetime
+) -> list[Row[int, int | None, bool, int, str | None]]:
+    """The next rows that are due: those to be tried again, then those that nobody has tried.
+
+    Two questions, each answered by an index of its own: of both in one, a database would sort all that waits.
+    """
+    asked = {"mailing": mailing_id, "now": now, "after": after}
+    rows = list(session.execute(_DUE, asked | {"most": most}))
+    # The rows behind are left out where they were done: on PostgreSQL what was changed stays in the index for a while.
+    # They are asked for when there are no others: one that was taken back is queued again.
+    for part in (_BEHIND, _BEFORE) if after else (_BEHIND,):
+        wanted = min(fresh, most - len(rows))
+        if wanted > 0:
+            rows += session.execute(part, asked | {"most": wanted})
+    return rows
+
+
+def _readers(
+    session: Session, mailing: Mailing, numbers: Collection[int | None], *, locked: bool, now: datetime
+) -> dict[int | None, Row[Any]]:
+    """The customers of these numbers, with what they chose, in one question.
+
+    Locked where letters are counted: two mailings' workers would otherwise both give the day's last one.
+    """
+    query = _reading(mailing.topic, now.date(), locked=locked)
+    asked = {"numbers": [number for number in numbers if number is not None]}
+    return {row.id: row for row in session.execute(query, asked)}
+
+
+@lru_cache(maxsize=16)
+def _reading(topic: Topic, today: date, *, locked: bool) -> Select[Any]:
+    frequency = (
+        select(Preference.frequency)
+        .where(Preference.customer_id == Customer.id, Preference.topic == topic)
+        .scalar_subquery()
+        .label("frequency")
+    )
+    # The rule looks at the day alone.
+    noon = datetime.combine(today, time(12), UTC)
+    query = select(*SEALED, Customer.format, frequency, writable(topic, noon).label("welcome"))
+    query = query.where(Customer.id.in_(bindparam("numbers", expanding=True)))
+    return query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query
+
+
+def _why_not(session: Session, number: int, topic: Topic, now: datetime) -> str:
+    customer = session.get_one(Customer, number)
+    if session.get(Suppression, customer.fingerprint):
+        return "the address is suppressed"
+    if customer.pause_until and customer.pause_until > now.date():
+        return "the customer has paused all letters"
+    return f"the customer does not want {topic}"
+
+
+def _crowded(session: Session, numbers: Sequence[int], *, daily_cap: int, now: datetime) -> set[int]:
+    """The customers for whom another letter today would be one too many."""
+    if not daily_cap:
+        return set()
+    had = (
+        select(Delivery.customer_id)
+        .where(
+            Delivery.customer_id.in_(numbers),
+            Delivery.state.in_(LEFT_STATES),
+            Delivery.changed_at > now - timedelta(days=1),
+        )
+        .group_by(Delivery.customer_id)
+        .having(func.count() >= daily_cap)
+    )
+    return {number for number in session.scalars(had) if number is not None}
