@@ -56,7 +56,9 @@ class SmtpTransport:
         self._server = Server.of(url)
         self._dialogue: _Dialogue | None = None
         self._submitted: list[Letter] = []
-        self._answers: dict[int, Answer] = {}
+        self._answers: list[Answer | None] = []
+        # All before this one are answered.
+        self._open_at = 0
         # Why there is no connection. The other letters of a batch don't wait for that, too.
         self._down: Answer | None = None
         if self._server.scheme == "smtp" and not _loopback(self._server.host):
@@ -74,6 +76,7 @@ class SmtpTransport:
     def submit(self, letter: Letter) -> None:
         """Send one letter: MAIL, one RCPT, DATA. Waits for the one before it, not for this one."""
         self._submitted.append(letter)
+        self._answers.append(None)
         if _PATH.fullmatch(letter.sender) and _PATH.fullmatch(letter.recipient):
             self._go_on([letter])
         else:
@@ -83,8 +86,8 @@ class SmtpTransport:
         """What became of the letters that were submitted since this was last asked, in their order."""
         while self._dialogue and (self._dialogue.announced or self._dialogue.ended):
             self._go_on([])
-        found = [(letter, self._answers[id(letter)]) for letter in self._submitted]
-        self._submitted, self._answers, self._down = [], {}, None
+        found = [(one, answer) for one, answer in zip(self._submitted, self._answers, strict=True) if answer]
+        self._submitted, self._answers, self._open_at, self._down = [], [], 0, None
         return found
 
     def close(self) -> None:
@@ -94,7 +97,12 @@ class SmtpTransport:
             self._dialogue = None
 
     def _settle(self, letter: Letter, answer: Answer) -> None:
-        self._answers[id(letter)] = answer
+        place = self._open_at
+        while self._submitted[place] is not letter or self._answers[place]:
+            place += 1
+        self._answers[place] = answer
+        if place == self._open_at:
+            self._open_at += 1
 
     def _go_on(self, letters: list[Letter]) -> None:
         """Read what is outstanding, then write what follows it. A letter that a lost connection left comes again."""

@@ -97,7 +97,7 @@ def test_whenever_workers_are_killed_nobody_gets_a_letter_twice_and_none_is_lost
     workers: int, store: Store, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     chance = random.Random(workers)  # noqa: S311 - so that a failure comes again
-    crowd = [Person("Customer", f"customer{number}@example.com") for number in range(24 * KILLS * workers)]
+    crowd = [Person("Customer", f"customer{number}@example.com") for number in range(20 * KILLS * workers)]
     gather(store, *crowd)
     held(store, minutes=0, clock=Clock(datetime.now(UTC)))
     with durable_sink(tmp_path) as sink:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
@@ -416,3 +416,60 @@ def test_a_server_without_tls_gets_no_letter_where_tls_was_asked_for(store: Stor
         worker.work_once()
     assert counts(store) == {"deferred": 1}
     assert [command.split(" ")[0] for command in server.commands if "quit" not in command.lower()] == ["ehlo"]
+
+
+def test_the_next_letters_are_found_without_a_look_at_all_that_wait(sqlite_store: Store, clock: Clock) -> None:
+    gather(sqlite_store, *CROWD)
+    mailing = held(sqlite_store, minutes=0, clock=clock)
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: tuple[object, ...], *_: object) -> None:
+        if statement.startswith("SELECT") and "FROM deliveries" in statement:
+            asked.append((statement, parameters))
+
+    with sqlite_store.writing() as session:
+        services.release_due(session, now=clock.now())
+        event.listen(sqlite_store.engine, "before_cursor_execute", note)
+        claims.claim(session, mailing.id, worker_id="one", most=4, daily_cap=2, now=clock.now(), after=1)
+        event.remove(sqlite_store.engine, "before_cursor_execute", note)
+        plans = [
+            " ".join(row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values))
+            for statement, values in asked
+        ]
+    assert len(plans) == 3
+    assert all("USING INDEX" in plan and "SCAN" not in plan for plan in plans)
+    # What is counted for a day is grouped, which sorts a window's few; nothing else is sorted.
+    assert ["B-TREE" in plan for plan in plans] == [False, False, "GROUP BY" in plans[2]]
+
+
+class Waiting(threading.Event):
+    """Whoever waits for this, waits while a clock goes on."""
+
+    def __init__(self, clock: Clock, also: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self.clock = clock
+        self.also = also
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout
+        self.clock.advance(seconds=4)
+        self.also()
+        return self.is_set()
+
+
+@pytest.mark.parametrize("lives", ["lives", "is gone"])
+def test_who_works_once_waits_for_word_of_another_worker(lives: str, sqlite_store: Store, clock: Clock) -> None:
+    gather(sqlite_store, ALICE, BOB, CAROL)
+    mailing = held(sqlite_store, minutes=0, clock=clock)
+    said: list[str] = []
+    with mail_server() as server:
+        other, worker = (worker_to(server, sqlite_store, number) for number in (1, 2))
+        other._beat()  # noqa: SLF001 - it has taken two
+        with sqlite_store.writing() as session:
+            services.release_due(session, now=clock.now())
+            claims.claim(session, mailing.id, worker_id=other.id, most=2, daily_cap=0, now=clock.now())
+        stop = Waiting(clock, other._beat if lives == "lives" else lambda: None)  # noqa: SLF001 - or is not heard of
+        assert worker.work_through(stop, tell=said.append).accepted == 1
+    assert said == ["2 letters are in flight at another worker: waiting to hear from it."]
+    in_doubt = {"submitting": 2} if lives == "lives" else {"unknown": 2}
+    assert counts(sqlite_store) == {"accepted": 1, **in_doubt}

@@ -8,6 +8,7 @@ from email.header import decode_header, make_header
 from email.message import EmailMessage, Message
 from email.utils import getaddresses
 
+import dkim
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,7 @@ def arrived(letter: Letter, server: MailServer, wire: SmtpTransport) -> EmailMes
     modern, old = read(received.data), message_from_bytes(received.data, policy=policy.compat32)
     assert has_one_reader(modern, letter)
     assert has_one_reader(old, letter)
+    assert has_one_reader_by_its_lines(received.data, letter)
     assert [one.defects for one in modern.walk() if one.defects] == []
     lines = received.data.split(b"\r\n")
     head = lines[: lines.index(b"")]
@@ -116,6 +118,19 @@ def arrived(letter: Letter, server: MailServer, wire: SmtpTransport) -> EmailMes
     assert all(line.strip() for line in head)
     assert max(len(line) for line in lines[len(head) :]) <= 76
     return modern
+
+
+def has_one_reader_by_its_lines(data: bytes, letter: Letter) -> bool:
+    """The same by a parser that shares nothing with Python's own: that of a library that verifies signatures."""
+    headers, _ = dkim.rfc822_parse(data)
+    names = [name.decode("ascii").lower() for name, _ in headers]
+    [to] = [value.strip() for name, value in headers if name.lower() == b"to"]
+    address = letter.recipient.encode()
+    assert set(names) <= {name.lower() for name in HEADERS}
+    assert len(names) == len(set(names))
+    assert to == address or to.endswith(b"<" + address + b">")
+    assert to.count(b"@") == 1
+    return True
 
 
 def has_one_reader(message: Message, letter: Letter) -> bool:

@@ -156,3 +156,8 @@ def test_sending_shows_a_sample_as_a_reader_gets_it(sqlite_shop: Shop) -> None:
     assert ALICE.address not in said
     unsent = sqlite_shop.json("mail", "cancel", "free-socks")
     assert unsent == {"slug": "free-socks", "state": "cancelled", "accepted": 0, "in_doubt": 0, "stopped": 0}
+
+
+def test_a_mailing_that_nobody_would_get_says_so(sqlite_shop: Shop) -> None:
+    said = sqlite_shop.run("mail", "send", str(sqlite_shop.folder / "content" / "mailings" / "free-socks.md"))
+    assert "Nobody has chosen specials: as things stand, nobody will get it." in said.stdout

@@ -9,6 +9,7 @@ import pytest
 from feedback_app.config import load_settings
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
+from feedback_app.mailing.connections import Connection
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker
 from feedback_app.mailing.outcomes import Answer, Outcome, TransportRefused, scrub
@@ -140,3 +141,76 @@ def test_an_outbox_that_can_not_be_written_to_sends_nothing_and_leaves_nothing(l
     answer = OutboxTransport(tmp_path / "file").send(letter)
     assert answer.outcome is Outcome.NOT_SENT
     assert answer.words == "the outbox can't be written to: File exists"
+
+
+def said_by(server: MailServer) -> list[str]:
+    """The first words of what a server was told after the greeting."""
+    return [
+        command.split(" ")[0] for command in server.commands if command.split(" ")[0].upper() not in {"EHLO", "QUIT"}
+    ]
+
+
+def test_an_envelope_travels_with_the_letter_before_it(letter: Letter, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups: list[bytes] = []
+    write = Connection.write
+
+    def noted(self: Connection, data: bytes) -> None:
+        groups.append(data)
+        write(self, data)
+
+    monkeypatch.setattr(Connection, "write", noted)
+    with mail_server() as server:
+        transport = SmtpTransport(server.url)
+        for _ in range(3):
+            transport.submit(letter)
+        assert len(server.letters) <= 2
+        assert [answer.outcome for _, answer in transport.answers()] == [Outcome.ACCEPTED] * 3
+        transport.close()
+    envelope = f"MAIL FROM:<{letter.sender}>\r\nRCPT TO:<{letter.recipient}>\r\nDATA\r\n".encode()
+    whole = letter.data + b".\r\n"
+    assert groups == [envelope, whole + envelope, whole + envelope, whole, b"QUIT\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "between"),
+    [("MAIL", []), ("RCPT", []), ("DATA", ["RSET"])],
+)
+def test_what_was_refused_is_forgotten_only_where_that_has_to_be_said(
+    verb: str, between: list[str], letter: Letter, server: MailServer
+) -> None:
+    refusals = ["550 no"]
+    server.script = lambda said, _taken: refusals.pop() if said == verb and refusals else None
+    if verb == "MAIL":
+        # As servers do that were told of no sender: they want nothing else of this letter.
+        rest = ["503 no sender", "503 no sender"]
+        server.script = lambda said, _taken: (
+            refusals.pop() if said == "MAIL" and refusals else rest.pop() if said in {"RCPT", "DATA"} and rest else None
+        )
+        if not server.pipelining:
+            rest.clear()
+    if verb == "RCPT" and not server.pipelining:
+        between = ["RSET"]
+    with opened(server.url) as transport:
+        transport.submit(letter)
+        transport.submit(letter)
+        outcomes = [answer.outcome for _, answer in transport.answers()]
+    assert outcomes == [Outcome.FAILED, Outcome.ACCEPTED]
+    assert server.connections == 1
+    told = said_by(server)
+    assert told[-3 - len(between) :] == [*between, "MAIL", "RCPT", "DATA"]
+    assert ("RSET" in told) == bool(between)
+
+
+def test_a_server_that_asks_for_a_letter_to_nobody_gets_an_empty_one(letter: Letter) -> None:
+    refusals = ["550 no such user"]
+    with mail_server(lambda said, _taken: refusals.pop() if said == "RCPT" and refusals else None) as server:
+        assert sent(letter, server).outcome is Outcome.FAILED
+    assert server.for_nobody == [b""]
+    assert server.letters == []
+
+
+def test_a_server_that_asks_for_a_letter_that_it_refused_gets_nothing(letter: Letter) -> None:
+    with mail_server(lambda said, _taken: "550 not from you" if said == "MAIL" else None) as server:
+        assert sent(letter, server).outcome is Outcome.FAILED
+    assert server.letters == []
+    assert server.for_nobody == []

@@ -138,3 +138,18 @@ def test_the_owner_is_told_of_a_halt_by_mail(sqlite_store: Store, clock: Clock) 
     assert "550 we don't like socks" in text_of(told)
     assert "undisclosed mail resume free-socks" in text_of(told)
     assert "List-Unsubscribe" not in read(told)
+
+
+def test_two_workers_send_the_owner_one_copy_however_long_that_takes(store: Store, clock: Clock) -> None:
+    gather(store, *CROWD[:2])
+    held(store, minutes=0, clock=clock)
+
+    def script(verb: str, taken: int) -> str | None:
+        if verb == "DOT" and taken == 0:
+            clock.advance(minutes=4)
+            assert worker_to(server, store, 2, owner_email=OWNER).work_once().singles == 0
+        return None
+
+    with mail_server(script) as server:
+        worker_to(server, store, 1, owner_email=OWNER).work_once()
+    assert server.recipients() == [OWNER, *(person.address for person in CROWD[:2])]

@@ -30,6 +30,8 @@ class MailServer:
 
     script: Callable[[str, int], str | None] = lambda _verb, _taken: None
     letters: list[Received] = field(default_factory=list)
+    # What came for nobody, where all were refused.
+    for_nobody: list[bytes] = field(default_factory=list)
     connections: int = 0
     commands: list[str] = field(default_factory=list)
     port: int = 0
@@ -150,6 +152,8 @@ def _converse(  # noqa: C901, PLR0912, PLR0915 - a conversation, verb by verb
                     data = _data(handler)
                     # A letter to nobody is the end of a refused one (RFC 2920, 3.1).
                     taken = Received(sender, tuple(recipients), data) if recipients else None
+                    if not taken:
+                        server.for_nobody.append(data)
                     say("DOT", f"250 ok {len(server.letters) + 1}" if taken else "554 5.5.1 no recipients", taken)
             elif verb == "QUIT":
                 say(verb, "221 bye")
