@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Flask, Response, abort, send_from_directory
+from babel import negotiate_locale
+from flask import Flask, Response, abort, g, request, send_from_directory
 from flask.typing import ResponseReturnValue
+from flask_babel import Babel, get_locale
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -14,12 +16,16 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from feedback_app import clock, keys
+from feedback_app.api.views import api
 from feedback_app.comments.own_views import own_comments
 from feedback_app.comments.views import comments
 from feedback_app.config import Settings, Switch
+from feedback_app.customers.joining import joining
 from feedback_app.customers.leaving import leaving
+from feedback_app.customers.new_address import new_address
 from feedback_app.customers.views import customers
 from feedback_app.db import Store
+from feedback_app.languages import ENGLISH, TRANSLATIONS, big, small
 from feedback_app.mailing.outbox import outbox_pages
 from feedback_app.owner.views import prepare_owner
 from feedback_app.privacy.views import own_data
@@ -30,6 +36,8 @@ from feedback_app.workers import alive
 
 FORM_SECONDS = 24 * 3600
 HASHED = re.compile(r"theme/.+\.[0-9a-f]{10}\.(?:css|js)|pictures/[^/]+")
+# The parts of the app that are translated.
+SPOKEN = frozenset({"customers", "leaving", "joining", "new_address", "own_data"})
 # The search reads its index, which is a program for the browser (WebAssembly).
 SEARCH_POLICY = HEADERS["Content-Security-Policy"].replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
 
@@ -62,13 +70,17 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0)  # type: ignore[method-assign]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["undisclosed"] = House(settings, store, signer, Limits(app, settings))
+    prepare_languages(app, settings)
     prepare_headers(app)
     prepare_errors(app)
     app.register_blueprint(comments)
     app.register_blueprint(own_comments)
     app.register_blueprint(customers)
     app.register_blueprint(leaving)
+    app.register_blueprint(joining)
+    app.register_blueprint(new_address)
     app.register_blueprint(own_data)
+    app.register_blueprint(api)
     prepare_owner(app)
     app.add_url_rule("/feedback/health", "health", _health(store, serving))
     kind, _, folder = settings.smtp_url.partition(":")
@@ -79,6 +91,22 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     if serving:
         _serve_site(app, settings.output.resolve(), follows=serving.loopback)
     return app
+
+
+def prepare_languages(app: Flask, settings: Settings) -> None:
+    """The customers' pages speak the language that they chose, or that their browser asks for; the others English."""
+
+    def language() -> str:
+        if request.blueprint not in SPOKEN:
+            return ENGLISH
+        asked = negotiate_locale(request.accept_languages.values(), settings.languages, sep="-")
+        return str(g.get("language") or asked or settings.languages[0])
+
+    app.config.update(BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS), BABEL_DEFAULT_LOCALE=ENGLISH)
+    Babel(app, locale_selector=language)
+    app.jinja_env.policies["ext.i18n.trimmed"] = True
+    app.jinja_env.filters.update(small=small, big=big)
+    app.context_processor(lambda: {"language": str(get_locale())})
 
 
 def _health(store: Store, serving: Serving | None) -> Callable[[], ResponseReturnValue]:

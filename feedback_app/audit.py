@@ -35,6 +35,8 @@ class Act(StrEnum):
     IMPORTED = "imported"
     EXPORTED = "exported"
     ADDRESS_SHOWN = "address shown"
+    KEY_MADE = "key made"
+    KEY_REVOKED = "key revoked"
 
 
 class AuditLine(Base):

@@ -15,7 +15,7 @@ from feedback_app.store import StoreProblem
 
 # Where each command is, and what other slices add to it.
 PLACES = {
-    "audience": ["feedback_app.customers.cli:audience"],
+    "audience": ["feedback_app.api.cli:audience"],
     "bounces": ["feedback_app.mailing.bounces_cli:bounces"],
     "comments": [
         "feedback_app.comments.cli:comments",
@@ -27,9 +27,13 @@ PLACES = {
         "feedback_app.privacy.cli:show",
         "feedback_app.privacy.cli:export",
         "feedback_app.privacy.cli:erase",
+        "feedback_app.privacy.cli:evidence",
+        "feedback_app.privacy.cli:verify",
+        "feedback_app.privacy.cli:evidence_key",
     ],
     "db": ["feedback_app.upkeep.cli:db", "feedback_app.privacy.cli:purge"],
     "doctor": ["feedback_app.upkeep.cli:doctor_command"],
+    "keys": ["feedback_app.api.cli:keys"],
     "mail": ["feedback_app.mailing.cli:mail", "feedback_app.mailing.settling_cli:resolve"],
     "owner": ["feedback_app.owner.cli:owner"],
     "post": ["feedback_app.publishing.cli:post", "feedback_app.moving.cli:import_posts_command"],

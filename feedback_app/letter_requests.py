@@ -24,6 +24,10 @@ class LetterKind(StrEnum):
     SIGN_IN_NOTICE = "sign-in notice"
     COMMENT_WAITS = "comment waits"
     COMMENTS_WAIT = "comments wait"
+    CONFIRM_SUBSCRIPTION = "confirm subscription"
+    CHANGE_OLD = "change: old address"
+    CHANGE_NEW = "change: new address"
+    ADDRESS_CHANGED = "address changed"
 
 
 class NotWanted(Exception):  # noqa: N818 - reads as a sentence where it is raised

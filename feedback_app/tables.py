@@ -1,5 +1,6 @@
 """Every table, by importing the modules that define them."""
 
+from feedback_app.api.models import ApiKey
 from feedback_app.audit import AuditLine
 from feedback_app.comments import models as comments
 from feedback_app.customers import models as customers
@@ -9,4 +10,4 @@ from feedback_app.owner import models as owner
 from feedback_app.store import StoreFact
 from feedback_app.workers import Worker
 
-__all__ = ["AuditLine", "LetterRequest", "StoreFact", "Worker", "comments", "customers", "mailing", "owner"]
+__all__ = ["ApiKey", "AuditLine", "LetterRequest", "StoreFact", "Worker", "comments", "customers", "mailing", "owner"]

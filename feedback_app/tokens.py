@@ -30,6 +30,9 @@ class Purpose(IntEnum):
     STOP_ANSWERS = 4
     OWN_COMMENTS = 5
     MODERATE = 6
+    SUBSCRIBE = 7
+    CHANGE_FROM = 8
+    CHANGE_TO = 9
 
 
 class BadToken(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -61,6 +64,7 @@ class Signer:
         self._ciphers = [AESSIV(derive(master, "links", 64)) for master in masters]
         self.return_ciphers = [AESSIV(derive(master, "returns", 64)) for master in masters]
         self.identifier_key = derive(masters[-1], "identifiers")
+        self.evidence_seeds = [derive(master, "evidence") for master in masters]
         self.work_key = derive(masters[0], "proof of work").hex()
         self.session_keys = [derive(master, "sessions").hex() for master in masters]
 

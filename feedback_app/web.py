@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from feedback_app import clock
 from feedback_app.config import Settings, Switch
 from feedback_app.db import Store
+from feedback_app.problems import BY_STATUS, PROGRAMS, Problem, problem
 from feedback_app.tokens import Signer
 
 MOST_BYTES = 256 * 1024
@@ -52,6 +53,8 @@ ERRORS = {
         "It was on our side, not yours, and it has been noted. Go back and try again in a minute.",
     ),
 }
+
+MEND = "What can be asked, and how, stands at /feedback/api/v1/openapi.json."
 
 
 class FormRequest(Request):
@@ -197,6 +200,15 @@ def prepare_errors(app: Flask) -> None:
         if error.response is not None or code < 400:  # noqa: PLR2004 - not an error: a redirect, say
             return error
         title, mend = ERRORS.get(code, ERRORS[400])
+        if request.path.startswith(PROGRAMS):
+            return _told_to_a_program(error, code, title)
         page = render_template("error.html", title=title, mend=mend)
         headers = [(name, value) for name, value in error.get_headers() if name.lower() == "allow"]
         return page, code, [*headers, *PRIVATE.items()]
+
+
+def _told_to_a_program(error: HTTPException, code: int, title: str) -> Response:
+    allowed = {name: value for name, value in error.get_headers() if name.lower() == "allow"}
+    answer = problem(code, BY_STATUS.get(code, Problem.BROKEN if code >= 500 else Problem.BAD_REQUEST), title, MEND)  # noqa: PLR2004
+    answer.headers.update(allowed)
+    return keep_private(answer)

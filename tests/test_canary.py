@@ -236,11 +236,11 @@ def _break_the_store(shop: Shop, visitor: Visitor) -> None:
     """Take a table away under the running app, so that it fails with whatever it had in its hands."""
     store = open_store(load_settings(shop.environment() | {"UNDISCLOSED_INSTANCE": str(shop.instance)}))
     with store.writing() as session:
-        session.execute(text("ALTER TABLE letter_requests RENAME TO letter_requests_away"))
+        session.execute(text("ALTER TABLE typed_addresses RENAME TO typed_addresses_away"))
     said = visitor.fill("/feedback/preferences", email=ALICE)
     assert "Something broke" in said
     with store.writing() as session:
-        session.execute(text("ALTER TABLE letter_requests_away RENAME TO letter_requests"))
+        session.execute(text("ALTER TABLE typed_addresses_away RENAME TO typed_addresses"))
     store.close()
 
 
@@ -307,12 +307,12 @@ def test_the_canary_test_fails_when_somebody_logs_an_address(sqlite_shop: Shop, 
     careless.mkdir()
     (careless / "sitecustomize.py").write_text(
         "import logging\n"
-        "import feedback_app.customers.services as services\n"
-        "real = services.request_link\n"
-        "def request_link(session, address, **how):\n"
+        "import feedback_app.customers.asking as asking\n"
+        "real = asking.note_typed\n"
+        "def note_typed(session, address, what_for, **how):\n"
         "    logging.getLogger('careless').warning('asked for: %s', address.written)\n"
-        "    return real(session, address, **how)\n"
-        "services.request_link = request_link\n",
+        "    return real(session, address, what_for, **how)\n"
+        "asking.note_typed = note_typed\n",
         encoding="utf-8",
     )
     shop.extra_environment["PYTHONPATH"] = f"{careless}:{ROOT}"

@@ -12,7 +12,8 @@ from feedback_app.comments.markup import (
     is_visible,
     visible_text,
 )
-from feedback_app.customers.addresses import Address, BadAddress
+from feedback_app.customers.addresses import Address
+from feedback_app.customers.fields import AddressField
 
 LONGEST_NAME = 80
 
@@ -28,9 +29,9 @@ class CommentForm(FlaskForm):
         ],
         filters=[lambda value: " ".join(clean_text(value or "").split())],
     )
-    email = StringField(
+    email = AddressField(
         "Your e-mail address",
-        validators=[Length(max=320, message="An address is shorter than that.")],
+        otherwise="You can also leave it empty.",
         filters=[lambda value: clean_text(value or "")],
     )
     body = TextAreaField(
@@ -62,23 +63,17 @@ class CommentForm(FlaskForm):
             message = "There is no comment yet."
             raise ValidationError(message)
 
-    def validate_email(self, field: StringField) -> None:
-        """An address, if there is one, is one."""
-        if self.notify.data and not (field.data or "").strip():
+    def validate_email(self, field: AddressField) -> None:
+        """Whoever wants to be told says to which address."""
+        if self.notify.data and not field.is_given:
             message = "To be told about answers, say to which address. It is shown to nobody."
             raise ValidationError(message)
-        if not (field.data or "").strip():
-            return
-        try:
-            Address.parse(field.data or "")
-        except BadAddress as error:
-            message = f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}. You can also leave it empty."
-            raise ValidationError(message) from None
 
     @property
     def address(self) -> Address | None:
         """The address that was given, if any; call after validation."""
-        return Address.parse(self.email.data) if (self.email.data or "").strip() else None
+        address: Address | None = self.email.address
+        return address
 
 
 class ChangeForm(FlaskForm):
@@ -99,15 +94,7 @@ class ChangeForm(FlaskForm):
 class MailLinkForm(FlaskForm):
     """The address that came with a comment, to which a link to it is mailed."""
 
-    email = StringField("Your e-mail address", validators=[InputRequired("Type the address you gave with it.")])
-
-    def validate_email(self, field: StringField) -> None:
-        """An address is one."""
-        try:
-            Address.parse(field.data or "")
-        except BadAddress as error:
-            message = f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}."
-            raise ValidationError(message) from None
+    email = AddressField("Your e-mail address", required="Type the address you gave with it.")
 
 
 class NoFieldsForm(FlaskForm):

@@ -20,7 +20,6 @@ from feedback_app.comments.own import (
 )
 from feedback_app.comments.views import LONGEST_NUMBER, TOO_LATE, TOO_MUCH, rules
 from feedback_app.config import Switch
-from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
 from feedback_app.tokens import BadToken, Claim, Purpose
@@ -49,7 +48,7 @@ def mine() -> ResponseReturnValue:
         return render_template("comments/mine.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "600"}
     with house().store.writing() as writing:
         quiet = house().settings.rate_limits is Switch.ON
-        request_own_link(writing, Address.parse(form.email.data or ""), now=now, quiet=quiet)
+        request_own_link(writing, form.email.typed, now=now, quiet=quiet)
     return redirect(url_for("own_comments.link_asked"), code=303)
 
 

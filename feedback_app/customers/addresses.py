@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
+from feedback_app.languages import marked
+
 NAME_LENGTH = 100
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 ADDRESS_LENGTH = 320
@@ -37,7 +39,7 @@ class Address:
         """Validate (RFC 5321 and 6531) and normalise. Raises BadAddress."""
         text = text.strip()
         if len(text) > ADDRESS_LENGTH:
-            message = "the address is too long"
+            message = marked("the address is too long")
             raise BadAddress(message)
         try:
             if (plain := _plain_key(text)) is not None:
@@ -75,13 +77,13 @@ def _domain_key(domain: str) -> str:
 def _reason(said: str, text: str) -> str:
     # The library's sentences can quote what was typed; an address has no place in a message.
     if "@" not in text:
-        return "an address has an @ in it: name@example.com"
+        return marked("an address has an @ in it: name@example.com")
     # More than one sign between quotation marks is a piece of the input, perhaps in another case or form than typed.
     quotes_input = re.search(r"'[^']{2,}'", said) or any(
         len(piece) > 3 and piece in said  # noqa: PLR2004 - shorter pieces are ordinary words
         for piece in re.split(r"[@.\s]", text)
     )
-    return "this is not a valid address" if quotes_input else said
+    return marked("this is not a valid address") if quotes_input else said
 
 
 def clean_name(text: str | None) -> str | None:
@@ -93,15 +95,15 @@ def clean_name(text: str | None) -> str | None:
     if not text:
         return None
     if len(text) > NAME_LENGTH:
-        message = f"the name is longer than {NAME_LENGTH} letters"
+        message = marked("the name is longer than 100 letters")
         raise BadName(message)
     if not text.isprintable() and any(unicodedata.category(character) in INVISIBLE for character in text):
-        message = "the name has line breaks or invisible characters in it"
+        message = marked("the name has line breaks or invisible characters in it")
         raise BadName(message)
     if "@" in unicodedata.normalize("NFKC", text) or "=?" in text:
-        message = "the name has an address or a code in it"
+        message = marked("the name has an address or a code in it")
         raise BadName(message)
     if text[0] in "=+-|":
-        message = "the name starts like a formula"
+        message = marked("the name starts like a formula")
         raise BadName(message)
     return " ".join(text.split())

@@ -1,13 +1,11 @@
-"""`undisclosed customers` and `undisclosed audience`."""
+"""`undisclosed customers`."""
 
-import json
 from pathlib import Path
 
 import click
 
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
-from feedback_app.customers import consent
 from feedback_app.customers.importing import ImportRefused, Report, import_customers
 from feedback_app.customers.models import Topic
 
@@ -65,30 +63,3 @@ def _import(context: Context, file: Path, topic: Topic, evidence: str) -> Report
             now=clock.now(),
             progress=lambda position: tell(position, size),
         )
-
-
-@click.command()
-@click.argument("topic", type=TOPICS)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@pass_context
-def audience(context: Context, topic: str, *, as_json: bool) -> None:
-    """Who may be written to about a topic, at this moment, each named as they chose to be."""
-    with context.store.reading() as session:
-        people = consent.audience(session, Topic(topic), now=clock.now())
-        if as_json:
-            # Written piece by piece: a list may be longer than memory.
-            separator = "["
-            for one in people:
-                click.echo(separator + _as_json(one.address, one.name), nl=False)
-                separator = ",\n "
-            click.echo("[]" if separator == "[" else "]")
-            return
-        count = 0
-        for count, one in enumerate(people, 1):  # noqa: B007 - how many there were
-            click.echo(f"{one.address}\t{one.name or 'undisclosed'}")
-        if not count:
-            click.echo("Nobody.", err=True)
-
-
-def _as_json(address: str, name: str | None) -> str:
-    return json.dumps({"address": address, "name": name}, ensure_ascii=False)

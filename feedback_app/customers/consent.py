@@ -24,6 +24,7 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import SEALED, Person, Sealed, person
 from feedback_app.db import changed
+from feedback_app.languages import marked
 
 BATCH = 1000
 # How long somebody who has just left may say "less often" instead, by the same link.
@@ -31,9 +32,9 @@ SECOND_THOUGHTS = timedelta(days=1)
 LEAVING = (ConsentChannel.UNSUBSCRIBE_PAGE, ConsentChannel.ONE_CLICK)
 
 WORDINGS = {
-    Topic.SPECIALS: "Offers: you may write to me when something is on sale, or free.",
-    Topic.NEWS: "News: you may write to me when there is a new post on the blog.",
-    Topic.REPLIES: "Answers: you may write to me when somebody answers a comment of mine.",
+    Topic.SPECIALS: marked("Offers: you may write to me when something is on sale, or free."),
+    Topic.NEWS: marked("News: you may write to me when there is a new post on the blog."),
+    Topic.REPLIES: marked("Answers: you may write to me when somebody answers a comment of mine."),
 }
 
 
@@ -73,18 +74,36 @@ def may_write_to(session: Session, customer: Customer, topic: Topic, *, now: dat
 
 def audience(session: Session, topic: Topic, *, now: datetime) -> Iterator[Person]:
     """Everybody who may be written to about a topic, in the order they came, a batch in memory at a time."""
-    last = 0
-    while True:
-        # The next rows are counted off before the rule is asked: a planner that guesses how many the rule lets through
-        # would rather sort the whole table for every batch.
-        page = select(Customer.id).where(Customer.id > last).order_by(Customer.id).limit(BATCH).subquery()
-        end = session.scalar(select(func.max(page.c.id)))
-        if end is None:
-            return
-        query = select(*SEALED).where(Customer.id > last, Customer.id <= end, writable(topic, now))
-        for row in session.execute(query.order_by(Customer.id)).all():
-            yield person(session, cast("Sealed", row))
-        last = end
+    return (one for one, _ in reached(session, topic, now=now))
+
+
+def reached(session: Session, topic: Topic, *, now: datetime) -> Iterator[tuple[Person, Frequency]]:
+    """The same people, each with how often they want letters."""
+    last: int | None = 0
+    while last is not None:
+        some, last = reached_after(session, topic, last, now=now)
+        yield from some
+
+
+def reached_after(
+    session: Session, topic: Topic, after: int, *, now: datetime
+) -> tuple[list[tuple[Person, Frequency]], int | None]:
+    """The next of them, and after whom to go on; None when these were the last."""
+    # The next rows are counted off before the rule is asked: a planner that guesses how many the rule lets through
+    # would rather sort the whole table for every batch.
+    page = select(Customer.id).where(Customer.id > after).order_by(Customer.id).limit(BATCH).subquery()
+    end = session.scalar(select(func.max(page.c.id)))
+    if end is None:
+        return [], None
+    chosen = (
+        select(Preference.frequency)
+        .where(Preference.customer_id == Customer.id, Preference.topic == topic)
+        .scalar_subquery()
+        .label("frequency")
+    )
+    query = select(*SEALED, chosen).where(Customer.id > after, Customer.id <= end, writable(topic, now))
+    rows = session.execute(query.order_by(Customer.id)).all()
+    return [(person(session, cast("Sealed", row)), row.frequency) for row in rows], end
 
 
 def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:
@@ -112,8 +131,11 @@ def choose(
     channel: ConsentChannel,
     wording: str,
     now: datetime,
+    given_at: datetime | None = None,
 ) -> Change | None:
     """Make a choice of the customer's the one in force, with its line in the record. None when nothing changed.
+
+    `given_at` is when it was said, where that was before now.
 
     Load the customer `with_for_update`: one choice of a person's at a time. A yes lifts a suppression, even one that
     was chosen before: the person has just shown that the address is theirs and that they want letters. A yes that an
@@ -133,8 +155,32 @@ def choose(
     else:
         session.add(Preference(customer_id=customer.id, topic=topic, frequency=frequency, changed_at=now))
     action = ConsentAction.WITHDRAWN if no else ConsentAction.GIVEN
-    _add_event(session, customer, topic, action, frequency, channel=channel, wording=wording, now=now)
+    said_at = given_at or now
+    _add_event(session, customer, topic, action, frequency, channel=channel, wording=wording, now=said_at)
     return Change(topic, before, frequency)
+
+
+def confirm_subscription(
+    session: Session,
+    customer: Customer,
+    topic: Topic,
+    frequency: Frequency,
+    *,
+    wording: str,
+    asked_at: datetime,
+    now: datetime,
+) -> bool:
+    """A yes that was typed on the blog and that its person now confirms by a letter's link: both are lines.
+
+    Returns whether it is new. What was typed counts for nothing before, and so has no line until now.
+    """
+    channel = ConsentChannel.SUBSCRIBE
+    done = choose(session, customer, topic, frequency, channel=channel, wording=wording, now=now, given_at=asked_at)
+    if done is None:
+        return False
+    action = ConsentAction.CONFIRMED
+    _add_event(session, customer, topic, action, frequency, channel=channel, wording=wording, now=now)
+    return True
 
 
 def _through_form(session: Session, customer: Customer, topic: Topic) -> bool:

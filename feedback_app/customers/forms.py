@@ -1,36 +1,43 @@
 """The forms of the preference pages."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 
+from flask_babel import LazyString, gettext
+from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
-from wtforms import DateField, HiddenField, RadioField, SelectChoice, StringField
-from wtforms.validators import InputRequired, Optional, ValidationError
+from wtforms import BooleanField, DateField, HiddenField, RadioField, SelectChoice, StringField
+from wtforms.validators import Optional, ValidationError
 
 from feedback_app import clock
 from feedback_app.customers.addresses import Address, BadAddress, BadName, clean_name
+from feedback_app.customers.consent import WORDINGS
+from feedback_app.customers.fields import AddressField
 from feedback_app.customers.models import Frequency, LetterFormat, NameDisplay, Topic
+from feedback_app.customers.subscribing import RHYTHMS, TOPICS, Wish
+from feedback_app.languages import big
 
 LONGEST_PAUSE = timedelta(days=3660)
 
 FREQUENCIES = {
-    Frequency.NEVER: "Never",
-    Frequency.EACH: "Each time",
-    Frequency.WEEKLY: "Weekly, in one letter",
-    Frequency.MONTHLY: "Monthly, in one letter",
+    Frequency.NEVER: _("Never"),
+    Frequency.EACH: _("Each time"),
+    Frequency.WEEKLY: _("Weekly, in one letter"),
+    Frequency.MONTHLY: _("Monthly, in one letter"),
 }
-FORMATS = {LetterFormat.HTML: "With colours and links (HTML)", LetterFormat.TEXT: "Plain text"}
+FORMATS = {LetterFormat.HTML: _("With colours and links (HTML)"), LetterFormat.TEXT: _("Plain text")}
 # Each in its own language: whoever looks for it can read it.
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 NAMES = {
-    NameDisplay.UNDISCLOSED: "Undisclosed: no name at all",
-    NameDisplay.FIRST: "My first name",
-    NameDisplay.FULL: "My full name",
+    NameDisplay.UNDISCLOSED: _("Undisclosed: no name at all"),
+    NameDisplay.FIRST: _("My first name"),
+    NameDisplay.FULL: _("My full name"),
 }
 
 
 def _choices(
-    words: Mapping[Frequency, str] | Mapping[LetterFormat, str] | Mapping[NameDisplay, str],
+    words: Mapping[Frequency, LazyString] | Mapping[LetterFormat, LazyString] | Mapping[NameDisplay, LazyString],
 ) -> list[SelectChoice]:
     return [SelectChoice(value=value.value, label=label) for value, label in words.items()]
 
@@ -42,15 +49,49 @@ class PlainForm(FlaskForm):
 class AskForm(FlaskForm):
     """An address to which a link is mailed."""
 
-    email = StringField("Your e-mail address", validators=[InputRequired("Type the address that we write to.")])
+    email = AddressField(_("Your e-mail address"), required=_("Type the address that we write to."))
 
-    def validate_email(self, field: StringField) -> None:
-        """An address is one."""
-        try:
-            Address.parse(field.data or "")
-        except BadAddress as error:
-            message = f"{str(error)[:1].upper()}{str(error)[1:].rstrip('.')}."
-            raise ValidationError(message) from None
+
+class NewAddressForm(FlaskForm):
+    """Another address of the same person's."""
+
+    email = AddressField(_("Your new e-mail address"), required=_("Type the address that we should write to."))
+
+    def __init__(self, old: Address) -> None:
+        """Know the address that is to be another."""
+        super().__init__()
+        self._old = old
+
+    def validate_email(self, field: AddressField) -> None:
+        """The new address is another one."""
+        with suppress(BadAddress):
+            if field.is_given and field.typed.key == self._old.key:
+                message = gettext("That is the address that we write to already.")
+                raise ValidationError(message)
+
+
+class SubscribeForm(FlaskForm):
+    """An address, and what its owner would like to hear about, and how often. Nothing is ticked beforehand."""
+
+    email = AddressField(_("Your e-mail address"), required=_("Type the address that letters should go to."))
+    specials = BooleanField(_(WORDINGS[Topic.SPECIALS]))
+    news = BooleanField(_(WORDINGS[Topic.NEWS]))
+    frequency = RadioField(
+        _("How often?"),
+        choices=[SelectChoice(value=rhythm.value, label=FREQUENCIES[rhythm]) for rhythm in RHYTHMS],
+        default=Frequency.EACH,
+    )
+
+    def validate_news(self, field: BooleanField) -> None:
+        """Something is chosen."""
+        if not field.data and not self.specials.data:
+            message = gettext("Tick at least one.")
+            raise ValidationError(message)
+
+    def wish(self, language: str) -> Wish:
+        """What was chosen, on a page in this language; call after validation."""
+        topics = tuple(topic for topic in TOPICS if self[topic.value].data)
+        return Wish(topics, Frequency(self.frequency.data), language)
 
 
 class DayField(DateField):
@@ -61,21 +102,21 @@ class DayField(DateField):
         try:
             super().process_formdata(valuelist)
         except ValueError:
-            message = "That is not a day. Write it as year-month-day: 2007-12-31."
+            message = gettext("That is not a day. Write it as year-month-day: 2007-12-31.")
             raise ValueError(message) from None
 
 
 class PreferencesForm(FlaskForm):
     """Everything a customer can choose."""
 
-    specials = RadioField("Offers", choices=_choices(FREQUENCIES), default=Frequency.NEVER)
-    news = RadioField("News from the blog", choices=_choices(FREQUENCIES), default=Frequency.NEVER)
-    replies = RadioField("Answers to my comments", choices=_choices(FREQUENCIES), default=Frequency.NEVER)
-    format = RadioField("How letters look", choices=_choices(FORMATS), default=LetterFormat.HTML)
-    name_display = RadioField("How letters name me", choices=_choices(NAMES), default=NameDisplay.UNDISCLOSED)
-    name = StringField("My name")
-    pause_until = DayField("Write nothing until", validators=[Optional()])
-    language = RadioField("Language of letters")
+    specials = RadioField(_("Offers"), choices=_choices(FREQUENCIES), default=Frequency.NEVER)
+    news = RadioField(_("News from the blog"), choices=_choices(FREQUENCIES), default=Frequency.NEVER)
+    replies = RadioField(_("Answers to my comments"), choices=_choices(FREQUENCIES), default=Frequency.NEVER)
+    format = RadioField(_("How letters look"), choices=_choices(FORMATS), default=LetterFormat.HTML)
+    name_display = RadioField(_("How letters name me"), choices=_choices(NAMES), default=NameDisplay.UNDISCLOSED)
+    name = StringField(_("My name"))
+    pause_until = DayField(_("Write nothing until"), validators=[Optional()])
+    language = RadioField(_("Language of letters"))
     seen = HiddenField()
 
     def __init__(self, *, data: Mapping[str, object], languages: Sequence[str]) -> None:
@@ -101,17 +142,17 @@ class PreferencesForm(FlaskForm):
         try:
             clean_name(field.data)
         except BadName as error:
-            message = f"{str(error)[:1].upper()}{str(error)[1:]}."
+            message = f"{big(gettext(str(error)))}."
             raise ValidationError(message) from None
 
     def validate_pause_until(self, field: DateField) -> None:
         """A pause ends some day, and not in the past."""
         today = clock.now().date()
         if field.data and field.data < today:
-            message = "A pause ends today or later."
+            message = gettext("A pause ends today or later.")
             raise ValidationError(message)
         if field.data and field.data > today + LONGEST_PAUSE:
-            message = "A pause lasts ten years at most. To get no letters at all, choose Never above."
+            message = gettext("A pause lasts ten years at most. To get no letters at all, choose Never above.")
             raise ValidationError(message)
 
     def frequency(self, topic: Topic) -> Frequency:

@@ -7,10 +7,10 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.customers.consent import WORDINGS, choose, had_lately
+from feedback_app.customers.consent import choose, had_lately
 from feedback_app.customers.forms import FREQUENCIES
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
-from feedback_app.customers.pages import TOPIC_NAMES, bad_link, make_pages, read_link
+from feedback_app.customers.pages import TOPIC_NAMES, bad_link, make_pages, read_link, speak, wordings
 from feedback_app.customers.saving import rarer_than
 from feedback_app.customers.services import address_of
 from feedback_app.tokens import Purpose
@@ -38,6 +38,8 @@ def unsubscribe(token: str) -> ResponseReturnValue:
         with house().store.reading() as session:
             customer = session.get(Customer, claim.person)
             masked = address_of(session, customer).masked if customer else None
+            if customer:
+                speak(customer)
             rarer = rarer_than(had_lately(session, customer, topic, now=now)) if customer else []
         return render_template(
             "customers/unsubscribe.html", topic=TOPIC_NAMES[topic], masked=masked, rarer=rarer, frequencies=FREQUENCIES
@@ -51,6 +53,7 @@ def unsubscribe(token: str) -> ResponseReturnValue:
         # Somebody who is not here any more gets no letters either: the same friendly page.
         if customer is None:
             return Frequency.NEVER
+        speak(customer)
         return _act(session, customer, topic, instead, channel=channel, now=now)
 
     # A mail program does not press twice: a no that had to give way to another transaction is said again.
@@ -70,7 +73,7 @@ def _act(
     session: Session, customer: Customer, topic: Topic, instead: str, *, channel: ConsentChannel, now: datetime
 ) -> Frequency:
     def say(what: Topic, frequency: Frequency) -> None:
-        choose(session, customer, what, frequency, channel=channel, wording=WORDINGS[what], now=now)
+        choose(session, customer, what, frequency, channel=channel, wording=wordings()[what], now=now)
 
     if instead in RARER:
         wanted, had = Frequency(instead), had_lately(session, customer, topic, now=now)

@@ -1,4 +1,4 @@
-"""The tables of customers: person, preference, undo, consent event, wording, suppression."""
+"""The tables of customers: person, choices, address changes, typed addresses, consent events, suppressions."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -84,12 +84,21 @@ class SuppressionReason(StrEnum):
     OWNER = "owner"
 
 
+class TypedFor(StrEnum):
+    """What somebody typed an address for."""
+
+    PREFERENCES = "preferences"
+    SUBSCRIBING = "subscribing"
+
+
 class Customer(Base):
     """A person known by an address.
 
     `fingerprint` is the keyed hash of the normalised address; `address` and `name` are sealed for this row by it.
     `confirmed_at` is when the person proved that the address is theirs, or an import vouched for it; a customer
-    without it has only asked. Numbers are never given twice (AUTOINCREMENT), because consent events outlive their row.
+    without it has only asked. `link_series` goes up when the address changes: links to this person's page that lie in
+    the old letter box are of the series before, and open nothing. Numbers are never given twice (AUTOINCREMENT),
+    because consent events outlive their row.
     """
 
     __tablename__ = "customers"
@@ -103,6 +112,7 @@ class Customer(Base):
     format: Mapped[LetterFormat] = mapped_column(word(LetterFormat), default=LetterFormat.HTML)
     pause_until: Mapped[date | None]
     language: Mapped[str | None] = mapped_column(String(20))
+    link_series: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
 
@@ -132,6 +142,44 @@ class Undo(Base):
     choices: Mapped[str] = mapped_column(Text)
     name: Mapped[bytes | None] = mapped_column(LargeBinary)
     after: Mapped[str] = mapped_column(String(16))
+
+
+class AddressChange(Base):
+    """A change of address that a customer asked for: each address is sealed by its own fingerprint.
+
+    `old_said_at` and `new_said_at` are when each of the two addresses said yes; with both, it is done.
+    """
+
+    __tablename__ = "address_changes"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id", ondelete="CASCADE"), unique=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(FINGERPRINT))
+    address: Mapped[bytes] = mapped_column(LargeBinary)
+    old_fingerprint: Mapped[bytes] = mapped_column(LargeBinary(FINGERPRINT))
+    old_address: Mapped[bytes] = mapped_column(LargeBinary)
+    asked_at: Mapped[datetime]
+    old_said_at: Mapped[datetime | None]
+    new_said_at: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+
+
+class TypedAddress(Base):
+    """An address that somebody typed on the site, until the mailer has looked whose it is.
+
+    The page itself does not look: what it does, and how long that takes, is the same whoever the address belongs to.
+    `wish` is what else was chosen with it, as JSON.
+    """
+
+    __tablename__ = "typed_addresses"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    what_for: Mapped[TypedFor] = mapped_column(word(TypedFor))
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(FINGERPRINT), index=True)
+    address: Mapped[bytes] = mapped_column(LargeBinary)
+    wish: Mapped[str | None] = mapped_column(String(200))
+    at: Mapped[datetime]
 
 
 class Wording(Base):

@@ -2,30 +2,43 @@
 
 from datetime import date, datetime
 
-from flask import Blueprint, render_template
+from flask import Blueprint, g, render_template
 from flask.typing import ResponseReturnValue
+from flask_babel import format_date, gettext, refresh
+from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
+from limits import parse
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.customers.calendar import next_digest
-from feedback_app.customers.forms import FORMATS, FREQUENCIES, NAMES, AskForm
+from feedback_app.customers.consent import WORDINGS
+from feedback_app.customers.forms import FORMATS, FREQUENCIES, LANGUAGES, NAMES, AskForm
 from feedback_app.customers.models import Customer, Frequency, Topic
 from feedback_app.customers.saving import Choices, Saved, changed_fields
+from feedback_app.languages import big, small
 from feedback_app.tokens import BadToken, Claim, Purpose
-from feedback_app.web import forged, house, keep_private
+from feedback_app.web import forged, house, keep_private, whence
 
-TOPIC_NAMES = {Topic.SPECIALS: "offers", Topic.NEWS: "news from the blog", Topic.REPLIES: "answers to your comments"}
-TOO_LATE = (
+TOPIC_NAMES = {
+    Topic.SPECIALS: _("offers"),
+    Topic.NEWS: _("news from the blog"),
+    Topic.REPLIES: _("answers to your comments"),
+}
+TOO_LATE = _(
     "This form had been open too long, or your browser keeps no cookies. What you typed is still here: send it again."
 )
+TOO_MANY = _("A lot came from your network just now. What you typed is still here: wait a minute, and send it again.")
+ASKING_LIMITS = (parse("30/minute"), parse("300/hour"))
 FIELD_NAMES = {
-    **{topic.value: name.capitalize() for topic, name in TOPIC_NAMES.items()},
-    "format": "How letters look",
-    "name_display": "How letters name you",
-    "name": "Your name",
-    "pause_until": "Pause",
-    "language": "Language",
+    Topic.SPECIALS.value: _("Offers"),
+    Topic.NEWS.value: _("News from the blog"),
+    Topic.REPLIES.value: _("Answers to your comments"),
+    "format": _("How letters look"),
+    "name_display": _("How letters name you"),
+    "name": _("Your name"),
+    "pause_until": _("Pause"),
+    "language": _("Language"),
 }
 
 
@@ -37,17 +50,35 @@ def make_pages(name: str, prefix: str = "/feedback") -> Blueprint:
     return pages
 
 
+def admitted() -> bool:
+    """Whether one more address may be typed from this network; a link that works is never asked this."""
+    return all(house().limits.admit(limit, "asking", whence()) for limit in ASKING_LIMITS)
+
+
 def read_link(token: str, purpose: Purpose) -> Claim:
     """What a link allows. Raises BadToken, which `make_pages` answers."""
     return house().signer.read(token, purpose, now=clock.now())
 
 
 def reader_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer:
-    """Whose link it is. Raises BadToken when they are not here any more."""
+    """Whose link it is. Raises BadToken when they are not here any more, or have another address since."""
     customer = session.get(Customer, claim.person, with_for_update=lock)
-    if customer is None:
+    if customer is None or (claim.purpose is Purpose.PREFERENCES and claim.about != customer.link_series):
         raise BadToken
+    speak(customer)
     return customer
+
+
+def speak(customer: Customer) -> None:
+    """Go on in the language that a customer chose for their letters, where they chose one."""
+    if customer.language in house().settings.languages:
+        g.language = customer.language
+        refresh()
+
+
+def wordings() -> dict[Topic, str]:
+    """What somebody says yes to, as it stands on the page: that is what the record keeps."""
+    return {topic: gettext(wording) for topic, wording in WORDINGS.items()}
 
 
 def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
@@ -57,18 +88,23 @@ def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
 
 def problem_of(form: FlaskForm) -> str | None:
     """What is wrong with a form as a whole."""
-    return TOO_LATE if forged(form) else None
+    return str(TOO_LATE) if forged(form) else None
 
 
 def day(moment: date | datetime) -> str:
     """A day as a person reads it: 31 December 2007."""
-    return f"{moment.day} {moment:%B %Y}"
+    return str(format_date(moment.date() if isinstance(moment, datetime) else moment, gettext("d MMMM y")))
 
 
 def said_changes(saved: Saved) -> list[str]:
     """What a save changed, a sentence each."""
     return [
-        f"{FIELD_NAMES[name]}: {_said(saved.after, name)} (it was: {_said(saved.before, name)})."
+        gettext(
+            "%(field)s: %(now)s (it was: %(before)s).",
+            field=str(FIELD_NAMES[name]),
+            now=_said(saved.after, name),
+            before=_said(saved.before, name),
+        )
         for name in changed_fields(saved)
     ]
 
@@ -77,37 +113,39 @@ def said_next(choices: Choices, now: datetime) -> list[str]:
     """What will come next, a sentence a topic."""
     lines = []
     if choices.pause_until and choices.pause_until > now.date():
-        lines.append(f"Until {day(choices.pause_until)} we write nothing. After that:")
+        lines.append(gettext("Until %(when)s we write nothing. After that:", when=day(choices.pause_until)))
     for topic in Topic:
-        name = TOPIC_NAMES[topic].capitalize()
+        name = big(TOPIC_NAMES[topic])
         match choices.frequency(topic):
             case Frequency.NEVER:
-                lines.append(f"{name}: no letters.")
+                lines.append(gettext("%(topic)s: no letters.", topic=name))
             case Frequency.EACH:
-                lines.append(f"{name}: a letter each time there is something new.")
+                lines.append(gettext("%(topic)s: a letter each time there is something new.", topic=name))
             case frequency:
-                lines.append(
-                    f"{name}: what there is, in one letter {_rhythm(frequency)}; the next one on "
-                    f"{day(next_digest(frequency, now))}."
-                )
+                lines.append(_in_one_letter(name, frequency, day(next_digest(frequency, now))))
     return lines
 
 
-def _rhythm(frequency: Frequency) -> str:
-    return "every Monday" if frequency is Frequency.WEEKLY else "on the first of every month"
+def _in_one_letter(topic: str, frequency: Frequency, when: str) -> str:
+    weekly = gettext(
+        "%(topic)s: what there is, in one letter every Monday; the next one on %(when)s.", topic=topic, when=when
+    )
+    monthly = gettext(
+        "%(topic)s: what there is, in one letter on the first of every month; the next one on %(when)s.",
+        topic=topic,
+        when=when,
+    )
+    return str(weekly if frequency is Frequency.WEEKLY else monthly)
 
 
 def _said(choices: Choices, name: str) -> str:
     if name in set(Topic):
-        return FREQUENCIES[choices.frequency(Topic(name))].lower()
-    match name:
-        case "format":
-            return FORMATS[choices.format].lower()
-        case "name_display":
-            return NAMES[choices.name_display].lower()
-        case "pause_until":
-            return f"until {day(choices.pause_until)}" if choices.pause_until else "none"
-        case "language":
-            return choices.language or "the shop's own"
-        case _:
-            return choices.name or "none"
+        return small(FREQUENCIES[choices.frequency(Topic(name))])
+    if name in {"format", "name_display"}:
+        return small(FORMATS[choices.format] if name == "format" else NAMES[choices.name_display])
+    if name == "pause_until":
+        until = choices.pause_until
+        return str(gettext("until %(when)s", when=day(until)) if until else gettext("none"))
+    if name == "language":
+        return LANGUAGES[choices.language] if choices.language else str(gettext("the shop's own"))
+    return choices.name or str(gettext("none"))

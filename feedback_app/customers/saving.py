@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
@@ -71,13 +72,23 @@ def current(session: Session, customer: Customer) -> Choices:
     )
 
 
-def save(session: Session, customer: Customer, wanted: Choices, *, now: datetime) -> Saved:
-    """Make these choices the ones in force, and keep those before for a while. Load the customer `with_for_update`."""
+def save(
+    session: Session,
+    customer: Customer,
+    wanted: Choices,
+    *,
+    now: datetime,
+    wordings: Mapping[Topic, str] = WORDINGS,
+) -> Saved:
+    """Make these choices the ones in force, and keep those before for a while. Load the customer `with_for_update`.
+
+    `wordings` is what stood on the page, in its language.
+    """
     before = current(session, customer)
     barred = session.get(Suppression, customer.fingerprint)
     suppressed = {"reason": barred.reason.value, "at": barred.at.isoformat()} if barred else None
     customer.confirmed_at = customer.confirmed_at or now
-    _put(session, customer, wanted, now)
+    _put(session, customer, wanted, wordings, now)
     if wanted != before:
         _keep(session, customer, Saved(before, wanted), suppressed, now=now)
     return Saved(before, wanted)
@@ -91,7 +102,9 @@ def undoable(session: Session, customer: Customer, *, now: datetime) -> datetime
     return kept.at
 
 
-def undo(session: Session, customer: Customer, *, now: datetime) -> Saved | None:
+def undo(
+    session: Session, customer: Customer, *, now: datetime, wordings: Mapping[Topic, str] = WORDINGS
+) -> Saved | None:
     """Bring back what was chosen before the last save; None when that can't be done any more."""
     if undoable(session, customer, now=now) is None:
         return None
@@ -107,7 +120,7 @@ def undo(session: Session, customer: Customer, *, now: datetime) -> Saved | None
         pause_until=date.fromisoformat(said["pause_until"]) if said["pause_until"] else None,
         language=said["language"],
     )
-    _put(session, customer, after, now)
+    _put(session, customer, after, wordings, now)
     if barred := said["suppressed"]:
         # A yes had lifted it: without that yes it stands again.
         reason = SuppressionReason(barred["reason"])
@@ -129,7 +142,7 @@ def changed_fields(saved: Saved) -> list[str]:
     return [name for name in after if before[name] != after[name]]
 
 
-def _put(session: Session, customer: Customer, wanted: Choices, now: datetime) -> None:
+def _put(session: Session, customer: Customer, wanted: Choices, wordings: Mapping[Topic, str], now: datetime) -> None:
     customer.format, customer.name_display = wanted.format, wanted.name_display
     customer.pause_until, customer.language = wanted.pause_until, wanted.language
     if wanted.name != (name_of(session, customer) or ""):
@@ -141,7 +154,7 @@ def _put(session: Session, customer: Customer, wanted: Choices, now: datetime) -
             topic,
             wanted.frequency(topic),
             channel=ConsentChannel.FORM,
-            wording=WORDINGS[topic],
+            wording=wordings[topic],
             now=now,
         )
 

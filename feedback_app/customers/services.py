@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from feedback_app.store import vault_of
 ADDRESS_PLACE = "customers.address"
 NAME_PLACE = "customers.name"
 QUIET_TIME = timedelta(minutes=5)
+MOST_LINKS_A_DAY = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,9 @@ class Person:
     id: int
     address: str
     name: str | None
+    # Which links to their page are good, and in which language they want their letters (None: the shop's own).
+    series: int = 0
+    language: str | None = None
 
 
 def find_customer(session: Session, address: Address) -> Customer | None:
@@ -83,10 +87,20 @@ class Sealed(Protocol):
     address: bytes
     name: bytes | None
     name_display: NameDisplay
+    link_series: int
+    language: str | None
 
 
 # A query for these is a `Sealed`, without the cost of an object that the session keeps.
-SEALED = (Customer.id, Customer.fingerprint, Customer.address, Customer.name, Customer.name_display)
+SEALED = (
+    Customer.id,
+    Customer.fingerprint,
+    Customer.address,
+    Customer.name,
+    Customer.name_display,
+    Customer.link_series,
+    Customer.language,
+)
 
 
 def person(session: Session, customer: Sealed) -> Person:
@@ -95,7 +109,8 @@ def person(session: Session, customer: Sealed) -> Person:
     name = None
     if customer.name is not None and customer.name_display is not NameDisplay.UNDISCLOSED:
         name = shown_name(vault.open(NAME_PLACE, customer.fingerprint, customer.name), customer.name_display)
-    return Person(customer.id, vault.open(ADDRESS_PLACE, customer.fingerprint, customer.address), name)
+    address = vault.open(ADDRESS_PLACE, customer.fingerprint, customer.address)
+    return Person(customer.id, address, name, customer.link_series, customer.language)
 
 
 def shown_name(name: str | None, display: NameDisplay) -> str | None:
@@ -108,9 +123,12 @@ def shown_name(name: str | None, display: NameDisplay) -> str | None:
 def request_link(session: Session, address: Address, *, now: datetime, quiet: bool) -> None:
     """Note that somebody asked for a link to an address' preferences; the mailer sends it.
 
-    With `quiet`, an address that was asked for a moment ago gets no second letter, so that nobody can be flooded.
+    With `quiet`, an address that was asked for a moment ago gets no second letter, nor one after the sixth of a day, so
+    that nobody can be flooded.
     """
     customer = find_or_add_customer(session, address, now=now)
+    if quiet and _links_of_today(session, customer, now) >= MOST_LINKS_A_DAY:
+        return
     waiting = select(LetterRequest.id).where(
         LetterRequest.kind == LetterKind.PREFERENCES_LINK,
         LetterRequest.customer_id == customer.id,
@@ -119,3 +137,12 @@ def request_link(session: Session, address: Address, *, now: datetime, quiet: bo
     )
     if session.scalar(waiting.limit(1)) is None:
         want_letter(session, LetterKind.PREFERENCES_LINK, customer.id, now=now)
+
+
+def _links_of_today(session: Session, customer: Customer, now: datetime) -> int:
+    asked = select(func.count()).where(
+        LetterRequest.kind == LetterKind.PREFERENCES_LINK,
+        LetterRequest.customer_id == customer.id,
+        LetterRequest.asked_at > now - timedelta(days=1),
+    )
+    return session.scalar(asked) or 0

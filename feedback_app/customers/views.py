@@ -4,16 +4,19 @@ from datetime import datetime
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.config import Switch
-from feedback_app.customers.addresses import Address, clean_name
-from feedback_app.customers.consent import WORDINGS, history
+from feedback_app.customers.addresses import clean_name
+from feedback_app.customers.asking import note_typed
+from feedback_app.customers.consent import history
 from feedback_app.customers.forms import FREQUENCIES, AskForm, PlainForm, PreferencesForm
-from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic, Wording
+from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic, TypedFor, Wording
 from feedback_app.customers.pages import (
+    TOO_MANY,
     TOPIC_NAMES,
+    admitted,
     bad_link,
     day,
     make_pages,
@@ -22,22 +25,24 @@ from feedback_app.customers.pages import (
     reader_of,
     said_changes,
     said_next,
+    wordings,
 )
 from feedback_app.customers.saving import Choices, Saved, changed_fields, current, save, undo, undoable
-from feedback_app.customers.services import address_of, request_link
+from feedback_app.customers.services import address_of
+from feedback_app.languages import small
 from feedback_app.tokens import Purpose
 from feedback_app.web import house
 
 customers = make_pages("customers")
 
-ACTIONS = {"given": "you said yes", "confirmed": "you confirmed it yourself", "withdrawn": "no more"}
+ACTIONS = {"given": _("you said yes"), "confirmed": _("you confirmed it yourself"), "withdrawn": _("no more")}
 CHANNELS = {
-    "form": "your page of choices",
-    "import": "a list of the shop's",
-    "unsubscribe page": "the page that ends letters",
-    "one-click": "your mail program's button",
-    "owner": "the shop, for you",
-    "subscribe": "the link in a letter, after you had typed your address on the blog",
+    "form": _("your page of choices"),
+    "import": _("a list of the shop's"),
+    "unsubscribe page": _("the page that ends letters"),
+    "one-click": _("your mail program's button"),
+    "owner": _("the shop, for you"),
+    "subscribe": _("the link in a letter, after you had typed your address on the blog"),
 }
 
 
@@ -49,9 +54,10 @@ def ask() -> ResponseReturnValue:
         return render_template("customers/ask.html", form=form, problem=None)
     if not form.validate():
         return render_template("customers/ask.html", form=form, problem=problem_of(form)), 400
+    if not admitted():
+        return render_template("customers/ask.html", form=form, problem=TOO_MANY), 429
     with house().store.writing() as session:
-        quiet = house().settings.rate_limits is Switch.ON
-        request_link(session, Address.parse(form.email.data or ""), now=clock.now(), quiet=quiet)
+        note_typed(session, form.email.typed, TypedFor.PREFERENCES, now=clock.now())
     return redirect(url_for("customers.asked"), code=303)
 
 
@@ -77,7 +83,7 @@ def centre(token: str) -> ResponseReturnValue:
         "form": form,
         "masked": address.masked,
         "shown": address_shown,
-        "topics": WORDINGS,
+        "topics": wordings(),
         "here": url_for("customers.centre", token=token),
         "undoable": since,
         "undo_form": PlainForm(formdata=None),
@@ -93,7 +99,7 @@ def centre(token: str) -> ResponseReturnValue:
         customer = reader_of(session, claim, lock=True)
         stored = current(session, customer)
         if form.seen.data in {None, "", stored.mark} or stored == wanted:
-            return _saved(token, save(session, customer, wanted, now=now), now)
+            return _saved(token, save(session, customer, wanted, wordings=wordings(), now=now), now)
     # Another tab, or a letter's own link, was faster: its word is not overruled without a look.
     form.seen.data = stored.mark
     elsewhere = said_changes(Saved(wanted, stored))
@@ -110,7 +116,7 @@ def undo_last(token: str) -> ResponseReturnValue:
         return render_template("customers/too_late.html", here=here), 400
     with house().store.writing() as session:
         customer = reader_of(session, claim, lock=True)
-        saved = undo(session, customer, now=now)
+        saved = undo(session, customer, wordings=wordings(), now=now)
     if saved is None:
         return render_template("customers/not_undone.html", here=here), 409
     return _saved(token, saved, now, undone=True)
@@ -133,13 +139,13 @@ def cut_link() -> ResponseReturnValue:
     return bad_link()
 
 
-def _record(session: Session, customer: Customer) -> list[dict[str, str]]:
+def _record(session: Session, customer: Customer) -> list[dict[str, object]]:
     return [
         {
             "moment": event.at.strftime("%Y-%m-%dT%H:%MZ"),
             "when": f"{day(event.at)}, {event.at:%H:%M} UTC",
             "topic": TOPIC_NAMES[event.topic],
-            "chosen": FREQUENCIES[event.frequency].lower(),
+            "chosen": small(FREQUENCIES[event.frequency]),
             "what": ACTIONS.get(event.action.value, event.action.value),
             "through": CHANNELS.get(event.channel.value, event.channel.value),
             "evidence": event.evidence or "",

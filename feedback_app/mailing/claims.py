@@ -20,6 +20,9 @@ from feedback_app.mailing import digests
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
 
+CROWDED = "the customer has had today's letters"
+# How soon, and how long, a digest is tried again for somebody who has had as many letters today as there may be.
+CROWDED_DELAY, CROWDED_PATIENCE = timedelta(hours=6), timedelta(days=2)
 _SENDING = (
     select(Mailing)
     .where(Mailing.id == bindparam("mailing"), Mailing.state == MailingState.SENDING)
@@ -100,23 +103,33 @@ def claim(
     welcome = [reader.id for reader in found.values() if reader.welcome]
     crowded = _crowded(session, welcome, daily_cap=daily_cap, now=now)
     said = digests.drafts(session, mailing, welcome) if mailing.digest is not None else {}
-    claimed, skipped, put_off = [], dict[int, str](), []
+    claimed, skipped, put_off, later = [], dict[int, str](), [], list[dict[str, int]]()
     for row in rows:
         reader = found.get(row.customer_id)
         if reader is None:
             skipped[row.id] = "the customer was erased"
         elif not reader.welcome:
             skipped[row.id] = _why_not(session, reader.id, mailing.topic, now)
+            if mailing.digest is not None:
+                # Paused within the hold, say. After a no, it is in no digest that comes.
+                digests.release(session, mailing, reader.id)
         elif mailing.digest is None and reader.frequency in digests.COLLECTED:
             skipped[row.id] = f"put off for the {reader.frequency} digest"
             put_off.append(row.id)
         elif reader.id in crowded:
-            skipped[row.id] = "the customer has had today's letters"
+            if _is_left_for_later(session, mailing, reader.id, now):
+                later.append({"id": row.id})
+            else:
+                skipped[row.id] = CROWDED
         elif mailing.digest is not None and reader.id not in said:
             skipped[row.id] = "there is nothing in it for the customer any more"
         else:
             claimed.append(Claimed(row.id, cast("Reader", reader), said.get(reader.id), row.deferred))
     _skip(session, skipped, now)
+    again_at = now + CROWDED_DELAY
+    update_many(
+        session, ROWS, later, state=DeliveryState.DEFERRED, reason=CROWDED, next_try_at=again_at, changed_at=now
+    )
     digests.put_off(session, put_off, now=now)
     by_id = {row.id: row for row in rows}
     taken = [
@@ -129,7 +142,7 @@ def claim(
     ]
     update_many(session, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
     draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
-    return Window(claimed, len(skipped), draft, last)
+    return Window(claimed, len(skipped) + len(later), draft, last)
 
 
 def _skip(session: Session, reasons: dict[int, str], now: datetime) -> None:
@@ -180,6 +193,16 @@ def _reading(topic: Topic, today: date, *, locked: bool) -> Select[Any]:
     query = select(*SEALED, Customer.format, frequency, writable(topic, noon).label("welcome"))
     query = query.where(Customer.id.in_(bindparam("numbers", expanding=True)))
     return query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query
+
+
+def _is_left_for_later(session: Session, mailing: Mailing, number: int, now: datetime) -> bool:
+    """A letter would be one too many today: a mailing is left out; a digest is tried again, or waits for the next."""
+    if mailing.digest is None:
+        return False
+    if now + CROWDED_DELAY <= (mailing.started_at or now) + CROWDED_PATIENCE:
+        return True
+    digests.release(session, mailing, number)
+    return False
 
 
 def _why_not(session: Session, number: int, topic: Topic, now: datetime) -> str:

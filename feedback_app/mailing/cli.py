@@ -320,6 +320,7 @@ def _sample(context: Context, draft: Draft, text: str) -> Letter:
             customer = find_customer(session, address)
             reader = person(session, customer) if customer else Person(NOBODY, address.written, None)
         form = customer.format if customer else LetterFormat.HTML
-        return MailingMaker(_desk(context), draft, None).letter(reader, form, now=clock.now())
+        desk = _desk(context)
+        return MailingMaker(desk, draft, None, desk.language_of(reader)).letter(reader, form, now=clock.now())
     except (BadAddress, GateRefused, CannotOpen) as error:
         raise Refused(str(error)) from error

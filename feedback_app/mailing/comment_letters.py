@@ -1,6 +1,7 @@
 """The letters to people who comment: may we tell you of answers, here they are, here is the link to your comments."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -10,6 +11,7 @@ from feedback_app.comments.markup import visible_text
 from feedback_app.comments.models import Comment, Following, Thread
 from feedback_app.customers.models import Customer, LetterFormat, Topic
 from feedback_app.customers.services import Person
+from feedback_app.languages import marked, said
 from feedback_app.letter_requests import LetterRequest, NotWanted
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, single_letter
@@ -19,6 +21,10 @@ from feedback_app.tokens import Claim, Purpose
 CONFIRM_DAYS = 7
 OWN_DAYS = 1
 STOP_DAYS = 730
+CONFIRM_SUBJECT = marked("Answers to a comment at %(shop)s?")
+ONE_SUBJECT = marked("Answers to your comment on %(title)s")
+ANSWERS_SUBJECT = marked("Answers to your comments")
+OWN_SUBJECT = marked("Your comments at %(shop)s")
 
 
 def confirm_answers(session: Session, desk: Desk, reader: Person, request: LetterRequest, *, now: datetime) -> Letter:
@@ -30,9 +36,9 @@ def confirm_answers(session: Session, desk: Desk, reader: Person, request: Lette
     thread = session.get_one(Thread, following.thread_id)
     return single_letter(
         desk,
-        Person(reader.id, reader.address, None),
+        replace(reader, name=None),
         template="confirm_answers",
-        subject=f"Answers to a comment at {desk.settings.shop_name}?",
+        subject=said(CONFIRM_SUBJECT, desk.language_of(reader)) % {"shop": desk.settings.shop_name},
         message_id=desk.message_id("confirm answers", request.id),
         headers=[("Auto-Submitted", "auto-generated")],
         values={
@@ -72,12 +78,12 @@ def answers(session: Session, desk: Desk, reader: Person, request: LetterRequest
         raise NotWanted(message)
     only = next(iter(threads.values())) if len(threads) == 1 else None
     stop = only["stop_link"] if only else desk.unsubscribe_link(reader.id, Topic.REPLIES, now)
-    customer = session.get_one(Customer, reader.id)
+    customer, language = session.get_one(Customer, reader.id), desk.language_of(reader)
     return single_letter(
         desk,
         reader,
         template="answers",
-        subject=f"Answers to your comment on {only['title']}" if only else "Answers to your comments",
+        subject=said(ONE_SUBJECT, language) % only if only else said(ANSWERS_SUBJECT, language),
         message_id=desk.message_id("answers", request.id),
         headers=[
             ("List-Unsubscribe", f"<{stop}>"),
@@ -87,7 +93,7 @@ def answers(session: Session, desk: Desk, reader: Person, request: LetterRequest
         values={
             "name": reader.name or "friend",
             "threads": list(threads.values()),
-            "preferences_link": desk.preferences_link(reader.id, now),
+            "preferences_link": desk.preferences_link(reader.id, now, reader.series),
         },
         form=customer.format,
         now=now,
@@ -98,9 +104,9 @@ def own_comments(desk: Desk, reader: Person, request: LetterRequest, *, now: dat
     """The link to the comments that came with an address."""
     return single_letter(
         desk,
-        Person(reader.id, reader.address, None),
+        replace(reader, name=None),
         template="own_comments",
-        subject=f"Your comments at {desk.settings.shop_name}",
+        subject=said(OWN_SUBJECT, desk.language_of(reader)) % {"shop": desk.settings.shop_name},
         message_id=desk.message_id("own comments", request.id),
         headers=[("Auto-Submitted", "auto-replied")],
         values={

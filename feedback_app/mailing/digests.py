@@ -19,6 +19,7 @@ from feedback_app.customers.calendar import last_digest
 from feedback_app.customers.consent import writable
 from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Preference, Topic
 from feedback_app.db import alone_in
+from feedback_app.languages import marked
 from feedback_app.mailing.drafts import NAMELESS, Draft
 from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
 
@@ -28,8 +29,14 @@ COLLECTED = {
     Frequency.WEEKLY: (Frequency.WEEKLY, Frequency.EACH),
     Frequency.MONTHLY: (Frequency.MONTHLY,),
 }
-ABOUT = {Topic.SPECIALS: "Offers", Topic.NEWS: "News from the blog", Topic.REPLIES: "Answers to your comments"}
-SPAN = {Frequency.WEEKLY: "week", Frequency.MONTHLY: "month"}
+SUBJECTS = {
+    (Topic.SPECIALS, Frequency.WEEKLY): marked("Offers: the last week"),
+    (Topic.SPECIALS, Frequency.MONTHLY): marked("Offers: the last month"),
+    (Topic.NEWS, Frequency.WEEKLY): marked("News from the blog: the last week"),
+    (Topic.NEWS, Frequency.MONTHLY): marked("News from the blog: the last month"),
+    (Topic.REPLIES, Frequency.WEEKLY): marked("Answers to your comments: the last week"),
+    (Topic.REPLIES, Frequency.MONTHLY): marked("Answers to your comments: the last month"),
+}
 
 
 def put_off(session: Session, numbers: Collection[int], *, now: datetime) -> None:
@@ -51,7 +58,7 @@ def make_due(session: Session, *, hold_minutes: float, now: datetime) -> list[st
         if waiting and session.scalar(select(Mailing.id).where(Mailing.slug == slug)) is None:
             due = now + timedelta(minutes=hold_minutes)
             mailing = Mailing(slug=slug, topic=topic, digest=frequency, created_at=now, due_at=due)
-            mailing.subject = f"{ABOUT[topic]}: the last {SPAN[frequency]}"
+            mailing.subject = SUBJECTS[topic, frequency]
             mailing.nameless, mailing.body, mailing.state = NAMELESS, "", MailingState.HELD
             session.add(mailing)
             session.flush()
@@ -87,6 +94,18 @@ def freeze(session: Session, mailing: Mailing, *, now: datetime) -> None:
     session.execute(
         update(DigestItem)
         .where(DigestItem.delivery_id.in_(left))
+        .values(digest_id=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def release(session: Session, mailing: Mailing, customer_id: int) -> None:
+    """Let what a digest has for a customer wait for the next one."""
+    theirs = select(Delivery.id).join(DigestItem).where(DigestItem.digest_id == mailing.id)
+    theirs = theirs.where(Delivery.customer_id == customer_id)
+    session.execute(
+        update(DigestItem)
+        .where(DigestItem.delivery_id.in_(theirs))
         .values(digest_id=None)
         .execution_options(synchronize_session=False)
     )

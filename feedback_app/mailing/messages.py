@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from feedback_app.config import Settings
 from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
+from feedback_app.languages import ENGLISH, catalogue, marked, said
 from feedback_app.mailing import mime
 from feedback_app.mailing.dkim import sealer
 from feedback_app.mailing.drafts import PLACEHOLDERS, Draft, draft_html, draft_text, fill_html, fill_text
@@ -27,10 +28,11 @@ from feedback_app.tokens import Claim, Purpose, Signer
 PREFERENCES_DAYS = 30
 UNSUBSCRIBE_DAYS = 730
 WHY = {
-    Topic.SPECIALS: "you chose to hear about our offers",
-    Topic.NEWS: "you chose to hear about new posts on our blog",
-    Topic.REPLIES: "you chose to hear about answers to your comments",
+    Topic.SPECIALS: marked("you chose to hear about our offers"),
+    Topic.NEWS: marked("you chose to hear about new posts on our blog"),
+    Topic.REPLIES: marked("you chose to hear about answers to your comments"),
 }
+LINK_SUBJECT = marked("Your link to %(shop)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class Desk:
         """The shop's own domain, for identifiers."""
         return _domain_of(self.settings.mail_from)
 
+    def language_of(self, person: Person | None) -> str:
+        """The language of a person's letters: what they chose, where the shop still has it, or the shop's own."""
+        languages = self.settings.languages
+        return person.language if person is not None and person.language in languages else languages[0]
+
     @property
     def preferences_place(self) -> str:
         """Where the links to people's choices lead, up to what differs."""
@@ -62,13 +69,13 @@ class Desk:
         """Where the links that end a topic lead, up to what differs."""
         return f"{self.settings.site_url}/feedback/unsubscribe/"
 
-    def preferences_token(self, person: int, now: datetime) -> str:
-        """What opens a person's choices."""
-        return self.signer.sign(Claim(Purpose.PREFERENCES, person), now=now, days=PREFERENCES_DAYS)
+    def preferences_token(self, person: int, now: datetime, series: int = 0) -> str:
+        """What opens a person's choices, of their series of links."""
+        return self.signer.sign(Claim(Purpose.PREFERENCES, person, series), now=now, days=PREFERENCES_DAYS)
 
-    def preferences_link(self, person: int, now: datetime) -> str:
-        """A link to a person's choices."""
-        return self.preferences_place + self.preferences_token(person, now)
+    def preferences_link(self, person: int, now: datetime, series: int = 0) -> str:
+        """A link to a person's choices, of their series of links."""
+        return self.preferences_place + self.preferences_token(person, now, series)
 
     def unsubscribe_token(self, person: int, topic: Topic, now: datetime) -> str:
         """What ends one topic for one person."""
@@ -102,8 +109,9 @@ def _dated(now: datetime) -> str:
 class MailingMaker:
     """Makes the letters of one mailing: what is the same for all is rendered, styled and encoded once."""
 
-    def __init__(self, desk: Desk, draft: Draft, mailing_id: int | None) -> None:
-        """Render a checked draft. Without a mailing the letters are samples."""
+    def __init__(self, desk: Desk, draft: Draft, mailing_id: int | None, language: str | None = None) -> None:
+        """Render a checked draft in a language's frame. Without a mailing the letters are samples."""
+        self._language = language or desk.language_of(None)
         self._desk = desk
         self._draft = draft
         self._mailing_id = mailing_id
@@ -131,7 +139,7 @@ class MailingMaker:
                 Slot.DATE: _dated(now).encode(),
                 Slot.MESSAGE_ID: message_id.encode(),
                 Slot.UNSUBSCRIBE: desk.unsubscribe_token(person.id, self._draft.topic, now).encode(),
-                Slot.PREFERENCES: desk.preferences_token(person.id, now).encode(),
+                Slot.PREFERENCES: desk.preferences_token(person.id, now, person.series).encode(),
                 Slot.NAME: mime.quoted(name),
                 Slot.NAME_IN_HTML: mime.quoted(escape(name)),
             }
@@ -151,7 +159,7 @@ class MailingMaker:
             **gaps,
             "shop": settings.shop_name,
             "postal": settings.shop_postal,
-            "why": WHY[self._draft.topic],
+            "why": said(WHY[self._draft.topic], self._language),
             "subject": self._draft.subject,
             "home": settings.site_url,
         }
@@ -161,9 +169,13 @@ class MailingMaker:
             "preferences_link": self._desk.preferences_place + Slot.PREFERENCES.gap,
             "unsubscribe_link": self._desk.unsubscribe_place + Slot.UNSUBSCRIBE.gap,
         }
-        text = _plain.get_template("mailing/mailing.txt").render(around, body=draft_text(self._draft))
+        text = (
+            templates(self._language).get_template("mailing/mailing.txt").render(around, body=draft_text(self._draft))
+        )
         body = fill_html(draft_html(self._draft), gaps)
-        page = inlined(_escaping.get_template("mailing/mailing.html").render(around, body=body))
+        page = inlined(
+            templates(self._language, escaping=True).get_template("mailing/mailing.html").render(around, body=body)
+        )
         return fill_text(text, values), fill_html(page, values | {"name": Slot.NAME_IN_HTML.gap})
 
     def frame(self, form: LetterFormat) -> Frame:
@@ -189,11 +201,12 @@ class MailingMaker:
 
 def preferences_letter(desk: Desk, person: Person, *, request: int, now: datetime) -> Letter:
     """The letter with a link to somebody's choices. It names nobody: whoever typed the address may not own it."""
-    subject = f"Your link to {desk.settings.shop_name}"
+    language = desk.language_of(person)
+    subject = said(LINK_SUBJECT, language) % {"shop": desk.settings.shop_name}
     values = {
         "shop": desk.settings.shop_name,
         "postal": desk.settings.shop_postal,
-        "preferences_link": desk.preferences_link(person.id, now),
+        "preferences_link": desk.preferences_link(person.id, now, person.series),
         "days": PREFERENCES_DAYS,
         "subject": subject,
         "home": desk.settings.site_url,
@@ -204,8 +217,8 @@ def preferences_letter(desk: Desk, person: Person, *, request: int, now: datetim
         subject=subject,
         message_id=desk.message_id("link", request),
         headers=[("Auto-Submitted", "auto-replied")],
-        text=_plain.get_template("mailing/preferences_link.txt").render(values),
-        html=inlined(_escaping.get_template("mailing/preferences_link.html").render(values)),
+        text=templates(language).get_template("mailing/preferences_link.txt").render(values),
+        html=inlined(templates(language, escaping=True).get_template("mailing/preferences_link.html").render(values)),
         now=now,
     )
 
@@ -231,8 +244,8 @@ def halted_letter(
         subject=subject,
         message_id=desk.message_id("halted", request),
         headers=[("Auto-Submitted", "auto-generated")],
-        text=_plain.get_template("mailing/halted.txt").render(values),
-        html=inlined(_escaping.get_template("mailing/halted.html").render(values)),
+        text=templates(ENGLISH).get_template("mailing/halted.txt").render(values),
+        html=inlined(templates(ENGLISH, escaping=True).get_template("mailing/halted.html").render(values)),
         now=now,
     )
 
@@ -249,17 +262,20 @@ def single_letter(
     form: LetterFormat,
     now: datetime,
 ) -> Letter:
-    """A letter made of a template of its own, in text and HTML (`mailing/TEMPLATE.…`). Raises GateRefused."""
-    settings = desk.settings
+    """A letter made of a template of its own, in text and HTML (`mailing/TEMPLATE.…`), in its reader's language.
+
+    Raises GateRefused.
+    """
+    settings, language = desk.settings, desk.language_of(person)
     frame = {"shop": settings.shop_name, "postal": settings.shop_postal, "home": settings.site_url, "subject": subject}
-    html = inlined(_escaping.get_template(f"mailing/{template}.html").render(frame | values))
+    html = inlined(templates(language, escaping=True).get_template(f"mailing/{template}.html").render(frame | values))
     return _letter(
         desk,
         person,
         subject=subject,
         message_id=message_id,
         headers=headers,
-        text=_plain.get_template(f"mailing/{template}.txt").render(frame | values),
+        text=templates(language).get_template(f"mailing/{template}.txt").render(frame | values),
         html=html if form is LetterFormat.HTML else None,
         now=now,
     )
@@ -303,11 +319,18 @@ def _head(desk: Desk, *, to: str, subject: str, message_id: str) -> list[tuple[s
     ]
 
 
-_plain = Environment(
-    loader=PackageLoader("feedback_app"),
-    autoescape=False,  # noqa: S701 - plain text, where escaping would be wrong
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_escaping = _plain.overlay(autoescape=True)
+@lru_cache
+def templates(language: str, *, escaping: bool = False) -> Environment:
+    """The letters' templates in a language: as plain text, where escaping would be wrong, or as HTML."""
+    found = Environment(
+        loader=PackageLoader("feedback_app"),
+        autoescape=escaping,  # noqa: S701 - see above
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    found.policies["ext.i18n.trimmed"] = True
+    found.install_gettext_translations(catalogue(language), newstyle=True)  # type: ignore[attr-defined]
+    found.globals["language"] = language
+    return found

@@ -7,9 +7,10 @@ from email.utils import parseaddr
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.models import Customer, LetterFormat
+from feedback_app.customers.readdressing import Side
 from feedback_app.customers.services import Person, person
 from feedback_app.letter_requests import LetterKind, LetterRequest, NotWanted
-from feedback_app.mailing import comment_letters, owner_letters
+from feedback_app.mailing import comment_letters, customer_letters, owner_letters
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, MailingMaker, halted_letter, preferences_letter
@@ -97,6 +98,23 @@ def _sign_in_notice(session: Session, desk: Desk, request: LetterRequest, now: d
     return owner_letters.sign_in_notice(desk, reader_of(session, desk, request), request, now=now)
 
 
+def _confirm_subscription(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    reader = reader_of(session, desk, request)
+    return customer_letters.confirm_subscription(session, desk, reader, request, now=now)
+
+
+def _change_old(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return customer_letters.change_of_address(session, desk, request, Side.OLD, now=now)
+
+
+def _change_new(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return customer_letters.change_of_address(session, desk, request, Side.NEW, now=now)
+
+
+def _address_changed(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+    return customer_letters.address_changed(session, desk, request, now=now)
+
+
 MAKERS: dict[LetterKind, Maker] = {
     LetterKind.PREFERENCES_LINK: _preferences_link,
     LetterKind.MAILING_COPY: _mailing_copy,
@@ -107,4 +125,8 @@ MAKERS: dict[LetterKind, Maker] = {
     LetterKind.COMMENT_WAITS: _comment_waits,
     LetterKind.COMMENTS_WAIT: _comments_wait,
     LetterKind.SIGN_IN_NOTICE: _sign_in_notice,
+    LetterKind.CONFIRM_SUBSCRIPTION: _confirm_subscription,
+    LetterKind.CHANGE_OLD: _change_old,
+    LetterKind.CHANGE_NEW: _change_new,
+    LetterKind.ADDRESS_CHANGED: _address_changed,
 }

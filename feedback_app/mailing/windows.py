@@ -6,7 +6,7 @@ half of what may be in flight: one is on its way, the other is being made.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -16,6 +16,7 @@ from feedback_app.config import Settings
 from feedback_app.crypto import CannotOpen
 from feedback_app.customers.services import person
 from feedback_app.db import Store
+from feedback_app.languages import said
 from feedback_app.mailing import claims, ledger, services
 from feedback_app.mailing.canary import allowance
 from feedback_app.mailing.drafts import Draft
@@ -77,7 +78,7 @@ class Windows:
     # What has to be written down with the next commit.
     _answers: dict[int, Answer] = field(default_factory=dict)
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
-    _makers: dict[tuple[int, Draft], MailingMaker] = field(default_factory=dict)
+    _makers: dict[tuple[int, Draft, str], MailingMaker] = field(default_factory=dict)
     # The last row of each mailing that was claimed for the first time.
     _last: dict[int, int] = field(default_factory=dict)
 
@@ -197,7 +198,10 @@ class Windows:
             if later:
                 self._unsent[one.id] = later
                 return True
-            maker = self._maker(batch.mailing_id, one.draft or batch.window.draft)
+            language = self.desk.language_of(reader)
+            # The subject of a digest is a word of ours, not of the shop's.
+            digest = replace(one.draft, subject=said(one.draft.subject, language)) if one.draft else None
+            maker = self._maker(batch.mailing_id, digest or batch.window.draft, language)
             batch.letters.append((one.id, maker.letter(reader, one.customer.format, now=batch.at)))
         except (GateRefused, CannotOpen) as error:
             batch.refused = str(error)
@@ -212,13 +216,13 @@ class Windows:
         self._noted()
         log.error("A mailing was halted: %s", reason)
 
-    def _maker(self, mailing_id: int, draft: Draft | None) -> MailingMaker:
+    def _maker(self, mailing_id: int, draft: Draft | None, language: str) -> MailingMaker:
         # By its text, too: a cancelled mailing can come again with a mended one, and a digest has several.
         if draft is None:
             message = "a window that claimed something has a draft"
             raise ValueError(message)
-        key = (mailing_id, draft)
+        key = (mailing_id, draft, language)
         if key not in self._makers:
             kept = self._makers if len(self._makers) < MOST_MAKERS else {}
-            self._makers = {**kept, key: MailingMaker(self.desk, draft, mailing_id)}
+            self._makers = {**kept, key: MailingMaker(self.desk, draft, mailing_id, language)}
         return self._makers[key]

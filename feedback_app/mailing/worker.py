@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.comments.answers import has_due_letters, want_due_letters
 from feedback_app.comments.waiting import find_untold, want_letters
-from feedback_app.config import Settings
+from feedback_app.config import Settings, Switch
 from feedback_app.crypto import CannotOpen
+from feedback_app.customers.asking import has_typed, look_up_typed
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterRequest, NotWanted
 from feedback_app.mailing import digests, ledger, services
@@ -145,6 +146,9 @@ class MailWorker:
             digests.make_due(session, hold_minutes=self.settings.hold_minutes, now=now)
             self._last_digests = now
 
+    def _look_up_typed(self, session: Session) -> int:
+        return look_up_typed(session, now=clock.now(), quiet=self.settings.rate_limits is Switch.ON)
+
     def _singles(self, done: Done) -> None:
         """Send the single letters that are wanted, each written down before and after.
 
@@ -152,9 +156,12 @@ class MailWorker:
         crash does not lose it: somebody who waits for a link is better served twice than never.
         """
         with self.store.reading() as session:
-            answered = has_due_letters(session, now=clock.now())
+            typed, answered = has_typed(session), has_due_letters(session, now=clock.now())
             # Where no owner is set there is nobody to tell; once there is one, they are told of all that waits.
             waits = self.settings.owner_email is not None and find_untold(session, now=clock.now()) is not None
+        while typed:
+            # Again when it had to give way: the same address may be typed and looked up elsewhere at this moment.
+            typed = self.store.write(self._look_up_typed) > 0
         if waits:
             with self.store.writing() as session:
                 want_letters(session, now=clock.now())

@@ -15,6 +15,7 @@ from feedback_app.web import keep_private
 PAGES: list[tuple[str, str]] = [
     ("moderation.queue", "Comments"),
     ("posts.listed", "Posts"),
+    ("owner.customers_page", "Customers"),
     ("owner.log", "Audit log"),
     ("owner.account", "Account"),
 ]

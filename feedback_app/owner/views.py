@@ -13,6 +13,7 @@ from feedback_app import clock
 from feedback_app.audit import Act, newest_lines, note
 from feedback_app.comments.moderation import UNDOABLE
 from feedback_app.owner import services
+from feedback_app.owner.figures_views import add_customers_page
 from feedback_app.owner.forms import TokenForm
 from feedback_app.owner.frame import PAGES, counted, owners_pages, refused
 from feedback_app.owner.letter_links import letter_links
@@ -23,6 +24,7 @@ from feedback_app.owner.signed_in import KEY
 from feedback_app.web import house, keep_private, number_of
 
 owner = owners_pages("owner", __name__)
+add_customers_page(owner)
 
 
 @owner.get("/account")

@@ -1,16 +1,20 @@
-"""`undisclosed customers show|export|erase` and `undisclosed db purge`."""
+"""`undisclosed customers show|export|erase|evidence|verify` and `undisclosed db purge`."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
+from feedback_app.audit import COMMAND, Act, note
 from feedback_app.console import Context, Refused, confirm, pass_context, print_json
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import find_customer, suppression_of
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
+from feedback_app.privacy.evidence import BadEvidence, evidence_of, public_keys
+from feedback_app.privacy.evidence import verify as verify_evidence
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import purge as purge_store
 
@@ -29,9 +33,11 @@ def _export(context: Context, address: str) -> dict[str, Any]:
         customer = _find(session, address)
         if customer is None:
             barred = suppression_of(session, Address.parse(address))
-            held = f"; only a suppression is held ({barred.reason}, since {barred.at:%Y-%m-%d})" if barred else ""
-            raise Refused(UNKNOWN + held)
-        return export_customer(session, customer)
+            bar = f"; only a suppression is held ({barred.reason}, since {barred.at:%Y-%m-%d})" if barred else ""
+            raise Refused(UNKNOWN + bar)
+        held = export_customer(session, customer)
+    _note_shown(context, "what is held about one customer")
+    return held
 
 
 @click.command()
@@ -111,3 +117,51 @@ def purge(context: Context, *, as_json: bool) -> None:
         print_json(counts)
     else:
         click.echo(f"Purged {done}.")
+
+
+@click.command()
+@click.argument("address")
+@pass_context
+def evidence(context: Context, address: str) -> None:
+    """Print what somebody agreed to, when, through what and to which words: a signed document."""
+    with context.store.reading() as session:
+        customer = _find(session, address)
+        if customer is None:
+            message = f"{UNKNOWN}; the record of somebody who was erased has nobody at its end"
+            raise Refused(message)
+        document = evidence_of(session, customer, context.settings, context.signer, now=clock.now())
+    _note_shown(context, "consent evidence of one customer")
+    click.echo(document, nl=False)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--public-key", help="Trust this key (base64), instead of the shop's own.")
+@pass_context
+def verify(context: Context, file: Path, public_key: str | None) -> None:
+    """Say whether a document of evidence is as it was signed, and with which key."""
+    try:
+        document = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        message = f"{file}: {reason}"
+        raise Refused(message) from error
+    try:
+        verified = verify_evidence(document, [public_key] if public_key else public_keys(context.signer))
+    except BadEvidence as error:
+        message = f"{file}: NOT good: {error}"
+        raise Refused(message) from error
+    click.echo(f"Good: as it was signed, with the key {verified.public_key}.")
+
+
+@click.command("evidence-key")
+@pass_context
+def evidence_key(context: Context) -> None:
+    """Print the public key that evidence is signed with now; those before it follow."""
+    for key in public_keys(context.signer):
+        click.echo(key)
+
+
+def _note_shown(context: Context, what: str) -> None:
+    with context.store.writing() as session:
+        note(session, COMMAND, Act.ADDRESS_SHOWN, what, now=clock.now())

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.rendering import rfc3339
 from feedback_app.customers.consent import frequencies, history
-from feedback_app.customers.models import Customer, Suppression, Topic, Wording
+from feedback_app.customers.models import AddressChange, Customer, Suppression, Topic, TypedAddress, Wording
+from feedback_app.customers.readdressing import addresses_of
 from feedback_app.customers.services import address_of, name_of
 from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing.models import Delivery, Mailing
@@ -21,6 +22,7 @@ WHY = {
     "letters": "Which letters were sent to you and what became of them, so that none is sent twice.",
     "comments": "What you wrote under posts with this address. The address itself is never shown.",
     "letter_requests": "The single letters that were asked for: links, confirmations. Purged after 7 days.",
+    "address_changes": "Another address that you asked us to write to. Kept for 7 days.",
     "suppression": "That this address must not be written to, kept as a keyed hash of it.",
 }
 
@@ -36,6 +38,7 @@ def export_customer(session: Session, customer: Customer) -> dict[str, Any]:
             ("letters", _letters(session, customer)),
             ("comments", _comments(session, customer)),
             ("letter_requests", _letter_requests(session, customer)),
+            ("address_changes", _address_changes(session, customer)),
             ("suppression", _suppression(session, customer)),
         )
     }
@@ -117,6 +120,11 @@ def _comments(session: Session, customer: Customer) -> list[dict[str, Any]]:
 
 def _letter_requests(session: Session, customer: Customer) -> list[dict[str, Any]]:
     query = select(LetterRequest).where(LetterRequest.customer_id == customer.id).order_by(LetterRequest.id)
+    typed = select(TypedAddress).where(TypedAddress.fingerprint == customer.fingerprint).order_by(TypedAddress.id)
+    waiting = [
+        {"kind": f"typed for {row.what_for}", "asked_at": rfc3339(row.at), "sent_at": None}
+        for row in session.scalars(typed)
+    ]
     return [
         {
             "kind": request.kind,
@@ -124,7 +132,18 @@ def _letter_requests(session: Session, customer: Customer) -> list[dict[str, Any
             "sent_at": rfc3339(request.sent_at) if request.sent_at else None,
         }
         for request in session.scalars(query)
-    ]
+    ] + waiting
+
+
+def _address_changes(session: Session, customer: Customer) -> list[dict[str, Any]]:
+    changes = []
+    for change in session.scalars(select(AddressChange).where(AddressChange.customer_id == customer.id)):
+        both = addresses_of(session, change)
+        moments = {"asked_at": change.asked_at, "old_address_said_yes_at": change.old_said_at}
+        moments |= {"new_address_said_yes_at": change.new_said_at, "done_at": change.done_at}
+        said = {name: rfc3339(moment) if moment else None for name, moment in moments.items()}
+        changes.append({"from": both.old.written, "to": both.new.written, **said})
+    return changes
 
 
 def _suppression(session: Session, customer: Customer) -> dict[str, Any] | None:

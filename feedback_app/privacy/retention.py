@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.audit import AuditLine, forget_words
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.customers.models import Customer, Preference, Undo
+from feedback_app.customers.models import AddressChange, Customer, Preference, TypedAddress, Undo
 from feedback_app.customers.saving import UNDO_FOR
 from feedback_app.db import Store, changed
 from feedback_app.letter_requests import LetterRequest
@@ -68,6 +68,8 @@ def purge(session: Session, *, now: datetime) -> Purged:
     forget_words(session, AuditLine.at <= now - REJECTED)
     # What can't be undone any more is nobody's business; it is nothing to report either.
     session.execute(delete(Undo).where(Undo.at <= now - UNDO_FOR))
+    session.execute(delete(AddressChange).where(AddressChange.asked_at <= now - UNCONFIRMED))
+    session.execute(delete(TypedAddress).where(TypedAddress.at <= now - UNCONFIRMED))
     return Purged(unconfirmed, letter_requests, _purge_comments(session, now))
 
 

@@ -4,40 +4,58 @@ import json
 
 from flask import Response, render_template, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from wtforms import RadioField, SelectChoice
 
 from feedback_app import clock
 from feedback_app.customers.pages import TOPIC_NAMES, day, make_pages, problem_of, read_link, reader_of
 from feedback_app.customers.services import address_of
+from feedback_app.languages import marked
 from feedback_app.mailing.models import DeliveryState
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.privacy.export import export_customer
-from feedback_app.privacy.letters import letters_to
+from feedback_app.privacy.letters import Sent, letters_to
 from feedback_app.tokens import Purpose
 from feedback_app.web import house
 
 own_data = make_pages("own_data", "/feedback/preferences")
 
 STATES = {
-    DeliveryState.QUEUED: "on its way to you",
-    DeliveryState.SUBMITTING: "on its way to you",
-    DeliveryState.ACCEPTED: "sent; your mail server took it",
-    DeliveryState.DEFERRED: "your mail server asked us to try again later",
-    DeliveryState.FAILED: "your mail server did not take it",
-    DeliveryState.UNKNOWN: "perhaps sent: the connection broke at its end",
-    DeliveryState.SKIPPED: "not sent",
+    DeliveryState.QUEUED: _("on its way to you"),
+    DeliveryState.SUBMITTING: _("on its way to you"),
+    DeliveryState.ACCEPTED: _("sent; your mail server took it"),
+    DeliveryState.DEFERRED: _("your mail server asked us to try again later"),
+    DeliveryState.FAILED: _("your mail server did not take it"),
+    DeliveryState.UNKNOWN: _("perhaps sent: the connection broke at its end"),
+    DeliveryState.SKIPPED: _("not sent"),
 }
+
+
+# Why a letter was left out, as the ledger says it of a customer.
+REASONS = (
+    marked("the address is suppressed"),
+    marked("the customer has paused all letters"),
+    marked("the customer does not want specials"),
+    marked("the customer does not want news"),
+    marked("the customer does not want replies"),
+    marked("the customer has had today's letters"),
+    marked("put off for the weekly digest"),
+    marked("put off for the monthly digest"),
+    marked("there is nothing in it for the customer any more"),
+    marked("cancelled"),
+)
 
 
 class EraseForm(FlaskForm):
     """Erasing, and what becomes of comments."""
 
     comments = RadioField(
-        "My comments on the blog",
+        _("My comments on the blog"),
         choices=[
-            SelectChoice(value=CommentsFate.NAMELESS.value, label="Keep them, without my name"),
-            SelectChoice(value=CommentsFate.DELETED.value, label="Delete them too"),
+            SelectChoice(value=CommentsFate.NAMELESS.value, label=_("Keep them, without my name")),
+            SelectChoice(value=CommentsFate.DELETED.value, label=_("Delete them too")),
         ],
         default=CommentsFate.NAMELESS.value,
     )
@@ -51,7 +69,8 @@ def letters(token: str) -> ResponseReturnValue:
         customer = reader_of(session, claim)
         lines = list(letters_to(session, customer))
     here = url_for("customers.centre", token=token)
-    return render_template("customers/letters.html", lines=lines, here=here, states=STATES, topics=TOPIC_NAMES, day=day)
+    page = {"states": STATES, "topics": TOPIC_NAMES, "day": day, "why": _why}
+    return render_template("customers/letters.html", lines=lines, here=here, **page)
 
 
 @own_data.get("/<token>/data.json")
@@ -80,3 +99,10 @@ def erase(token: str) -> ResponseReturnValue:
             return render_template("customers/erase.html", **page, problem=problem_of(form)), 400
         done = erase_customer(session, customer, now=clock.now(), comments=CommentsFate(form.comments.data))
     return render_template("customers/erased.html", done=done, deleted=form.comments.data == CommentsFate.DELETED)
+
+
+def _why(line: Sent) -> str:
+    """Why a letter was not sent, where that is said in a few words of ours."""
+    if line.state is not DeliveryState.SKIPPED or not line.reason:
+        return ""
+    return str(gettext(line.reason)) if line.reason in REASONS else line.reason

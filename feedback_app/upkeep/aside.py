@@ -1,20 +1,23 @@
 """The tables as they were before a restore, kept aside as temporary tables for the length of its transaction."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, TableClause, column, select, table, text
+from sqlalchemy import Connection, Insert, TableClause, column, select, table, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from feedback_app.comments.models import Comment
+from feedback_app.comments.models import Comment, ConfirmationAsked, Following, Notice, Thread
 from feedback_app.crypto import KeyRing
 from feedback_app.customers.models import Customer, Preference, Suppression
-from feedback_app.db import SQLITE, Base
-from feedback_app.mailing.models import Delivery, Mailing
+from feedback_app.db import SQLITE, Base, changed
+from feedback_app.mailing.models import Bounce, Delivery, Mailing
 from feedback_app.owner.models import Owner, RecoveryCode
 from feedback_app.store import LOOKUP_CHECK, StoreFact
 
-# Links and cookies name people and comments by number.
-NUMBERED = ("customers", "comments")
+# Links and cookies name people, comments and what they ask for by number.
+NUMBERED = ("customers", "comments", "followings", "address_changes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,23 @@ def aside(model: type[Base]) -> TableClause:
 CUSTOMERS, PREFERENCES, SUPPRESSIONS = aside(Customer), aside(Preference), aside(Suppression)
 COMMENTS, MAILINGS, DELIVERIES = aside(Comment), aside(Mailing), aside(Delivery)
 OWNERS, RECOVERY_CODES = aside(Owner), aside(RecoveryCode)
-ASIDE = (CUSTOMERS, PREFERENCES, SUPPRESSIONS, COMMENTS, MAILINGS, DELIVERIES, OWNERS, RECOVERY_CODES)
+BOUNCES, THREADS, FOLLOWINGS = aside(Bounce), aside(Thread), aside(Following)
+NOTICES, ASKED = aside(Notice), aside(ConfirmationAsked)
+ASIDE = (
+    CUSTOMERS,
+    PREFERENCES,
+    SUPPRESSIONS,
+    COMMENTS,
+    MAILINGS,
+    DELIVERIES,
+    OWNERS,
+    RECOVERY_CODES,
+    BOUNCES,
+    THREADS,
+    FOLLOWINGS,
+    NOTICES,
+    ASKED,
+)
 
 
 def keep_aside(connection: Connection, ring: KeyRing) -> Before | None:
@@ -63,3 +82,15 @@ def _numbers(connection: Connection) -> dict[str, int]:
         return dict(connection.execute(text("SELECT name, seq FROM sqlite_sequence")).all())
     asked = "SELECT last_value FROM {}_id_seq WHERE is_called"
     return {name: connection.scalar(text(asked.format(name))) or 0 for name in NUMBERED}
+
+
+def update_rows(session: Session, statements: Iterable[Any]) -> int:
+    """Run UPDATEs; returns how many rows they changed."""
+    done = sum(changed(session, one.execution_options(synchronize_session=False)) for one in statements)
+    session.expire_all()
+    return done
+
+
+def insert_rows(session: Session, statement: Insert) -> int:
+    """Run an INSERT from a query; returns how many rows it added."""
+    return session.connection().execute(statement.execution_options(preserve_rowcount=True)).rowcount

@@ -4,31 +4,18 @@ The tables as they were before are kept aside for the length of the restoring tr
 a join.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Insert,
-    Integer,
-    Select,
-    and_,
-    delete,
-    exists,
-    insert,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Connection, Integer, Select, and_, delete, exists, insert, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.crypto import KeyRing
 from feedback_app.customers.consent import WORDINGS, choose
 from feedback_app.customers.models import (
+    AddressChange,
     ConsentChannel,
     Customer,
     Frequency,
@@ -36,6 +23,7 @@ from feedback_app.customers.models import (
     Preference,
     Suppression,
     SuppressionReason,
+    Undo,
 )
 from feedback_app.db import SQLITE, Base, changed
 from feedback_app.letter_requests import LetterRequest
@@ -51,7 +39,10 @@ from feedback_app.upkeep.aside import (
     PREFERENCES,
     SUPPRESSIONS,
     Before,
+    insert_rows,
+    update_rows,
 )
+from feedback_app.upkeep.carrying_letters import carry_letters
 from feedback_app.upkeep.owners import carry_owners, end_sessions
 from feedback_app.workers import Worker
 
@@ -61,8 +52,8 @@ RESTORED = "the store was restored"
 UNSTARTED = (MailingState.DRAFT, MailingState.HELD)
 UNFINISHED = (*UNSTARTED, MailingState.SENDING, MailingState.HALTED)
 TAKEN_DOWN = (CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED)
-# Links and cookies name people and comments by number, and an unknown many were given after the backup: somebody
-# else's number must never be given to a new customer.
+# Links and cookies name people, comments and requests by number, and an unknown many were given after the backup:
+# somebody else's number must never be given to a new customer.
 GAP = 1_000_000
 
 
@@ -77,6 +68,7 @@ class Carried:
     mailings: int = 0
     deliveries: int = 0
     owners: int = 0
+    letters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +87,7 @@ def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime
     for name, value in before.facts.items():
         if name.startswith(SEALING_KEY) and value in known:
             session.merge(StoreFact(name=name, value=value))
+    _moved(session)
     return Carried(
         suppressions=_suppressions(session),
         erased=_erasures(session, now),
@@ -103,6 +96,7 @@ def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime
         mailings=_mailings(session),
         deliveries=_deliveries(session),
         owners=carry_owners(session),
+        letters=carry_letters(session),
     )
 
 
@@ -165,6 +159,24 @@ def _set_number(connection: Connection, name: str, last: int) -> None:
     connection.execute(asked, {"name": name, "n": last})
 
 
+def _moved(session: Session) -> None:
+    """People who have another address since: the old one may be somebody else's by now, and is written to no more."""
+    old = CUSTOMERS.c
+    same = and_(old.id == Customer.id, old.created_at == Customer.created_at, old.link_series > Customer.link_series)
+    rows = session.execute(select(Customer, *CUSTOMERS.columns).join(CUSTOMERS, same)).all()
+    for row in rows:
+        customer, now_is = row[0], dict(zip((each.name for each in CUSTOMERS.columns), row[1:], strict=True))
+        other = session.scalar(select(Customer).where(Customer.fingerprint == now_is["fingerprint"]))
+        if other is not None and other.id != customer.id:
+            session.delete(other)
+            session.flush()
+        for gone in (Undo, AddressChange):
+            session.execute(delete(gone).where(gone.customer_id == customer.id))
+        for name in ("fingerprint", "address", "name", "link_series"):
+            setattr(customer, name, now_is[name])
+        session.flush()
+
+
 def _came_back(fingerprint: Any, at: Any) -> Any:  # noqa: ANN401 - SQL expressions
     """Whether the restored store knows of a yes after that moment: it is the later one of the two then."""
     return exists().where(
@@ -180,7 +192,7 @@ def _suppressions(session: Session) -> int:
     known = exists().where(Suppression.fingerprint == old.fingerprint)
     missing = select(old.fingerprint, old.reason, old.at).where(~known, ~_came_back(old.fingerprint, old.at))
     columns = ("fingerprint", "reason", "at")
-    return _insert(session, insert(Suppression).from_select(columns, missing))
+    return insert_rows(session, insert(Suppression).from_select(columns, missing))
 
 
 def _erasures(session: Session, now: datetime) -> int:
@@ -259,7 +271,7 @@ def _discretion(session: Session) -> int:
         and_(CUSTOMERS.c.name_display == NameDisplay.FIRST, Customer.name_display == NameDisplay.FULL),
     )
     names = update(Customer).where(matching, fewer).values(name_display=CUSTOMERS.c.name_display)
-    return _update(session, (pauses, names))
+    return update_rows(session, (pauses, names))
 
 
 def _taken_down(session: Session, now: datetime) -> int:
@@ -288,8 +300,8 @@ def _mailings(session: Session) -> int:
     values = {name: old[name] for name in old.keys() if name not in {"id", "slug"}}  # noqa: SIM118 - not a mapping
     fresh = select(old.slug, *values.values()).where(ended, old.slug.not_in(select(Mailing.slug)))
     behind = update(Mailing).where(Mailing.slug == old.slug, ended, Mailing.state.in_(UNFINISHED)).values(values)
-    moved = _update(session, (behind,))
-    return moved + _insert(session, insert(Mailing).from_select(("slug", *values), fresh))
+    moved = update_rows(session, (behind,))
+    return moved + insert_rows(session, insert(Mailing).from_select(("slug", *values), fresh))
 
 
 def _deliveries(session: Session) -> int:
@@ -321,16 +333,6 @@ def _deliveries(session: Session) -> int:
         .where(Customer.id.is_(None), ~there.correlate(Mailing))
     )
     columns = ("mailing_id", "customer_id", *values)
-    moved = _update(session, (later,))
-    moved += _insert(session, insert(Delivery).from_select(columns, nobody))
-    return moved + _insert(session, insert(Delivery).from_select(columns, fresh))
-
-
-def _update(session: Session, statements: Iterable[Any]) -> int:
-    done = sum(changed(session, one.execution_options(synchronize_session=False)) for one in statements)
-    session.expire_all()
-    return done
-
-
-def _insert(session: Session, statement: Insert) -> int:
-    return session.connection().execute(statement.execution_options(preserve_rowcount=True)).rowcount
+    moved = update_rows(session, (later,))
+    moved += insert_rows(session, insert(Delivery).from_select(columns, nobody))
+    return moved + insert_rows(session, insert(Delivery).from_select(columns, fresh))

@@ -117,7 +117,8 @@ def _tell(plan: Plan, done: Restored) -> None:
         click.echo(
             f"Carried over from the store before: {over.suppressions} suppressions, {over.erased} erasures, "
             f"{over.choices} noes, {over.comments} comments taken down, {over.mailings} mailings, "
-            f"{over.deliveries} deliveries, {over.owners} owners' ways to sign in."
+            f"{over.deliveries} deliveries, {over.owners} owners' ways to sign in, "
+            f"{over.letters} lines on what came back, was told and was stopped."
         )
     elif not plan.replaces:
         click.echo(f"There was no store before, so {LOST}.")

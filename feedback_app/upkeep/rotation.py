@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings
 from feedback_app.crypto import KEY_ID_BYTES, Vault
+from feedback_app.customers.asking import reseal_typed
 from feedback_app.customers.models import Customer, Undo
+from feedback_app.customers.readdressing import reseal_changes
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
 from feedback_app.db import SQLITE, Store
 from feedback_app.keys import ADDRESS_VARIABLE, AddressKeys
@@ -57,6 +59,8 @@ def rotate_keys(
         resealed = _reseal_all(store, vault, progress)
         with store.writing() as session:
             reseal_secrets(session)
+            reseal_typed(session)
+            reseal_changes(session)
     return Rotated(resealed, continued, len(vault.ring.sealing))
 
 

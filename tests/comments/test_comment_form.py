@@ -146,7 +146,7 @@ def test_a_preview_shows_the_gates_work_and_stores_nothing(client: FlaskClient, 
         ({"author": "nora@example.com"}, "leave the address out"),
         ({"email": "nora"}, "an @ in it"),
         ({"email": "nora@"}, "leave it empty"),
-        ({"email": f"{'x' * 400}@example.com"}, "shorter"),
+        ({"email": f"{'x' * 400}@example.com"}, "too long"),
         ({"email": "nora@example.com\r\nBcc: bob@example.org"}, "leave it empty"),
     ],
 )

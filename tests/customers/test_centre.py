@@ -91,7 +91,7 @@ def test_saving_says_exactly_what_changed_and_what_comes_next(client: FlaskClien
     assert [line.get_text() for line in changed.select("li")] == [
         "Offers: weekly, in one letter (it was: each time).",
         "News from the blog: monthly, in one letter (it was: never).",
-        "How letters look: plain text (it was: with colours and links (html)).",
+        "How letters look: plain text (it was: with colours and links (HTML)).",
         "Pause: until 24 December 2007 (it was: none).",
     ]
     assert [line.get_text() for line in coming.select("li")] == [

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import product
 from threading import Barrier
 
@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
+from feedback_app.customers.asking import look_up_typed
 from feedback_app.customers.consent import WORDINGS, choose, frequencies, history, may_write_to
 from feedback_app.customers.models import (
     ConsentAction,
@@ -99,6 +100,12 @@ def told(page: TestResponse) -> str:
 # Asking for a link
 
 
+def looked_up(store: Store, now: datetime = OPPS_DAY) -> None:
+    """The mailer has looked whose the addresses are that were typed."""
+    with store.writing() as session:
+        look_up_typed(session, now=now, quiet=True)
+
+
 def test_asking_says_the_same_for_known_and_unknown_addresses(app: Flask, store: Store) -> None:
     welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     answers = [send(app.test_client(), ASK, {"email": address}) for address in (ALICE.address, TESS)]
@@ -116,6 +123,9 @@ def test_asking_stores_a_request_and_somebody_who_may_be_written_to_about_nothin
     before = rows(store)
     send(client, ASK, {"email": TESS})
     after = rows(store)
+    assert {name for name in after if after[name] != before[name]} == {"typed_addresses"}
+    looked_up(store)
+    after = rows(store)
     assert {name for name in after if after[name] != before[name]} == {"customers", "letter_requests"}
     with store.reading() as session:
         [customer] = session.scalars(select(Customer))
@@ -130,6 +140,7 @@ def test_asking_changes_nothing_for_somebody_known(client: FlaskClient, store: S
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
     send(client, ASK, {"email": ALICE.address.upper()})
+    looked_up(store)
     after = rows(store)
     assert {name for name in after if after[name] != before[name]} == {"letter_requests"}
     with store.reading() as session:
@@ -138,6 +149,7 @@ def test_asking_changes_nothing_for_somebody_known(client: FlaskClient, store: S
 
 def test_nobody_can_be_flooded_with_letters(client: FlaskClient, store: Store, clock: Clock) -> None:
     def requests() -> int:
+        looked_up(store, clock.now())
         with store.reading() as session:
             return len(session.scalars(select(LetterRequest)).all())
 
@@ -170,8 +182,10 @@ def test_pressing_the_button_many_times_at_once_is_harmless(app: Flask, store: S
 
     with ThreadPoolExecutor(presses) as hands:
         assert set(hands.map(press, range(presses))) == {303}
+    looked_up(store)
     with store.reading() as session:
         assert len(session.scalars(select(Customer)).all()) == 1
+        assert len(session.scalars(select(LetterRequest)).all()) == 1
 
 
 def test_a_bad_address_is_kept_as_it_was_typed_and_stores_nothing(client: FlaskClient, store: Store) -> None:
@@ -215,6 +229,7 @@ def test_asking_from_another_page_does_nothing_and_keeps_what_was_typed(client: 
 
 def test_looking_at_the_choices_changes_nothing(client: FlaskClient, store: Store, desk: Desk) -> None:
     send(client, ASK, {"email": TESS})
+    looked_up(store)
     with store.reading() as session:
         [tess] = session.scalars(select(Customer.id))
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -260,6 +275,7 @@ def test_the_choices_are_shown_as_they_are(client: FlaskClient, store: Store, de
 
 def test_saving_stores_the_choices_and_their_record(client: FlaskClient, store: Store, desk: Desk) -> None:
     send(client, ASK, {"email": TESS})
+    looked_up(store)
     with store.reading() as session:
         [tess] = session.scalars(select(Customer.id))
     fields = {
@@ -518,6 +534,7 @@ def test_a_fresh_link_can_be_asked_for_on_the_page_of_a_bad_one(client: FlaskCli
     token = page.select_one("form [name=csrf_token]")
     assert token
     assert client.post(ASK, data={"email": TESS, "csrf_token": str(token["value"])}).status_code == 303
+    looked_up(store)
     with store.reading() as session:
         assert len(session.scalars(select(LetterRequest)).all()) == 1
 

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, select
 
-from feedback_app.customers.calendar import next_digest
 from feedback_app.customers.consent import WORDINGS, choose
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
 from feedback_app.db import Store
@@ -211,41 +211,114 @@ def test_a_digests_slug_is_nobody_elses(store: Store, sink: MailServer, clock: C
         services.hold(session, about(WEEKLY), minutes=0, now=clock.now())
 
 
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("send"), st.none()),
-        st.tuples(st.just("choose"), st.sampled_from([Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY])),
-        st.tuples(st.just("wait"), st.integers(1, 20)),
-    ),
-    min_size=3,
-    max_size=12,
-)
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=steps)
-def test_however_often_somebody_changes_their_mind_nothing_comes_twice_and_nothing_is_lost(
-    sqlite_store: Store, clock: Clock, sink: MailServer, steps: list[tuple[str, object]]
+def test_a_digest_that_would_be_one_letter_too_many_today_comes_tomorrow(
+    store: Store, sink: MailServer, clock: Clock
 ) -> None:
-    clock.moment = OPPS_DAY
-    sink.letters.clear()
-    with sqlite_store.writing() as session:
-        session.execute(delete(Customer))
-        session.execute(delete(Delivery))
-        session.execute(delete(Mailing))
-    alice = welcome(sqlite_store, ALICE, now=OPPS_DAY, specials=Frequency.WEEKLY)
-    mailings = 0
-    for what, value in steps:
-        clock.advance(hours=1)
-        if what == "send":
-            mailings += 1
-            sent(sqlite_store, sink, clock, f"m{mailings}", f"This is number {mailings}.\n")
-        elif isinstance(value, Frequency):
-            now_chooses(sqlite_store, alice, value, clock)
-        elif isinstance(value, int):
-            comes(sqlite_store, sink, clock, clock.now() + timedelta(days=value))
-    for _ in range(2):
-        for frequency in (Frequency.WEEKLY, Frequency.MONTHLY):
-            comes(sqlite_store, sink, clock, next_digest(frequency, clock.now()))
-    said = "\n".join(text_of(letter.data) for letter in sink.letters)
-    assert [said.count(f"This is number {number}.") for number in range(1, mailings + 1)] == [1] * mailings
+    [alice] = gather(store, ALICE, frequency=Frequency.WEEKLY)
+    sent(store, sink, clock, "first", "The first.\n")
+    clock.moment = MONDAY - timedelta(hours=1)
+    now_chooses(store, alice, Frequency.EACH, clock)
+    held(store, about("today", "Today's.\n"), minutes=0, clock=clock)
+    for hours in range(0, 48, 6):
+        clock.moment = MONDAY - timedelta(hours=1) + timedelta(hours=hours)
+        worker_to(sink, store, hold_minutes="0", daily_cap="1").work_once()
+    today, digest = had(sink, ALICE.address)
+    assert "Today's." in text_of(today)
+    assert "The first." in text_of(digest)
+    assert counts(store, WEEKLY) == {"accepted": 1}
+
+
+def test_somebody_who_pauses_between_the_freezing_and_the_sending_gets_it_with_the_next(
+    store: Store, sink: MailServer, clock: Clock
+) -> None:
+    [alice] = gather(store, ALICE, frequency=Frequency.WEEKLY)
+    sent(store, sink, clock, "first", "The first.\n")
+    clock.moment = MONDAY
+    with store.writing() as session:
+        digests.make_due(session, hold_minutes=0, now=clock.now())
+        services.release_due(session, now=clock.now())
+        session.get_one(Customer, alice).pause_until = (MONDAY + timedelta(days=2)).date()
+    worker_to(sink, store).work_once()
+    assert had(sink, ALICE.address) == []
+    comes(store, sink, clock, MONDAY + timedelta(days=7))
+    assert "The first." in text_of(had(sink, ALICE.address)[-1])
+
+
+class LettersOfAYear(RuleBasedStateMachine):
+    """Somebody changes their mind, pauses and gets many letters; whatever was put off comes once, sooner or later."""
+
+    store: Store
+    sink: MailServer
+    clock: Clock
+
+    @initialize()
+    def arrive(self) -> None:
+        self.clock.moment = OPPS_DAY
+        self.sink.letters.clear()
+        with self.store.writing() as session:
+            for table in (DigestItem, Delivery, Mailing, Customer):
+                session.execute(delete(table))
+        self.alice = welcome(self.store, ALICE, now=OPPS_DAY, specials=Frequency.WEEKLY)
+        self.mailings = 0
+
+    def work(self) -> None:
+        """A worker does what is due, a letter a day at most."""
+        worker = worker_to(self.sink, self.store, hold_minutes="0", daily_cap="1")
+        worker.work_once()
+        worker.transport.close()
+
+    @rule()
+    def send(self) -> None:
+        self.mailings += 1
+        self.clock.advance(hours=1)
+        held(self.store, about(f"m{self.mailings}", f"This is number {self.mailings}.\n"), minutes=0, clock=self.clock)
+        self.work()
+
+    @rule(frequency=st.sampled_from([Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY]))
+    def choose(self, frequency: Frequency) -> None:
+        self.clock.advance(minutes=1)
+        now_chooses(self.store, self.alice, frequency, self.clock)
+
+    @rule(days=st.integers(1, 10))
+    def pause(self, days: int) -> None:
+        with self.store.writing() as session:
+            session.get_one(Customer, self.alice).pause_until = self.clock.now().date() + timedelta(days=days)
+
+    @rule(hours=st.sampled_from([1, 7, 24, 24 * 7, 24 * 20]))
+    def wait(self, hours: int) -> None:
+        self.clock.advance(hours=hours)
+        self.work()
+
+    def said(self) -> list[int]:
+        """How often each mailing came, by itself or in a digest."""
+        text = "\n".join(text_of(letter.data) for letter in self.sink.letters)
+        return [text.count(f"This is number {number}.") for number in range(1, self.mailings + 1)]
+
+    @invariant()
+    def nothing_comes_twice(self) -> None:
+        assert all(times <= 1 for times in self.said())
+
+    def teardown(self) -> None:
+        if not getattr(self, "mailings", 0):
+            return
+        # Time enough for every pause to end and every digest to be tried again.
+        for days in (11, 7, 1, 1, 31, 1, 1, 31):
+            self.clock.advance(days=days)
+            for hours in (0, 7, 18, 7, 18):
+                self.clock.advance(hours=hours)
+                self.work()
+        with self.store.reading() as session:
+            put_off = select(Mailing.slug).join(Delivery, Delivery.mailing_id == Mailing.id).join(DigestItem)
+            waited = {int(slug.removeprefix("m")) for slug in session.scalars(put_off)}
+        said = self.said()
+        assert [said[number - 1] for number in sorted(waited)] == [1] * len(waited)
+
+
+def test_however_often_somebody_changes_their_mind_nothing_comes_twice_and_nothing_is_lost(
+    sqlite_store: Store, clock: Clock, sink: MailServer
+) -> None:
+    LettersOfAYear.store, LettersOfAYear.sink, LettersOfAYear.clock = sqlite_store, sink, clock
+    run_state_machine_as_test(
+        LettersOfAYear,
+        settings=settings(max_examples=12, stateful_step_count=12, deadline=None),
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import JSON, Enum, LargeBinary, Table, TypeDecorator, func, select, text
+from sqlalchemy import JSON, Enum, LargeBinary, Table, TypeDecorator, delete, func, select, text
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,7 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS, choose, frequencies, history, may_write_to
 from feedback_app.customers.importing import import_customers
 from feedback_app.customers.models import (
+    AddressChange,
     ConsentChannel,
     Customer,
     Frequency,
@@ -40,18 +41,19 @@ from feedback_app.customers.models import (
     Topic,
     Undo,
 )
+from feedback_app.customers.readdressing import Side, ask_for_change, say_yes
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link
 from feedback_app.db import Base, Store
 from feedback_app.letter_requests import LetterKind, LetterRequest
 from feedback_app.mailing import services as mailings
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
-from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
+from feedback_app.mailing.models import Bounce, BounceKind, Delivery, DeliveryState, DigestItem, Mailing, MailingState
 from feedback_app.mailing.worker import MailWorker, mail_worker
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.store import StoreProblem, open_store
-from feedback_app.upkeep import aside
 from feedback_app.upkeep import restore as restoring
+from feedback_app.upkeep.aside import ASIDE
 from feedback_app.upkeep.backup import BackupProblem, Contents, back_up, examine
 from feedback_app.upkeep.dumps import dumped_rows
 from feedback_app.upkeep.restore import Restored, plan_restore, restore
@@ -740,12 +742,81 @@ def test_a_live_store_is_not_taken_for_a_backup(busy: Store, settings: Settings,
         back_up(busy, file, overwrite=True)
 
 
+def test_what_came_back_was_told_and_was_stopped_since_the_backup_is_not_forgotten(
+    busy: Store, monday: Path, settings: Settings
+) -> None:
+    with busy.writing() as session:
+        [following] = session.scalars(select(Following))
+        following.confirmed_at = OPPS_DAY
+        session.execute(delete(Bounce))
+    back_up(busy, monday)
+    came_back = OPPS_DAY + timedelta(hours=1)
+    with busy.writing() as session:
+        [delivery] = session.scalars(select(Delivery))
+        session.add(Bounce(delivery_id=delivery.id, kind=BounceKind.SOFT, digest=b"a" * 32, at=came_back))
+        session.add(ConfirmationAsked(fingerprint=bytes(reversed(range(32))), at=came_back))
+        session.scalars(select(Following)).one().stopped_at = came_back
+        session.scalars(select(Notice)).one().told_at = came_back
+    done = put_back(settings, monday)
+    assert done.carried
+    assert done.carried.letters == 4
+    with busy.reading() as session:
+        [delivery] = session.scalars(select(Delivery))
+        bounces = {one.digest: (one.delivery_id, one.kind) for one in session.scalars(select(Bounce))}
+        assert bounces[b"a" * 32] == (delivery.id, BounceKind.SOFT)
+        assert session.get(ConfirmationAsked, bytes(reversed(range(32))))
+        assert session.scalars(select(Following)).one().stopped_at == came_back
+        assert session.scalars(select(Notice)).one().told_at == came_back
+    assert put_back(settings, monday, now=LATER + timedelta(seconds=1)).carried
+
+
+def test_a_thread_that_somebody_wants_to_hear_of_again_is_not_stopped_by_an_older_stop(
+    busy: Store, monday: Path, settings: Settings
+) -> None:
+    def stand(*, confirmed: datetime, stopped: datetime | None) -> None:
+        with busy.writing() as session:
+            [following] = session.scalars(select(Following))
+            following.confirmed_at, following.stopped_at = confirmed, stopped
+
+    stand(confirmed=OPPS_DAY + timedelta(hours=2), stopped=None)
+    back_up(busy, monday)
+    stand(confirmed=OPPS_DAY, stopped=OPPS_DAY + timedelta(hours=1))
+    put_back(settings, monday)
+    with busy.reading() as session:
+        assert session.scalars(select(Following)).one().stopped_at is None
+
+
+def test_somebody_with_another_address_since_the_backup_keeps_it_and_the_old_one_is_written_to_no_more(
+    busy: Store, monday: Path, settings: Settings
+) -> None:
+    bob = find(busy, BOB)
+    assert bob
+    robert = Person("Bob Brown", "robert@example.net")
+    back_up(busy, monday)
+    with busy.writing() as session:
+        session.execute(delete(AddressChange))
+        customer = session.get_one(Customer, bob.id)
+        ask_for_change(session, customer, Address.parse(robert.address), now=LATER)
+        [change] = session.scalars(select(AddressChange))
+        for side in Side:
+            say_yes(session, change, side, now=LATER)
+    put_back(settings, monday)
+    assert find(busy, BOB) is None
+    moved = find(busy, robert)
+    assert moved
+    assert (moved.id, moved.link_series) == (bob.id, 1)
+    assert people(busy)[robert.address] == BOB.name
+    assert writable(busy, robert)
+    with busy.reading() as session:
+        assert session.scalar(select(AddressChange).where(AddressChange.customer_id == bob.id)) is None
+
+
 def test_the_carried_tables_are_not_left_behind(busy: Store, monday: Path, settings: Settings) -> None:
     back_up(busy, monday)
     put_back(settings, monday)
     put_back(settings, monday, now=LATER + timedelta(seconds=1))
     with busy.reading() as session:
-        for one in aside.ASIDE:
+        for one in ASIDE:
             assert one.name not in {table.name for table in Base.metadata.sorted_tables}
         assert session.scalar(select(func.count()).select_from(Customer)) == 53
 

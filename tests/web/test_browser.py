@@ -111,6 +111,8 @@ def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
         "/feedback/preferences",
         "/feedback/preferences/asked",
         "/feedback/preferences/forged",
+        "/feedback/subscribe",
+        "/feedback/subscribe/asked",
         "/feedback/no",
     ):
         page.goto(served + path)
@@ -196,7 +198,7 @@ def test_whoever_made_a_mistake_is_led_to_it(browser: Browser, served: str, stor
 
 def test_every_page_is_strict_html(served: str, store: Store, desk: Desk) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
-    paths = ["/feedback/preferences", "/feedback/preferences/asked"]
+    paths = ["/feedback/preferences", "/feedback/preferences/asked", "/feedback/subscribe", "/feedback/subscribe/asked"]
     paths += [
         path_of(desk, desk.preferences_link(bob, OPPS_DAY)),
         path_of(desk, desk.preferences_link(bob, OPPS_DAY)) + "?show=address",

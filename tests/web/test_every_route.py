@@ -13,9 +13,13 @@ from werkzeug.routing import Rule
 
 from feedback_app.app import Serving, create_app
 from feedback_app.config import Moderation, Settings
-from feedback_app.customers.models import Frequency, Topic
+from feedback_app.customers.addresses import Address
+from feedback_app.customers.models import Customer, Frequency, Topic
+from feedback_app.customers.readdressing import ask_for_change
+from feedback_app.customers.subscribing import Wish, want_confirmation
 from feedback_app.db import Base, Store, make_engine
 from feedback_app.mailing.messages import Desk
+from feedback_app.problems import PROGRAMS
 from feedback_app.tokens import Claim, Purpose
 from feedback_app.web import HEADERS, MOST_BYTES
 from feedback_app.workers import PATIENCE, WorkerKind, beat
@@ -61,6 +65,7 @@ BODIES = [
     (b'{"email": {"a": []}}', "application/json"),
     (b"{]", "application/json"),
 ]
+WISH = Wish((Topic.NEWS,), Frequency.EACH)
 POSTED_BY_LINK = "leaving.unsubscribe"
 STOPPED_BY_LINK = "own_comments.stop"
 
@@ -124,6 +129,18 @@ def comment_link(desk: Desk, page: str, purpose: Purpose) -> str:
     )
 
 
+def address_link(desk: Desk, side: str, purpose: Purpose) -> str:
+    """A link of the first change of address there is."""
+    token = desk.signer.sign(Claim(purpose, 1), now=OPPS_DAY, days=7)
+    return f"{desk.settings.site_url}/feedback/address/{side}/{token}"
+
+
+def subscribe_link(desk: Desk, person: int) -> str:
+    """A link that confirms a subscription."""
+    token = desk.signer.sign(Claim(Purpose.SUBSCRIBE, person, WISH.code), now=OPPS_DAY, days=7)
+    return f"{desk.settings.site_url}/feedback/subscribe/{token}"
+
+
 def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_link_allows(
     whole: Flask, store: Store, desk: Desk
 ) -> None:
@@ -131,11 +148,18 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
     publish(store, OPPS)
     say(store, address=BOB.address, notify=True)
     waits = say(store, "This one waits.", moderation=Moderation.ALL)
+    with store.writing() as session:
+        want_confirmation(session, Address.parse(BOB.address), WISH, asked_at=OPPS_DAY, now=OPPS_DAY)
+        ask_for_change(session, session.get_one(Customer, bob), Address.parse("robert@example.net"), now=OPPS_DAY)
     before = rows(store)
     links = {
         "customers.centre": desk.preferences_link(bob, OPPS_DAY),
         "customers.undo_last": desk.preferences_link(bob, OPPS_DAY) + "/undo",
         "own_data.erase": desk.preferences_link(bob, OPPS_DAY) + "/erase",
+        "joining.confirm": subscribe_link(desk, bob),
+        "new_address.ask": desk.preferences_link(bob, OPPS_DAY) + "/address",
+        "new_address.from_old": address_link(desk, "old", Purpose.CHANGE_FROM),
+        "new_address.to_new": address_link(desk, "new", Purpose.CHANGE_TO),
         "own_comments.confirm": comment_link(desk, "confirm", Purpose.CONFIRM_ANSWERS),
         STOPPED_BY_LINK: comment_link(desk, "stop", Purpose.STOP_ANSWERS),
         POSTED_BY_LINK: desk.unsubscribe_link(bob, Topic.SPECIALS, OPPS_DAY),
@@ -174,7 +198,10 @@ def test_no_page_takes_a_method_that_it_is_not_for(whole: Flask) -> None:
             # Another route may take the method at this address.
             if answer.status_code == 405:
                 assert "GET" in answer.headers["Allow"]
-                helps(answer.text, "Not this way")
+                if path.startswith(PROGRAMS):
+                    assert answer.mimetype == "application/problem+json"
+                else:
+                    helps(answer.text, "Not this way")
             else:
                 assert answer.status_code in {400, 404}, (path, method)
 

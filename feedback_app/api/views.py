@@ -1,0 +1,151 @@
+"""Questions of other programs, each with a key: whether somebody may be written to, and who may be."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from urllib.parse import unquote
+
+from flask import Blueprint, Response, request
+from limits import parse
+from sqlalchemy import update
+
+from feedback_app import clock
+from feedback_app.api.lists import Row, csv_lines, json_lines, rows_of
+from feedback_app.api.models import ApiKey, Scope
+from feedback_app.api.services import find_key, was_used_long_ago
+from feedback_app.audit import Act, note
+from feedback_app.customers.addresses import Address, BadAddress
+from feedback_app.customers.consent import frequencies, may_write_to
+from feedback_app.customers.models import Topic
+from feedback_app.customers.services import find_customer
+from feedback_app.mailing.messages import Desk
+from feedback_app.problems import PROGRAMS, Problem, problem
+from feedback_app.web import house, keep_private, whence
+
+# An address has no place in a URL: those end in logs, histories and proxies.
+ADDRESS_HEADER = "Undisclosed-Address"
+QUESTIONS = parse("1200/minute")
+LISTS = parse("30/minute")
+BAD_KEYS = parse("30/minute")
+DESCRIPTION = Path(__file__).with_name("openapi.json")
+LINES, TABLE = "application/jsonl", "text/csv"
+
+api = Blueprint("api", __name__, url_prefix=f"{PROGRAMS}v1")
+api.after_request(keep_private)
+
+
+def with_key(scope: Scope) -> Callable[[Callable[[ApiKey], Response]], Callable[[], Response]]:
+    """Answer only to a key for this."""
+
+    def wrap(view: Callable[[ApiKey], Response]) -> Callable[[], Response]:
+        @wraps(view)
+        def guarded() -> Response:
+            word, _, text = request.headers.get("Authorization", "").partition(" ")
+            with house().store.reading() as session:
+                key = find_key(session, text.strip()) if word.lower() == "bearer" else None
+            if key is None:
+                if not house().limits.admit(BAD_KEYS, "bad keys", whence()):
+                    return _too_fast("Too many questions without a good key came from your network.")
+                detail = "Send a key that `undisclosed keys new` made, in the header Authorization: Bearer KEY."
+                more = {"WWW-Authenticate": 'Bearer realm="undisclosed"'}
+                return problem(401, Problem.NO_KEY, "A key is needed", detail, headers=more)
+            if scope.value not in key.scopes:
+                detail = f"This key was made without the scope {scope}; make another one with it."
+                return problem(403, Problem.SCOPE, "The key is not for this", detail)
+            limit = LISTS if scope is Scope.AUDIENCE else QUESTIONS
+            if not house().limits.admit(limit, "key", scope.value, str(key.id)):
+                return _too_fast(f"This key may ask {limit.amount} times a minute.")
+            return view(key)
+
+        return guarded
+
+    return wrap
+
+
+@api.get("/may-write-to")
+@with_key(Scope.MAY_WRITE_TO)
+def may_write(key: ApiKey) -> Response:
+    """Whether one address may be written to about a topic at this moment, and how often."""
+    topic = _topic()
+    if isinstance(topic, Response):
+        return topic
+    try:
+        address = Address.parse(unquote(request.headers.get(ADDRESS_HEADER, ""), errors="strict"))
+    except (BadAddress, UnicodeDecodeError):
+        detail = f"Put one address into the header {ADDRESS_HEADER}; what is not ASCII, and %, as %XX of its UTF-8."
+        return problem(400, Problem.ADDRESS, "That is not an address", detail)
+    now = clock.now()
+    with house().store.reading() as session:
+        customer = find_customer(session, address)
+        yes = customer is not None and may_write_to(session, customer, topic, now=now)
+        frequency = frequencies(session, customer).get(topic) if customer is not None and yes else None
+    _note_use(key)
+    # A no has no reasons: those are the customer's.
+    return _json({"topic": topic.value, "may_write_to": yes, "frequency": frequency.value if frequency else "never"})
+
+
+@api.get("/audience")
+@with_key(Scope.AUDIENCE)
+def audience(key: ApiKey) -> Response:
+    """Everybody who may be written to about a topic at this moment, a line each, streamed."""
+    topic = _topic()
+    if isinstance(topic, Response):
+        return topic
+    asked = request.accept_mimetypes
+    if asked and not asked.best_match([LINES, TABLE]):
+        detail = f"Ask for {LINES} or {TABLE} in the header Accept."
+        return problem(406, Problem.FORMAT, "There is no such format", detail)
+    now = clock.now()
+    with house().store.writing() as session:
+        note(session, f"key {key.name}", Act.ADDRESS_SHOWN, f"the audience of {topic}", now=now)
+    _note_use(key)
+    rows = _rows(topic)
+    kind = (asked.best_match([LINES, TABLE]) if asked else None) or LINES
+    pieces = csv_lines(rows) if kind == TABLE else json_lines(rows)
+    return Response(pieces, content_type=f"{kind}; charset=utf-8")
+
+
+@api.get("/openapi.json")
+def description() -> Response:
+    """These questions and their answers, described for programs."""
+    document = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+    document["servers"] = [{"url": f"{house().settings.site_url}{PROGRAMS}v1"}]
+    return _json(document)
+
+
+def _rows(topic: Topic) -> Iterator[Row]:
+    return rows_of(house().store, Desk(house().settings, house().signer), topic)
+
+
+def _topic() -> Topic | Response:
+    """The topic that is asked about, or what is wrong with the question."""
+    if set(request.args) - {"topic"}:
+        if any("@" in value for values in request.args.listvalues() for value in values):
+            detail = (
+                f"URLs end in logs. Send the address in the header {ADDRESS_HEADER}, and look through your own logs."
+            )
+            return problem(400, Problem.ADDRESS_IN_URL, "An address has no place in a URL", detail)
+        detail = "The only thing to be asked for in the URL is a topic."
+        return problem(400, Problem.BAD_REQUEST, "The question is not understood", detail)
+    try:
+        return Topic(request.args.get("topic", ""))
+    except ValueError:
+        detail = f"Ask about one of: {', '.join(topic.value for topic in Topic)}."
+        return problem(400, Problem.TOPIC, "There is no such topic", detail)
+
+
+def _note_use(key: ApiKey) -> None:
+    now = clock.now()
+    if was_used_long_ago(key, now=now):
+        with house().store.writing() as session:
+            session.execute(update(ApiKey).where(ApiKey.id == key.id).values(used_at=now))
+
+
+def _too_fast(title: str) -> Response:
+    detail = "Wait a minute, and ask again."
+    return problem(429, Problem.TOO_FAST, title, detail, headers={"Retry-After": "60"})
+
+
+def _json(document: object) -> Response:
+    return Response(json.dumps(document, ensure_ascii=False) + "\n", mimetype="application/json")

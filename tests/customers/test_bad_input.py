@@ -1,0 +1,145 @@
+"""What nobody should send, and what comes at the same moment: a page that helps, and nothing lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from bs4 import BeautifulSoup
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.datastructures import MultiDict
+
+from feedback_app.customers.importing import import_customers
+from feedback_app.customers.models import ConsentChannel, Frequency, Topic
+from feedback_app.db import Store
+from feedback_app.mailing.messages import Desk
+from feedback_app.tokens import Claim, Purpose
+from tests.conftest import BACKENDS, OPPS_DAY, SQLITE
+from tests.customers.test_preferences import (
+    NOTHING_CHOSEN,
+    ONE_CLICK,
+    centre,
+    choices_of,
+    record_of,
+    rows,
+    send,
+    told,
+    way_out,
+)
+from tests.support.people import ALICE, BOB, customer_of, welcome
+
+
+@pytest.fixture
+def backend() -> str:
+    """One database, where what is tested does not depend on which."""
+    return SQLITE
+
+
+def form_of(client: FlaskClient, page: str) -> dict[str, str]:
+    """What the form of a page sends by itself."""
+    fields = BeautifulSoup(client.get(page).text, "html.parser").select("form input[type=hidden]")
+    return {str(field["name"]): str(field["value"]) for field in fields}
+
+
+@pytest.mark.parametrize("code", [0, 4, 99, 2**16 - 1])
+def test_a_link_about_a_topic_that_there_is_not_ends_nothing(
+    client: FlaskClient, store: Store, desk: Desk, code: int
+) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
+    token = desk.signer.sign(Claim(Purpose.UNSUBSCRIBE, bob, code), now=OPPS_DAY, days=7)
+    before = rows(store)
+    for answer in (client.get(f"/feedback/unsubscribe/{token}"), client.post(f"/feedback/unsubscribe/{token}")):
+        assert answer.status_code == 404
+        assert "Mail me a link" in answer.text
+    assert rows(store) == before
+
+
+def test_fields_that_were_doubled_or_invented_say_nothing_of_anybody_else(
+    client: FlaskClient, store: Store, desk: Desk
+) -> None:
+    alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
+    bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
+    alices = choices_of(store, alice)
+    doubled = MultiDict(NOTHING_CHOSEN | form_of(client, centre(desk, bob)))
+    doubled.add("specials", "each")
+    doubled.update({"customer_id": str(alice), "id": str(alice), "email": ALICE.address, "confirmed_at": ""})
+    assert client.post(centre(desk, bob), data=doubled).status_code == 200
+    assert choices_of(store, bob)[Topic.SPECIALS] is Frequency.NEVER
+    assert choices_of(store, alice) == alices
+    assert customer_of(store, bob).confirmed_at == OPPS_DAY
+
+
+@pytest.mark.parametrize("instead", ["daily", "each", "ALL", "\x00", "weekly,all", "x" * 10_000])
+def test_a_wish_that_the_page_does_not_offer_ends_the_letters_as_the_link_says(
+    client: FlaskClient, store: Store, desk: Desk, instead: str
+) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.MONTHLY, news=Frequency.EACH)
+    assert client.post(way_out(desk, bob), data=ONE_CLICK | {"instead": instead}).status_code == 200
+    assert choices_of(store, bob) == {Topic.SPECIALS: Frequency.NEVER, Topic.NEWS: Frequency.EACH}
+
+
+@pytest.mark.parametrize(
+    ("until", "why"),
+    [
+        ("10000-01-01", "not a day"),
+        ("2007-02-30", "not a day"),
+        ("0000-00-00", "not a day"),
+        ("1970-01-01", "today or later"),
+        ("9999-12-31", "ten years"),
+        ("2008-01-01T00:00", "not a day"),
+        ("-1", "not a day"),
+    ],
+)
+def test_a_day_that_is_none_is_said_to_be_none_and_what_else_was_typed_stays(
+    client: FlaskClient, store: Store, desk: Desk, until: str, why: str
+) -> None:
+    bob = welcome(store, BOB, now=OPPS_DAY)
+    before = rows(store)
+    answer = send(client, centre(desk, bob), NOTHING_CHOSEN | {"pause_until": until, "name": "Bobby"})
+    assert answer.status_code == 400
+    assert why in told(answer)
+    assert 'value="Bobby"' in answer.text
+    assert rows(store) == before
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_save_while_a_list_is_imported_is_the_last_word_whoever_is_first(
+    app: Flask, store: Store, desk: Desk, tmp_path: Path
+) -> None:
+    alice, bob = welcome(store, ALICE, now=OPPS_DAY), welcome(store, BOB, now=OPPS_DAY)
+    crowd = "".join(f"reader{number}@example.com\n" for number in range(600))
+    lines = f"email\n{ALICE.address}\n{crowd}{BOB.address}\n"
+    (tmp_path / "list.csv").write_text(lines, encoding="utf-8")
+    browsers = {alice: app.test_client(), bob: app.test_client()}
+    wanted = {alice: {"specials": "weekly"}, bob: {"specials": "never"}}
+    forms = {one: form_of(browsers[one], centre(desk, one)) for one in browsers}
+    together = Barrier(3)
+
+    def import_list() -> int:
+        together.wait(30)
+        how = {"topic": Topic.SPECIALS, "evidence": "The fair of 2007", "now": OPPS_DAY}
+        return import_customers(store, tmp_path / "list.csv", **how).added  # type: ignore[arg-type]
+
+    def save(person: int) -> int:
+        together.wait(30)
+        page = centre(desk, person)
+        answer = browsers[person].post(page, data=NOTHING_CHOSEN | wanted[person] | forms[person])
+        if answer.status_code == 409:
+            # The import was faster, and the page says so: having looked, one saves it all the same.
+            again = BeautifulSoup(answer.text, "html.parser").select("form input[type=hidden]")
+            fields = {str(field["name"]): str(field["value"]) for field in again}
+            answer = browsers[person].post(page, data=NOTHING_CHOSEN | wanted[person] | fields)
+        return answer.status_code
+
+    with ThreadPoolExecutor(3) as hands:
+        added = hands.submit(import_list)
+        saves = [hands.submit(save, person) for person in (alice, bob)]
+        assert [one.result() for one in saves] == [200, 200]
+        assert added.result() in range(600, 603)
+    assert choices_of(store, alice)[Topic.SPECIALS] is Frequency.WEEKLY
+    assert choices_of(store, bob)[Topic.SPECIALS] is Frequency.NEVER
+    for person in (alice, bob):
+        last = [line for line in record_of(store, person) if line.topic is Topic.SPECIALS][-1]
+        assert last.channel is ConsentChannel.FORM
+        assert last.frequency is choices_of(store, person)[Topic.SPECIALS]
