@@ -235,7 +235,8 @@ def _posts_of(shop: Path) -> list[Path]:
 
 def _page_of(file: Path, output: Path) -> Path:
     (page,) = output.glob(f"2*/*/post-{int(file.stem)}.html")
-    return page
+    # Hugo makes a folder of a page.
+    return page / "index.html" if page.is_dir() else page
 
 
 def _change(file: Path, word: str) -> str:
