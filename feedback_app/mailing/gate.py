@@ -48,6 +48,16 @@ _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _NAME = r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>@,:;()\[\]]*?))"""
 MAILBOX = re.compile(rf"(?:{_NAME} )?<(?P<address>{_ATOMS}@{_DOMAIN})>")
 MESSAGE_ID = re.compile(r"<[0-9a-f]{32}@[a-z0-9.-]+>")
+_PLAIN_HEADERS = {
+    "list-id": re.compile(r"<[a-z0-9.-]+>"),
+    "list-unsubscribe-post": re.compile(r"List-Unsubscribe=One-Click"),
+    "auto-submitted": re.compile(r"auto-(?:replied|generated)"),
+    "mime-version": re.compile(r"1\.0"),
+}
+# An encoded word in base64 that ends before its last sign: some read on behind the padding, others don't.
+_LOOSE_WORD = re.compile(r"=\?[^?]*\?[bB]\?(?!(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\?=)")
+# Quoted-printable that is read in more than one way (RFC 2045, 6.7): blanks before a line's end, a sign without code.
+_LOOSE_QUOTING = re.compile(r"[ \t](?:\r\n|\Z)|=(?![0-9A-F]{2}|\r\n)")
 LINK_HEADER = re.compile(r"<https?://[!-;=?-~]+>")
 
 
@@ -65,21 +75,30 @@ def check(data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> 
     headers = check_signatures(headers)
     _check_names([name for name, _ in headers])
     found = dict(headers)
+    _check_values(found, sender=sender, recipient=recipient, own=own)
+    allowed = (*own, sender, recipient)
+    for name, value in headers:
+        # The mailboxes have been looked at, to the letter.
+        if name not in {"message-id", "from", "to", "reply-to"}:
+            _check_text(_decoded(value, name), allowed, f"the header {name}")
+    for number, part in enumerate(parts_of(message, found["content-type"]), 1):
+        _check_text(content_of(part), allowed, f"part {number}")
+
+
+def _check_values(found: dict[str, str], *, sender: str, recipient: str, own: Collection[str]) -> None:
     if _mailbox(found["to"], "To") != recipient:
         _refuse("its To is not the address on the envelope")
     if _mailbox(found["from"], "From") != sender:
         _refuse("its From is not the shop's")
     if not MESSAGE_ID.fullmatch(found["message-id"]):
         _refuse("its Message-ID says more than it should")
+    if "reply-to" in found and _mailbox(found["reply-to"], "Reply-To") not in own:
+        _refuse("its Reply-To is not the shop's")
+    for name, plain in _PLAIN_HEADERS.items():
+        if name in found and not plain.fullmatch(found[name]):
+            _refuse(f"its header {name} says more than it should")
     if "list-unsubscribe" in found and not LINK_HEADER.fullmatch(found["list-unsubscribe"]):
         _refuse("its List-Unsubscribe is not one plain link")
-    allowed = (*own, sender, recipient)
-    for name, value in headers:
-        # The two mailboxes have been looked at, to the letter.
-        if name not in {"message-id", "from", "to"}:
-            _check_text(_decoded(value, name), allowed, f"the header {name}")
-    for number, part in enumerate(parts_of(message, found["content-type"]), 1):
-        _check_text(content_of(part), allowed, f"part {number}")
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -102,7 +121,7 @@ def check_lines(data: bytes) -> None:
 
 def check_signatures(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Look at the signatures on top; returns the headers below them. Raises GateRefused."""
-    count = next((place for place, (name, _) in enumerate(headers) if name != SIGNATURE), 0)
+    count = next((place for place, (name, _) in enumerate(headers) if name != SIGNATURE), len(headers))
     for _, value in headers[:count]:
         if count > MOST_SIGNATURES or not _SIGNATURE.fullmatch(re.sub(r"[ \t]", "", value)):
             _refuse("its signature says more than it should")
@@ -132,6 +151,8 @@ def unfolded(value: str) -> str:
 def _decoded(value: str, name: str) -> str:
     """A header's value with its encoded words read (RFC 2047). One that can't be read can't be looked at."""
     pieces = []
+    if _LOOSE_WORD.search(value):
+        _refuse(f"the header {name} has an encoded word that is read in more than one way")
     try:
         for piece, charset in decode_header(value):
             # Pieces between encoded words come as the bytes of raw-unicode-escape, or, where there are none, as text.
@@ -182,7 +203,12 @@ def content_of(part: Message) -> str:
     payload = part.get_payload(decode=True)
     if part["content-transfer-encoding"] != ENCODING or not isinstance(payload, bytes):
         _refuse("its text is not in quoted-printable")
+    if _LOOSE_QUOTING.search(str(part.get_payload())):
+        _refuse("its quoted-printable is read in more than one way")
     try:
-        return payload.decode("utf-8")
+        text = payload.decode("utf-8")
     except UnicodeDecodeError:
         _refuse("its text is not UTF-8")
+    if any(unicodedata.category(character) == "Cc" and character not in "\t\r\n" for character in set(text)):
+        _refuse("its text has a control character in it")
+    return text

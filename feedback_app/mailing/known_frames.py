@@ -19,7 +19,7 @@ from email.policy import compat32
 
 from feedback_app.mailing import gate
 from feedback_app.mailing.frame import Frame, Slot
-from feedback_app.mailing.shapes import BASE64_LETTERS, ENCLOSING, plain, readings
+from feedback_app.mailing.shapes import BASE64_LETTERS, ENCLOSING, MOST_READINGS, plain, readings
 
 # In the head each has a line, or a pair of brackets, to itself: what the constant before it ends with, and how the one
 # after it begins.
@@ -69,8 +69,9 @@ class KnownFrame:
         self._own = tuple(own)
         constants, slots = _parted(frame)
         _check_places(constants, slots)
-        for _ in range(2):
-            self._look(frame)
+        self._look(frame, _letters(40), _letters(12))
+        # At the ends of what is plain: as long as can be, and with a sign that domains have, too.
+        self._look(frame, _letters(80), f"{_letters(8)}.{_letters(8)}")
         self._last = constants[-1]
         self._steps = [
             (constant, slot, following[:_MARK])
@@ -100,16 +101,16 @@ class KnownFrame:
             place = end
         return data[place:] == self._last
 
-    def _look(self, frame: Frame) -> None:
+    def _look(self, frame: Frame, token: str, name: str) -> None:
         recipient = f"{_letters(12)}@{_letters(12)}.example"
         values = {
             Slot.TO: recipient,
             Slot.DATE: "Wed, 10 Oct 2007 13:41:00 +0000",
             Slot.MESSAGE_ID: f"<{secrets.token_hex(16)}@{_letters(12)}.example>",
-            Slot.UNSUBSCRIBE: _letters(40),
-            Slot.PREFERENCES: _letters(40),
-            Slot.NAME: _letters(12),
-            Slot.NAME_IN_HTML: _letters(12),
+            Slot.UNSUBSCRIBE: token,
+            Slot.PREFERENCES: token[::-1],
+            Slot.NAME: name,
+            Slot.NAME_IN_HTML: name[::-1],
         }
         data = frame.filled({slot: value.encode() for slot, value in values.items()})
         gate.check(data, sender=self._sender, recipient=recipient, own=self._own)
@@ -119,7 +120,10 @@ class KnownFrame:
         for slot in _IN_THE_PARTS:
             if sum(text.count(values[slot]) for text in texts) != frame.pieces.count(slot):
                 raise NotPlain
-        for reading in (reading for text in texts for reading in readings(text)):
+        read = [readings(text) for text in texts]
+        if any(len(found) >= MOST_READINGS - 1 for found in read):
+            raise NotPlain
+        for reading in (reading for found in read for reading in found):
             for slot in _IN_THE_PARTS:
                 for start, end in _occurrences(values[slot], reading):
                     if not _stands_alone(slot, reading[:start], reading[end:]):
@@ -186,7 +190,7 @@ def _after_signatures(data: bytes) -> int:
     if not data.startswith(b"DKIM-Signature:"):
         return 0
     start = data.find(b"\r\nFrom: ") + 2
-    head = data[: start - 2].decode("ascii", "replace")
+    head = data[: start - 2].decode("ascii", "surrogateescape")
     headers = [line.partition(":") for line in re.split(r"\r\n(?![ \t])", head)]
     try:
         gate.check_lines(data[:start])

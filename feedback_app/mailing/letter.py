@@ -28,5 +28,10 @@ class Letter:
     def __post_init__(self, own: Collection[str], author: str | None, known: KnownFrame | None) -> None:
         """Let the gate look at the bytes that will go on the wire."""
         sender = author or self.sender
-        if known is None or not known.answers_for(self.data, sender=sender, recipient=self.recipient, own=own):
+        if type(self.data) is not bytes:
+            message = "a letter was stopped at the gate: its bytes could be changed after the look"
+            raise gate.GateRefused(message)
+        if type(known) is not KnownFrame or not known.answers_for(
+            self.data, sender=sender, recipient=self.recipient, own=own
+        ):
             gate.check(self.data, sender=sender, recipient=self.recipient, own=own)

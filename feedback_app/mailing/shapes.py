@@ -10,7 +10,7 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 # Enough for every order of decodings that a mistake can make.
-MOST_VARIANTS = 40
+MOST_READINGS = 40
 # What ends a run of characters that could be the local part of an address (RFC 5322, 3.2.3; RFC 6531 adds the rest).
 ENCLOSING = re.compile(r'[\s<>()\[\],;:"\\]')
 # A literal, or labels: of ASCII's punctuation they have only `-` and, as little as it belongs there, `_`.
@@ -20,6 +20,8 @@ _DOMAIN = re.compile(rf"\[[^\]\s]*\]|{_LABEL}(?:\.{_LABEL})+")
 _BEFORE = re.compile(r"(?:.*[=?&#/|`{}])?[\W_]*", re.DOTALL)
 _MORE_AFTER = re.compile(r"[._-]*[^\W_]")
 _TAG = re.compile(r"<[^>]*>")
+_WHOLE_TAG = re.compile(r"""<!--.*?-->|<(?:"[^"]*"|'[^']*'|[^'">])*>""", re.DOTALL)
+_LINK = re.compile(r"""(?:href|src)\s*=\s*("[^"]*"|'[^']*')""", re.IGNORECASE)
 BASE64_LETTERS = string.ascii_letters + string.digits + "+/_-"
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 # Every full stop that a domain is split at (IDNA: RFC 3490, 3.1).
@@ -29,7 +31,9 @@ _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 def address_shaped(text: str, allowed: Collection[str]) -> bool:
     """Whether any decoding of a text has something in it that reads as an address and is not an allowed one."""
     own = {plain(address).casefold() for address in allowed}
-    return any(_strange(variant, own) for variant in _decodings(text))
+    found = readings(text)
+    # What can be read in so many ways can't be looked at.
+    return len(found) >= MOST_READINGS or any(_strange(variant, own) for variant in _decodings(found))
 
 
 def plain(text: str) -> str:
@@ -48,8 +52,11 @@ def _shapes(text: str) -> Iterator[str]:
     for left, right in pairwise(text.split("@")):
         local = ENCLOSING.split(left)[-1]
         domain = _DOMAIN.match(right)
-        if local and domain:
+        if domain and local:
             yield f"{local}@{domain.group()}"
+        elif domain and left.endswith(('"', ")", "]")):
+            # A local part in quotation marks, or with a comment after it (RFC 5322, 3.4.1): never one of the shop's.
+            yield f'"…"@{domain.group()}'
 
 
 def _holds(run: str, address: str) -> bool:
@@ -58,21 +65,35 @@ def _holds(run: str, address: str) -> bool:
     return bool(found and _BEFORE.fullmatch(before) and not _MORE_AFTER.match(after))
 
 
+def _without_tags(text: str) -> str:
+    return _TAG.sub("", text)
+
+
+def _without_whole_tags(text: str) -> str:
+    """As a browser takes tags: a sign between quotation marks, or in a comment, ends none."""
+    return _WHOLE_TAG.sub("", text)
+
+
 def readings(text: str) -> list[str]:
     """A text as it stands, and as a reader, a browser or a link would take it, in every order."""
     found = [plain(text)]
+    if "\u202e" in text:
+        # What a reader sees who reads from the right.
+        found.append(plain(text[::-1]))
     for reading in found:
-        for decode in (html.unescape, lambda given: _TAG.sub("", given), unquote):
+        for decode in (html.unescape, _without_tags, _without_whole_tags, unquote):
             other = plain(decode(reading))
-            if other not in found and len(found) < MOST_VARIANTS:
+            if other not in found and len(found) < MOST_READINGS:
                 found.append(other)
     return found
 
 
-def _decodings(text: str) -> Iterator[str]:
-    for reading in readings(text):
+def _decodings(found: list[str]) -> Iterator[str]:
+    for reading in found:
         if "@" in reading:
             yield reading
+        # Browsers leave tabs and line breaks out of a link (URL Standard, 4.4).
+        yield from (re.sub(r"[\t\r\n]", "", link) for link in _LINK.findall(reading) if "@" in link)
         yield from _blobs(reading)
 
 
