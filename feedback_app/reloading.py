@@ -46,7 +46,8 @@ def reload_pages() -> Blueprint:
     def switch() -> ResponseReturnValue:
         form, on = FollowForm(), COOKIE in request.cookies
         if not form.validate_on_submit():
-            return render_template("reload.html", form=form, on=on)
+            page = render_template("reload.html", form=form, on=on)
+            return page, HTTPStatus.BAD_REQUEST if form.is_submitted() else HTTPStatus.OK
         answer = make_response(render_template("reload.html", form=form, on=not on))
         if on:
             answer.delete_cookie(COOKIE)

@@ -17,12 +17,14 @@ class Written:
     unchanged: int = 0
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, folders: bool = True) -> None:
     """Put a file in the place of another, so that a reader sees the one or the other.
 
-    One process at a time: what a killed one left half written is written over by the next.
+    One process at a time: what a killed one left half written is written over by the next. Its folder is made, unless
+    that is not wanted; then FileNotFoundError is raised.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if folders:
+        path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
     try:
         draft.write_bytes(data)
@@ -32,7 +34,7 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
-def write_if_changed(path: Path, data: bytes, written: Written) -> None:
+def write_if_changed(path: Path, data: bytes, written: Written, *, folders: bool = True) -> None:
     """Write a file only when it differs from what is there."""
     try:
         same = path.stat().st_size == len(data) and path.read_bytes() == data
@@ -41,7 +43,7 @@ def write_if_changed(path: Path, data: bytes, written: Written) -> None:
     if same:
         written.unchanged += 1
         return
-    write_whole(path, data)
+    write_whole(path, data, folders=folders)
     written.written += 1
 
 

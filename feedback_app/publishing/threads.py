@@ -107,18 +107,19 @@ def rewrite(settings: Settings, session: Session, shelf: Shelf, stale: dict[str,
     for path in stale:
         closed = threads[path].closed_at is not None
         pieces |= pieces_of(path, comments.get(path, []), place, closed=closed)
+    # No folder is made here: where one is missing somebody emptied the site, and a build has to make it whole.
     # The threads' own pages first: whoever follows a count finds what it counted.
     pages = sorted(shelf.pages_of(list(stale)), key=lambda page: (f"/{page}" not in stale, page))
     for page in pages:
         file = settings.output / page
-        write_if_changed(file, rebaked(file.read_text(encoding="utf-8"), pieces).encode(), written)
+        write_if_changed(file, rebaked(file.read_text(encoding="utf-8"), pieces).encode(), written, folders=False)
     feeds = []
     for path in stale:
         thread = threads[path]
         feed = thread_feed(path, thread.title, thread.published_at, comments.get(path, []), place)
         feeds.append(feed_path(path).lstrip("/"))
-        write_if_changed(settings.output / feeds[-1], feed.encode(), written)
-    write_if_changed(settings.output / SITE_FEED, site_feed_xml(session, place).encode(), written)
+        write_if_changed(settings.output / feeds[-1], feed.encode(), written, folders=False)
+    write_if_changed(settings.output / SITE_FEED, site_feed_xml(session, place).encode(), written, folders=False)
     touched = {name: settings.output / name for name in [*pages, *feeds, SITE_FEED]}
     for name, file in list(touched.items()) if shelf.fact("compressed") else ():
         if beside := refresh(file, written):

@@ -335,7 +335,7 @@ def served(settings: Settings, store: Store) -> Iterator[str]:
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
     server.close()
-    thread.join()
+    thread.join(1)
 
 
 def test_the_example_of_the_page_works_as_it_stands(

@@ -27,4 +27,5 @@ def served(make_settings: Callable[..., Settings], store: Store, clock: Clock, t
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
     server.close()
-    thread.join()
+    # It goes on for as long as a browser holds a connection; then it ends by itself.
+    thread.join(1)

@@ -161,6 +161,8 @@ def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Sto
 
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Show the whole address")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Change my address")).to_be_focused()
     tab_to("Each time")
     page.keyboard.press("ArrowDown")
     tab_to("Never")

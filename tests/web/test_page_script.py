@@ -74,7 +74,7 @@ def serve(make_settings: Callable[..., Settings], store: Store, site: Path, cloc
     yield start
     for server, thread in servers:
         server.close()
-        thread.join()
+        thread.join(1)
 
 
 def newest(store: Store) -> Comment:
