@@ -261,12 +261,13 @@ def single_letter(
     values: dict[str, object],
     form: LetterFormat,
     now: datetime,
+    language: str | None = None,
 ) -> Letter:
     """A letter made of a template of its own, in text and HTML (`mailing/TEMPLATE.…`), in its reader's language.
 
-    Raises GateRefused.
+    Or in the one it is written in: the owner's are in English. Raises GateRefused.
     """
-    settings, language = desk.settings, desk.language_of(person)
+    settings, language = desk.settings, language or desk.language_of(person)
     frame = {"shop": settings.shop_name, "postal": settings.shop_postal, "home": settings.site_url, "subject": subject}
     html = inlined(templates(language, escaping=True).get_template(f"mailing/{template}.html").render(frame | values))
     return _letter(

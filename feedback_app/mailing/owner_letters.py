@@ -11,6 +11,7 @@ from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.waiting import count_waiting, still_waiting
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
+from feedback_app.languages import ENGLISH
 from feedback_app.letter_requests import LetterRequest, NotWanted
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import Desk, single_letter
@@ -69,6 +70,7 @@ def _waits(
         },
         form=LetterFormat.HTML,
         now=now,
+        language=ENGLISH,
     )
 
 
@@ -104,4 +106,5 @@ def sign_in_notice(desk: Desk, owner: Person, request: LetterRequest, *, now: da
         values={"said": subject, "who": who, "at": f"{request.asked_at:%Y-%m-%d %H:%M}"},
         form=LetterFormat.HTML,
         now=now,
+        language=ENGLISH,
     )

@@ -57,6 +57,15 @@ def test_a_changed_password_is_told_by_a_letter_of_the_house(
     assert new not in letter
 
 
+def test_an_owners_letter_says_that_it_is_in_english_whatever_the_shop_speaks(
+    at_work: FlaskClient, settings: Settings, store: Store, desk: Desk
+) -> None:
+    new = "another four words here"
+    fill(at_work, f"{ADMIN}/password", password=PASSWORD, new_password=new, new_password_confirm=new)
+    [letter] = letters(settings.model_copy(update={"languages": ("de", "en")}), store, desk)
+    assert '<html lang=3D"en">' in letter
+
+
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_nothing_that_flask_security_could_mail_leaves_by_another_way(
     app: Flask, store: Store, nora: str, monkeypatch: pytest.MonkeyPatch, template: str
