@@ -1,5 +1,6 @@
 """The house stands: types, style, direction of imports."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,5 +26,6 @@ def test_no_registry_address_stands_in_a_requirements_file() -> None:
     for path in ROOT.glob("requirements*.txt"):
         text = path.read_text(encoding="utf-8")
         assert "://" not in text
-        assert "--find-links" not in text
+        # No option but the hashes: none that says where else to look.
+        assert set(re.findall(r"--[\w-]+", text)) == {"--hash"}
         assert "--hash=sha256:" in text
