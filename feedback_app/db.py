@@ -134,36 +134,25 @@ def insert_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], 
     A statement that is prepared once and rows that nobody looks at one by one: a third of the time of `insert()` with
     values. The rows' own values are bytes, text, numbers or None; those of `same` can be of any column's type.
     """
-    dialect = session.get_bind().dialect
-    statement = insert(table).compile(dialect=dialect, column_keys=[*rows[0], *same])
-    fixed = {
-        name: process(value) if (process := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) else value
-        for name, value in same.items()
-    }
-    names = statement.positiontup
-    values: list[Any] = (
-        [fixed | row for row in rows]
-        if names is None
-        else [tuple(each[name] for name in names) for row in rows for each in (fixed | row,)]
-    )
-    session.connection().exec_driver_sql(str(statement), values)
+    if rows:
+        _hand_over(session, table, rows, same, by_id=False)
 
 
-def update_many(
-    session: Session,
-    table: Table,
-    rows: Sequence[dict[str, Any]],
-    **same: Any,  # noqa: ANN401 - whatever columns hold
-) -> None:
+def update_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], **same: Any) -> None:  # noqa: ANN401 - the same
     """Change rows by their `id` as the driver takes them, with the same value for all in some columns.
 
-    As `insert_many`: the rows' own values are bytes, text, numbers or None; those of `same` of any column's type.
+    Of values it takes the same as `insert_many`.
     """
-    if not rows:
-        return
+    if rows:
+        _hand_over(session, table, rows, same, by_id=True)
+
+
+def _hand_over(
+    session: Session, table: Table, rows: Sequence[dict[str, Any]], same: dict[str, Any], *, by_id: bool
+) -> None:
+    """Give the driver a statement and the rows, by position or by name as it wants them."""
     dialect = session.get_bind().dialect
-    own = tuple(name for name in rows[0] if name != "id")
-    text, names = _compiled_update(table, (*own, *same), dialect)
+    text, names = _compiled(table, (*rows[0], *same), dialect, by_id=by_id)
     fixed = {
         name: process(value) if (process := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) else value
         for name, value in same.items()
@@ -175,13 +164,12 @@ def update_many(
 
 
 @lru_cache(maxsize=64)
-def _compiled_update(table: Table, columns: tuple[str, ...], dialect: Dialect) -> tuple[str, list[str] | None]:
-    statement = (
-        update(table)
-        .where(table.c.id == bindparam("id", type_=table.c.id.type))
-        .compile(dialect=dialect, column_keys=list(columns))
-    )
-    return str(statement), statement.positiontup
+def _compiled(table: Table, columns: tuple[str, ...], dialect: Dialect, *, by_id: bool) -> tuple[str, list[str] | None]:
+    """An INSERT of these columns, or an UPDATE of them where the row has this `id`."""
+    one = update(table).where(table.c.id == bindparam("id", type_=table.c.id.type))
+    statement = one if by_id else insert(table)
+    compiled = statement.compile(dialect=dialect, column_keys=[name for name in columns if not by_id or name != "id"])
+    return str(compiled), compiled.positiontup
 
 
 def alone_in(session: Session, doing: str) -> None:

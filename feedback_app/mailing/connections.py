@@ -115,10 +115,6 @@ class Connection:
             if match[2] != b"-":
                 return int(match[1]), b" ".join(said)
 
-    def unread(self) -> bool:
-        """Whether the server has said something that nobody has read yet."""
-        return bool(self._buffer)
-
     def quit(self) -> None:
         """Say goodbye, if anybody still listens."""
         with suppress(Broken):

@@ -68,11 +68,3 @@ def digest(*parts: bytes) -> bytes:
         made.update(len(part).to_bytes(8, "big"))
         made.update(part)
     return made.digest()
-
-
-def digest_of_file(path: Path) -> bytes:
-    """A fingerprint of a file's content; of none, where there is none."""
-    try:
-        return digest(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return b""
