@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
@@ -27,14 +27,13 @@ from feedback_app.api.services import make_key, revoke_key
 from feedback_app.api.views import ADDRESS_HEADER
 from feedback_app.app import create_app
 from feedback_app.audit import Act, AuditLine
-from feedback_app.cli import undisclosed
 from feedback_app.config import Settings
-from feedback_app.console import Context
 from feedback_app.customers.models import Customer, Frequency, NameDisplay, Suppression, SuppressionReason
 from feedback_app.db import Store
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.customers.test_preferences import ONE_CLICK, rows
 from tests.mailing.desk import read
+from tests.support.commands import typed
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
 from tests.support.shop import ROOT, clean_environment
 from tests.support.smtp import MailServer
@@ -273,15 +272,7 @@ def run(settings: Settings, store: Store, clock: Clock) -> Callable[..., str]:
     """Somebody at a terminal of the shop; what a command says."""
     assert store.dialect
     assert clock.now() == OPPS_DAY
-
-    def command(*arguments: str, expect: int = 0) -> str:
-        context = Context()
-        context.__dict__["settings"] = settings
-        result = CliRunner().invoke(undisclosed, arguments, obj=context)
-        assert result.exit_code == expect, (result.output, result.exception)
-        return result.output
-
-    return command
+    return partial(typed, settings)
 
 
 def test_keys_are_made_listed_and_revoked_on_the_command_line(

@@ -2,19 +2,17 @@
 
 import base64
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feedback_app.audit import Act, newest_lines
-from feedback_app.cli import undisclosed
 from feedback_app.config import Settings
-from feedback_app.console import Context
 from feedback_app.customers.consent import WORDINGS, choose
 from feedback_app.customers.importing import import_customers
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
@@ -23,6 +21,7 @@ from feedback_app.keys import signer
 from feedback_app.privacy.evidence import BEGIN, END, BadEvidence, evidence_of, public_keys, verify
 from feedback_app.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY, SQLITE, Clock
+from tests.support.commands import typed
 from tests.support.people import ALICE, BOB, welcome
 
 OTHER_KEY = "another signing key that only tests use"
@@ -134,15 +133,7 @@ def test_what_an_import_noted_cannot_pass_for_lines_of_the_document(
 @pytest.fixture
 def run(settings: Settings) -> Callable[..., str]:
     """Somebody at a terminal of the shop; what a command says."""
-
-    def command(*arguments: str, expect: int = 0) -> str:
-        context = Context()
-        context.__dict__["settings"] = settings
-        result = CliRunner().invoke(undisclosed, arguments, obj=context)
-        assert result.exit_code == expect, (result.output, result.exception)
-        return result.output
-
-    return command
+    return partial(typed, settings)
 
 
 def test_the_commands_make_a_document_verify_it_and_name_the_key(

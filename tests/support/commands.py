@@ -16,6 +16,12 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from feedback_app.cli import main, undisclosed
+from feedback_app.config import Settings
+from feedback_app.console import Context
+
 MOST = 1 << 20
 READY = b"ready"
 
@@ -73,13 +79,10 @@ class Commands:
 
 
 def _serve(place: str) -> None:
-    from feedback_app import cli  # noqa: PLC0415 - in the process that forks, and nowhere else
     from feedback_app.privacy import retention  # noqa: F401, PLC0415 - what commands import when they need it
     from feedback_app.publishing import threads  # noqa: F401, PLC0415 - the same
 
-    context = cli.undisclosed.make_context("undisclosed", ["--help"], resilient_parsing=True)
-    for name in cli.undisclosed.list_commands(context):
-        cli.undisclosed.get_command(context, name)
+    undisclosed.all()
     # The handlers are forgotten as they end.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -121,8 +124,6 @@ def _become(what: dict[str, object], files: list[int]) -> None:
         os.environ.clear()
         os.environ.update(dict(what["environment"]))  # type: ignore[call-overload]
         sys.argv = ["undisclosed", *what["arguments"]]  # type: ignore[misc]
-        from feedback_app.cli import main  # noqa: PLC0415 - it is there already
-
         try:
             main()
             code = 0
@@ -137,6 +138,15 @@ def _become(what: dict[str, object], files: list[int]) -> None:
 
 
 COMMANDS = Commands()
+
+
+def typed(settings: Settings, *arguments: str, expect: int = 0) -> str:
+    """What a command says that is run in this process, with its pinned clock."""
+    context = Context()
+    context.__dict__["settings"] = settings
+    result = CliRunner().invoke(undisclosed, arguments, obj=context)
+    assert result.exit_code == expect, (result.output, result.exception)
+    return result.output
 
 
 if __name__ == "__main__":
