@@ -8,10 +8,9 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from markupsafe import escape
 
-from feedback_app.web import keep_private
+from feedback_app.web import ButtonForm, keep_private
 
 COOKIE = "follow"
 PAGE = "/feedback/reload/"
@@ -33,10 +32,6 @@ _SCRIPT = """(() => {
 """
 
 
-class FollowForm(FlaskForm):
-    """A button."""
-
-
 def reload_pages() -> Blueprint:
     """The page with the button, and the script; registered only where the server is bound to loopback."""
     pages = Blueprint("reloading", __name__, url_prefix=PAGE.rstrip("/"))
@@ -44,7 +39,7 @@ def reload_pages() -> Blueprint:
 
     @pages.route("/", methods=["GET", "POST"])
     def switch() -> ResponseReturnValue:
-        form, on = FollowForm(), COOKIE in request.cookies
+        form, on = ButtonForm(), COOKIE in request.cookies
         if not form.validate_on_submit():
             page = render_template("reload.html", form=form, on=on)
             return page, HTTPStatus.BAD_REQUEST if form.is_submitted() else HTTPStatus.OK

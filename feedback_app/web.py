@@ -57,6 +57,10 @@ ERRORS = {
 MEND = "What can be asked, and how, stands at /feedback/api/v1/openapi.json."
 
 
+class ButtonForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+    """A form of buttons: nothing but its token."""
+
+
 class FormRequest(Request):
     """A request whose body is a form of texts, or nothing.
 

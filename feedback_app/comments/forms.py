@@ -18,31 +18,46 @@ from feedback_app.customers.fields import AddressField
 LONGEST_NAME = 80
 
 
-class CommentForm(FlaskForm):
-    """Name, address (optional, never shown) and text."""
-
-    author = StringField(
-        "Your name",
+def name_field(label: str, *, missing: str) -> StringField:
+    """Whose comment it is."""
+    return StringField(
+        label,
         validators=[
-            InputRequired("Say what you'd like to be called."),
+            InputRequired(missing),
             Length(max=LONGEST_NAME, message=f"A name has at most {LONGEST_NAME} letters."),
         ],
         filters=[lambda value: " ".join(clean_text(value or "").split())],
     )
+
+
+def words_field(label: str, *, missing: str) -> TextAreaField:
+    """What it says: more than invisible characters, and signs that format nothing."""
+
+    def says_something(_form: object, field: TextAreaField) -> None:
+        if not is_visible(visible_text(comment_html(field.data[:LONGEST_TEXT]))):
+            raise ValidationError(missing)
+
+    return TextAreaField(
+        label,
+        validators=[
+            InputRequired(missing),
+            Length(max=LONGEST_TEXT, message=f"A comment has at most {LONGEST_TEXT:,} letters."),
+            says_something,
+        ],
+        filters=[lambda value: clean_text(value or "")],
+    )
+
+
+class CommentForm(FlaskForm):
+    """Name, address (optional, never shown) and text."""
+
+    author = name_field("Your name", missing="Say what you'd like to be called.")
     email = AddressField(
         "Your e-mail address",
         otherwise="You can also leave it empty.",
         filters=[lambda value: clean_text(value or "")],
     )
-    body = TextAreaField(
-        "Your comment",
-        validators=[
-            InputRequired("There is no comment yet."),
-            Length(max=LONGEST_TEXT, message=f"A comment has at most {LONGEST_TEXT:,} letters."),
-        ],
-        filters=[lambda value: clean_text(value or "")],
-    )
-
+    body = words_field("Your comment", missing="There is no comment yet.")
     notify = BooleanField("Tell me by e-mail about answers to this comment")
     # When the form was opened, signed; and a field that only programs see.
     seal = HiddenField()
@@ -55,12 +70,6 @@ class CommentForm(FlaskForm):
             raise ValidationError(message)
         if has_address(field.data):
             message = "Everybody sees your name: leave the address out of it."
-            raise ValidationError(message)
-
-    def validate_body(self, field: TextAreaField) -> None:
-        """A comment is more than invisible characters and signs that format nothing."""
-        if not is_visible(visible_text(comment_html(field.data[:LONGEST_TEXT]))):
-            message = "There is no comment yet."
             raise ValidationError(message)
 
     def validate_email(self, field: AddressField) -> None:
@@ -79,23 +88,10 @@ class CommentForm(FlaskForm):
 class ChangeForm(FlaskForm):
     """Other words for a comment of one's own."""
 
-    body = TextAreaField(
-        "Your comment",
-        validators=[
-            InputRequired("There is no comment left. To take it back, delete it."),
-            Length(max=LONGEST_TEXT, message=f"A comment has at most {LONGEST_TEXT:,} letters."),
-        ],
-        filters=[lambda value: clean_text(value or "")],
-    )
-
-    validate_body = CommentForm.validate_body
+    body = words_field("Your comment", missing="There is no comment left. To take it back, delete it.")
 
 
 class MailLinkForm(FlaskForm):
     """The address that came with a comment, to which a link to it is mailed."""
 
     email = AddressField("Your e-mail address", required="Type the address you gave with it.")
-
-
-class NoFieldsForm(FlaskForm):
-    """A button, with nothing but its token."""

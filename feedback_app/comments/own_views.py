@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments import answers
-from feedback_app.comments.forms import ChangeForm, MailLinkForm, NoFieldsForm
+from feedback_app.comments.forms import ChangeForm, MailLinkForm
 from feedback_app.comments.models import Comment, Following, Thread
 from feedback_app.comments.own import (
     ALIVE,
@@ -23,7 +23,7 @@ from feedback_app.config import Switch
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
 from feedback_app.tokens import BadToken, Claim, Purpose
-from feedback_app.web import forged, house, keep_private, whence
+from feedback_app.web import ButtonForm, forged, house, keep_private, whence
 
 LINK_LIMIT = parse("10/hour")
 MOST_PROVEN = 5
@@ -95,7 +95,7 @@ def change() -> ResponseReturnValue:
 @own_comments.route("/delete", methods=["GET", "POST"])
 def delete() -> ResponseReturnValue:
     """Delete a comment of one's own: GET shows, POST acts."""
-    form = NoFieldsForm()
+    form = ButtonForm()
     with house().store.reading() as reading:
         found = _own(reading)
     if found is None:
@@ -145,7 +145,7 @@ def _about_answers(token: str, purpose: Purpose, ask: str, done: str) -> Respons
     if following is None or thread is None:
         # Erased since, or purged: nobody is told anything.
         return render_template(done, thread=None) if purpose is Purpose.STOP_ANSWERS else _bad_link()
-    form = NoFieldsForm()
+    form = ButtonForm()
     if request.method != "POST":
         return render_template(ask, thread=thread, masked=masked, form=form, problem=None)
     if purpose is Purpose.CONFIRM_ANSWERS and not form.validate():

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.comments import akismet
 from feedback_app.comments.closing import is_closed
-from feedback_app.comments.forms import CommentForm, NoFieldsForm
+from feedback_app.comments.forms import CommentForm
 from feedback_app.comments.markup import comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.own import accept_work, is_own, own_in_thread
@@ -21,7 +21,7 @@ from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_a
 from feedback_app.comments.services import find_parent, find_thread, post_comment
 from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
 from feedback_app.config import Settings, Switch
-from feedback_app.web import forged, house, keep_private, whence
+from feedback_app.web import ButtonForm, forged, house, keep_private, whence
 
 MOST_REMEMBERED = 20
 LONGEST_NUMBER = 15
@@ -94,14 +94,14 @@ def received() -> ResponseReturnValue:
         changeable=comment is not None and is_own(comment, session.get("comments", []), now=now),
         work=work,
         asked=request.args.get("asked") == "yes",
-        form=NoFieldsForm(),
+        form=ButtonForm(),
     )
 
 
 @comments.post("/work")
 def work() -> ResponseReturnValue:
     """A browser has worked for a comment that looked suspicious."""
-    form = NoFieldsForm()
+    form = ButtonForm()
     now = clock.now()
     number = worked_for(house().signer, request.form.get("altcha", ""), now=now) if form.validate() else None
     path = request.args.get("post", "")
@@ -120,7 +120,7 @@ def _bad_work(path: str) -> ResponseReturnValue:
     if thread is None:
         return render_template("comments/no_post.html", text=None), 404
     page = {"thread": thread, "waits": True, "comment": None, "changeable": False, "work": None, "asked": False}
-    return render_template("comments/received.html", **page, form=NoFieldsForm()), 400
+    return render_template("comments/received.html", **page, form=ButtonForm()), 400
 
 
 def rules(settings: Settings) -> Rules:

@@ -42,10 +42,6 @@ def _choices(
     return [SelectChoice(value=value.value, label=label) for value, label in words.items()]
 
 
-class PlainForm(FlaskForm):
-    """A button: nothing but the form's own token."""
-
-
 class AskForm(FlaskForm):
     """An address to which a link is mailed."""
 

@@ -6,7 +6,7 @@ from flask_babel import get_locale
 
 from feedback_app import clock
 from feedback_app.customers.asking import note_typed
-from feedback_app.customers.forms import FREQUENCIES, PlainForm, SubscribeForm
+from feedback_app.customers.forms import FREQUENCIES, SubscribeForm
 from feedback_app.customers.models import TypedFor
 from feedback_app.customers.pages import (
     TOO_MANY,
@@ -22,7 +22,7 @@ from feedback_app.customers.pages import (
 from feedback_app.customers.services import address_of
 from feedback_app.customers.subscribing import Wish, is_over, subscribe
 from feedback_app.tokens import Purpose
-from feedback_app.web import house
+from feedback_app.web import ButtonForm, house
 
 joining = make_pages("joining")
 
@@ -51,7 +51,7 @@ def asked() -> ResponseReturnValue:
 @joining.route("/subscribe/<token>", methods=["GET", "POST"])
 def confirm(token: str) -> ResponseReturnValue:
     """Show what the link of the letter confirms; confirm it on POST."""
-    claim, form, now = read_link(token, Purpose.SUBSCRIBE), PlainForm(), clock.now()
+    claim, form, now = read_link(token, Purpose.SUBSCRIBE), ButtonForm(), clock.now()
     try:
         wish = Wish.of_code(claim.about)
     except ValueError:

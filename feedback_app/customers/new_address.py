@@ -5,13 +5,13 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.customers.forms import NewAddressForm, PlainForm
+from feedback_app.customers.forms import NewAddressForm
 from feedback_app.customers.models import AddressChange, Customer
 from feedback_app.customers.pages import make_pages, problem_of, read_link, reader_of
 from feedback_app.customers.readdressing import Side, Step, addresses_of, ask_for_change, say_no, say_yes
 from feedback_app.customers.services import address_of
 from feedback_app.tokens import BadToken, Purpose
-from feedback_app.web import house
+from feedback_app.web import ButtonForm, house
 
 new_address = make_pages("new_address")
 
@@ -50,7 +50,7 @@ def to_new(token: str) -> ResponseReturnValue:
 
 
 def _answer(token: str, side: Side) -> ResponseReturnValue:
-    claim, form = read_link(token, PURPOSES[side]), PlainForm()
+    claim, form = read_link(token, PURPOSES[side]), ButtonForm()
     with house().store.reading() as session:
         change = _change_of(session, claim.person)
         both = addresses_of(session, change)

@@ -11,7 +11,7 @@ from feedback_app import clock
 from feedback_app.customers.addresses import clean_name
 from feedback_app.customers.asking import note_typed
 from feedback_app.customers.consent import history
-from feedback_app.customers.forms import FREQUENCIES, AskForm, PlainForm, PreferencesForm
+from feedback_app.customers.forms import FREQUENCIES, AskForm, PreferencesForm
 from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic, TypedFor, Wording
 from feedback_app.customers.pages import (
     TOO_MANY,
@@ -31,7 +31,7 @@ from feedback_app.customers.saving import Choices, Saved, changed_fields, curren
 from feedback_app.customers.services import address_of
 from feedback_app.languages import small
 from feedback_app.tokens import Purpose
-from feedback_app.web import house
+from feedback_app.web import ButtonForm, house
 
 customers = make_pages("customers")
 
@@ -86,7 +86,7 @@ def centre(token: str) -> ResponseReturnValue:
         "topics": wordings(),
         "here": url_for("customers.centre", token=token),
         "undoable": since,
-        "undo_form": PlainForm(formdata=None),
+        "undo_form": ButtonForm(formdata=None),
         "day": day,
     }
     if request.method != "POST":
@@ -110,7 +110,7 @@ def centre(token: str) -> ResponseReturnValue:
 def undo_last(token: str) -> ResponseReturnValue:
     """Undo the last save, while that can be done."""
     now = clock.now()
-    claim, form = read_link(token, Purpose.PREFERENCES), PlainForm()
+    claim, form = read_link(token, Purpose.PREFERENCES), ButtonForm()
     here = url_for("customers.centre", token=token)
     if not form.validate():
         return render_template("customers/too_late.html", here=here), 400
@@ -184,7 +184,7 @@ def _saved(token: str, saved: Saved, now: datetime, *, undone: bool = False) -> 
         changes=said_changes(saved),
         coming=said_next(saved.after, now),
         here=url_for("customers.centre", token=token),
-        undo_form=PlainForm(formdata=None),
+        undo_form=ButtonForm(formdata=None),
         can_undo=bool(changed_fields(saved)) and not undone,
         undone=undone,
     )

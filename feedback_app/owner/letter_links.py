@@ -9,9 +9,8 @@ from feedback_app.audit import new_batch
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import decide_as
-from feedback_app.owner.forms import TokenForm
 from feedback_app.tokens import BadToken, ExpiredToken, Purpose
-from feedback_app.web import house, keep_private
+from feedback_app.web import ButtonForm, house, keep_private
 
 WHO = "a letter's link"
 CHANGED = "The comment has been changed since you opened this page. Look at it again."
@@ -37,7 +36,7 @@ def moderate(token: str) -> ResponseReturnValue:
 
 
 def _shown(decision: Decision, comment: Comment, thread: Thread) -> ResponseReturnValue:
-    form = TokenForm()
+    form = ButtonForm()
     page = {"comment": comment, "thread": thread, "decision": decision, "form": form, "problem": None}
     if comment.status is not CommentStatus.PENDING:
         return render_template("owner/waits_no_more.html", **page)

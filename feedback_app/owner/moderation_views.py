@@ -11,10 +11,10 @@ from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import answer_as, decide_as, edit_as_owner, undo
 from feedback_app.comments.services import NoSuchComment
-from feedback_app.owner.forms import TokenForm, WordsForm
+from feedback_app.owner.forms import WordsForm
 from feedback_app.owner.frame import counted, done, owners_pages, refused, way_back
 from feedback_app.owner.queue import ANY, Wanted, find_comments, short_reasons
-from feedback_app.web import forged, house, number_of
+from feedback_app.web import ButtonForm, forged, house, number_of
 
 STALE = "This form had been open too long. Your words are still here: send them again."
 
@@ -24,7 +24,7 @@ moderation = owners_pages("moderation", __name__)
 @moderation.route("/", methods=["GET", "POST"])
 def queue() -> ResponseReturnValue:
     """The comments that wait, or that are looked for; decide on one or several."""
-    form = TokenForm()
+    form = ButtonForm()
     wanted = Wanted.asked(request.args)
     if request.method == "POST":
         if not form.validate():
@@ -72,7 +72,7 @@ def _decided(back: str) -> ResponseReturnValue:
 @moderation.post("/undo")
 def undo_batch() -> ResponseReturnValue:
     """Undo what one press did."""
-    if not TokenForm().validate():
+    if not ButtonForm().validate():
         return refused()
     batch = new_batch()
     with house().store.writing() as session:
@@ -89,11 +89,7 @@ def undo_batch() -> ResponseReturnValue:
 @moderation.get("/comments/<number>")
 def comment(number: str) -> ResponseReturnValue:
     """A comment: what there is to know about it; its words to be edited, and an answer."""
-    with house().store.reading() as session:
-        found, thread = _find(session, number)
-        edit = WordsForm(place="edit", author=found.author, body=found.text)
-        answer = WordsForm(place="answer", author=_signature(), body="")
-        return _page(session, found, thread, edit_form=edit, answer_form=answer)
+    return _shown(number)
 
 
 @moderation.post("/comments/<number>/edit")
@@ -101,10 +97,7 @@ def edit(number: str) -> ResponseReturnValue:
     """Other words for a comment."""
     form = WordsForm(place="edit")
     if not form.validate():
-        with house().store.reading() as session:
-            found, thread = _find(session, number)
-            answer = WordsForm(place="answer", formdata=None, author=_signature(), body="")
-            return _page(session, found, thread, edit_form=form, answer_form=answer, problem=_problem(form)), 400
+        return _shown(number, edit_form=form), 400
     batch = new_batch()
     with house().store.writing() as session:
         found, _ = _find(session, number)
@@ -121,10 +114,7 @@ def answer(number: str) -> ResponseReturnValue:
     """The shop's own answer; what waited is approved with it."""
     form = WordsForm(place="answer")
     if not form.validate():
-        with house().store.reading() as session:
-            found, thread = _find(session, number)
-            edited = WordsForm(place="edit", formdata=None, author=found.author, body=found.text)
-            return _page(session, found, thread, edit_form=edited, answer_form=form, problem=_problem(form)), 400
+        return _shown(number, answer_form=form), 400
     batch = new_batch()
     with house().store.writing() as session:
         found, thread = _find(session, number)
@@ -135,15 +125,6 @@ def answer(number: str) -> ResponseReturnValue:
     return done("Your answer is shown.", batch=batch, back=url_for("moderation.comment", number=made.id))
 
 
-def _problem(form: WordsForm) -> str | None:
-    return STALE if forged(form) else None
-
-
-def _signature() -> str:
-    """What an answer is signed with, unless something else is typed."""
-    return house().settings.shop_name
-
-
 def _find(session: Session, number: str) -> tuple[Comment, Thread]:
     known = number_of(number)
     found = session.get(Comment, known) if known else None
@@ -152,25 +133,24 @@ def _find(session: Session, number: str) -> tuple[Comment, Thread]:
     return found, session.get_one(Thread, found.thread_id)
 
 
-def _page(
-    session: Session,
-    found: Comment,
-    thread: Thread,
-    *,
-    edit_form: WordsForm,
-    answer_form: WordsForm,
-    problem: str | None = None,
-) -> str:
-    parent = session.get(Comment, found.parent_id) if found.parent_id else None
-    return render_template(
-        "owner/comment.html",
-        comment=found,
-        thread=thread,
-        parent=parent,
-        lines=lines_about(session, found.id),
-        edit=edit_form,
-        answer=answer_form,
-        form=TokenForm(formdata=None),
-        decisions=[decision for decision in Decision if decision.status is not found.status],
-        problem=problem,
-    )
+def _shown(number: str, *, edit_form: WordsForm | None = None, answer_form: WordsForm | None = None) -> str:
+    """A comment's page, with what was typed into the form that could not be taken, if one was sent."""
+    sent = edit_form if answer_form is None else answer_form
+    with house().store.reading() as session:
+        found, thread = _find(session, number)
+        if edit_form is None:
+            edit_form = WordsForm(place="edit", formdata=None, author=found.author, body=found.text)
+        if answer_form is None:
+            answer_form = WordsForm(place="answer", formdata=None, author=house().settings.shop_name, body="")
+        return render_template(
+            "owner/comment.html",
+            comment=found,
+            thread=thread,
+            parent=session.get(Comment, found.parent_id) if found.parent_id else None,
+            lines=lines_about(session, found.id),
+            edit=edit_form,
+            answer=answer_form,
+            form=ButtonForm(formdata=None),
+            decisions=[decision for decision in Decision if decision.status is not found.status],
+            problem=STALE if sent is not None and forged(sent) else None,
+        )

@@ -9,9 +9,8 @@ from feedback_app import clock
 from feedback_app.audit import new_batch
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import close_thread, open_thread
-from feedback_app.owner.forms import TokenForm
 from feedback_app.owner.frame import done, owners_pages, refused, way_back
-from feedback_app.web import house, number_of
+from feedback_app.web import ButtonForm, house, number_of
 
 PAGE = 50
 LONGEST = 200
@@ -47,7 +46,7 @@ def listed() -> ResponseReturnValue:
         more=url_for("posts.listed", words=words or None, page=page + 1) if len(rows) > PAGE else None,
         words=words,
         days=house().settings.close_after_days,
-        form=TokenForm(),
+        form=ButtonForm(),
     )
 
 
@@ -56,7 +55,7 @@ def set_closing(verb: str) -> ResponseReturnValue:
     """Close a post's comments, or open them again."""
     if verb not in {"close", "open"}:
         abort(404)
-    if not TokenForm().validate():
+    if not ButtonForm().validate():
         return refused()
     number = number_of(request.form.get("thread", ""))
     act = close_thread if verb == "close" else open_thread

@@ -14,14 +14,13 @@ from feedback_app.audit import Act, newest_lines, note
 from feedback_app.comments.moderation import UNDOABLE
 from feedback_app.owner import services
 from feedback_app.owner.figures_views import add_customers_page
-from feedback_app.owner.forms import TokenForm
 from feedback_app.owner.frame import PAGES, counted, owners_pages, refused
 from feedback_app.owner.letter_links import letter_links
 from feedback_app.owner.moderation_views import moderation
 from feedback_app.owner.post_views import posts
 from feedback_app.owner.sign_in import prepare_sign_in
 from feedback_app.owner.signed_in import KEY
-from feedback_app.web import house, keep_private, number_of
+from feedback_app.web import ButtonForm, house, keep_private, number_of
 
 owner = owners_pages("owner", __name__)
 add_customers_page(owner)
@@ -36,14 +35,14 @@ def account() -> str:
         this = services.find_session(session, current_user.id, cookie.get(KEY, ""), now=now)
         left = services.recovery_codes_left(session, current_user.id)
     return render_template(
-        "owner/account.html", sessions=sessions, this=this.id if this else None, left=left, form=TokenForm()
+        "owner/account.html", sessions=sessions, this=this.id if this else None, left=left, form=ButtonForm()
     )
 
 
 @owner.post("/sessions/end")
 def end_sessions() -> ResponseReturnValue:
     """End one session, or all but this one."""
-    if not TokenForm().validate():
+    if not ButtonForm().validate():
         return refused()
     now = clock.now()
     number = number_of(request.form.get("session", ""))
@@ -60,7 +59,7 @@ def end_sessions() -> ResponseReturnValue:
 @owner.get("/leave")
 def sign_out() -> str:
     """Ask before signing out."""
-    return render_template("owner/sign_out.html", logout_form=TokenForm())
+    return render_template("owner/sign_out.html", logout_form=ButtonForm())
 
 
 @owner.get("/log")
@@ -69,7 +68,7 @@ def log() -> str:
     with house().store.reading() as session:
         lines = newest_lines(session, before=number_of(request.args.get("before", "")))
     undoable = {line.id for line in lines if line.act in UNDOABLE and line.batch and line.before is not None}
-    return render_template("owner/log.html", lines=lines, undoable=undoable, form=TokenForm())
+    return render_template("owner/log.html", lines=lines, undoable=undoable, form=ButtonForm())
 
 
 OWNERS = {"owner", "moderation", "posts", "letter_links", "security"}
@@ -106,4 +105,4 @@ def prepare_owner(app: Flask) -> None:
         if request.blueprint not in OWNERS:
             return {}
         page = {"pages": PAGES, "signed_in": current_user.is_authenticated}
-        return page | ({"undo_form": TokenForm(formdata=None)} if current_user.is_authenticated else {})
+        return page | ({"undo_form": ButtonForm(formdata=None)} if current_user.is_authenticated else {})
