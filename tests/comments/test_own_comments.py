@@ -93,7 +93,7 @@ def test_a_change_without_a_token_or_without_words_keeps_what_was_typed(client: 
     send(client)
     answer = client.post(CHANGE.format(1), data={"body": "New words"})
     assert (answer.status_code, kept(answer)) == (400, "New words")
-    assert "There is no comment yet" in press(client, CHANGE.format(1), body=" ")
+    assert "There is no comment left. To take it back, delete it" in press(client, CHANGE.format(1), body=" ")
     assert client.post(DELETE.format(1)).status_code == 400
     assert (last(store).text, last(store).status) == (WORDS, CommentStatus.PENDING)
 
