@@ -15,9 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import insert, literal, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from feedback_app.bulk import find_many, insert_many
 from feedback_app.crypto import Vault
 from feedback_app.customers.addresses import ADDRESS_SHAPE, Address, BadAddress, BadName, clean_name
 from feedback_app.customers.consent import wording_hash
@@ -29,11 +30,10 @@ from feedback_app.customers.models import (
     LetterFormat,
     NameDisplay,
     Preference,
-    Suppression,
     Topic,
 )
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
-from feedback_app.db import Base, Store, alone_in, insert_many
+from feedback_app.db import Base, Store, alone_in
 from feedback_app.store import vault_of
 
 # Many, for each transaction waits for the disk and rewrites what it touched of the indexes; few, for others wait too.
@@ -49,6 +49,7 @@ UNREADABLE = re.compile("[\udc80-\udcff]")
 # Tables, not classes: a hundred thousand lines are no objects that anybody keeps.
 CUSTOMERS = Base.metadata.tables["customers"]
 PREFERENCES = Base.metadata.tables["preferences"]
+SUPPRESSIONS = Base.metadata.tables["suppressions"]
 CONSENT_EVENTS = Base.metadata.tables["consent_events"]
 WORDING = "Imported by the shop, which holds the evidence of this consent."
 
@@ -258,24 +259,15 @@ def _import_batch(session: Session, *, batch: list[Row], topic: Topic, evidence:
         rows.setdefault(line.fingerprint, line)
     report.known += len(batch) - len(rows)
     # Locked before anything else is read: nobody of them can say no, or be erased, between the look and the yes.
-    here = (
-        select(Customer.fingerprint, Customer.id, Customer.confirmed_at, Customer.name)
-        .where(Customer.fingerprint.in_(rows))
-        .order_by(Customer.id)
-        .with_for_update()
-    )
-    locked = session.execute(here).all()
-    barred = set(session.scalars(select(Suppression.fingerprint).where(Suppression.fingerprint.in_(rows))))
+    of_customers = (CUSTOMERS.c.fingerprint, CUSTOMERS.c.id, CUSTOMERS.c.name)
+    locked = find_many(session, CUSTOMERS.c.fingerprint, rows, *of_customers, lock=True)
+    barred = {
+        row.fingerprint for row in find_many(session, SUPPRESSIONS.c.fingerprint, rows, SUPPRESSIONS.c.fingerprint)
+    }
     report.suppressed += len(barred)
     wanted = {fingerprint: row for fingerprint, row in rows.items() if fingerprint not in barred}
     known = {row.fingerprint: row for row in locked if row.fingerprint in wanted}
-    chosen = set(
-        session.scalars(
-            select(Preference.customer_id).where(
-                Preference.topic == topic, Preference.customer_id.in_([row.id for row in known.values()])
-            )
-        )
-    )
+    chosen = _chosen(session, [row.id for row in known.values()], topic)
     fresh = [row for fingerprint, row in wanted.items() if fingerprint not in known]
     ids = {fingerprint: row.id for fingerprint, row in known.items()}
     if fresh:
@@ -292,6 +284,12 @@ def _import_batch(session: Session, *, batch: list[Row], topic: Topic, evidence:
     return report
 
 
+def _chosen(session: Session, numbers: list[int], topic: Topic) -> set[int]:
+    """Who of these has chosen about a topic."""
+    query = select(Preference.customer_id).where(Preference.topic == topic, Preference.customer_id.in_(numbers))
+    return set(session.scalars(query))
+
+
 def _insert_customers(session: Session, vault: Vault, rows: list[Row], now: datetime) -> dict[bytes, int]:
     sealed = vault.sealer()
     values = [
@@ -305,8 +303,9 @@ def _insert_customers(session: Session, vault: Vault, rows: list[Row], now: date
     ]
     insert_many(session, CUSTOMERS, values, format=LetterFormat.HTML, created_at=now, confirmed_at=now)
     # Asked for afterwards: with RETURNING all rows become one statement, whose text takes longer than the rows.
-    added = select(Customer.fingerprint, Customer.id).where(Customer.fingerprint.in_([row.fingerprint for row in rows]))
-    return dict(session.execute(added).all())
+    added = [row.fingerprint for row in rows]
+    found = find_many(session, CUSTOMERS.c.fingerprint, added, CUSTOMERS.c.fingerprint, CUSTOMERS.c.id)
+    return {row.fingerprint: row.id for row in found}
 
 
 def _vouch(session: Session, vault: Vault, number: int, row: Row, *, named: bool, now: datetime) -> None:
@@ -321,18 +320,17 @@ def _vouch(session: Session, vault: Vault, number: int, row: Row, *, named: bool
 
 def _insert_consents(session: Session, numbers: list[int], *, topic: Topic, evidence: str, now: datetime) -> None:
     wording = wording_hash(session, WORDING)
-    people = CUSTOMERS.c.id.in_(numbers)
-    choice = {"topic": topic, "frequency": Frequency.EACH, "changed_at": now}
-    event = {
-        "topic": topic,
-        "action": ConsentAction.GIVEN,
-        "frequency": Frequency.EACH,
-        "channel": ConsentChannel.IMPORT,
-        "evidence": evidence,
-        "wording_hash": wording,
-        "at": now,
-    }
-    # One statement for all of them: what differs is only who.
-    for table, same in ((PREFERENCES, choice), (CONSENT_EVENTS, event)):
-        who = select(CUSTOMERS.c.id, *(literal(value, table.c[name].type) for name, value in same.items()))
-        session.execute(insert(table).from_select(["customer_id", *same], who.where(people).order_by(CUSTOMERS.c.id)))
+    people = [{"customer_id": number} for number in numbers]
+    choice = {"topic": topic, "frequency": Frequency.EACH}
+    insert_many(session, PREFERENCES, people, **choice, changed_at=now)
+    insert_many(
+        session,
+        CONSENT_EVENTS,
+        people,
+        **choice,
+        action=ConsentAction.GIVEN,
+        channel=ConsentChannel.IMPORT,
+        evidence=evidence,
+        wording_hash=wording,
+        at=now,
+    )

@@ -12,10 +12,10 @@ from typing import Any, Protocol, cast
 from sqlalchemy import Integer, Row, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
+from feedback_app.bulk import update_many
 from feedback_app.customers.consent import writable
 from feedback_app.customers.models import Customer, LetterFormat, Preference, Suppression, Topic
 from feedback_app.customers.services import SEALED, Sealed
-from feedback_app.db import update_many
 from feedback_app.mailing import digests
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from feedback_app.bulk import update_many
 from feedback_app.customers.models import Customer
-from feedback_app.db import changed, update_many
+from feedback_app.db import changed
 from feedback_app.mailing.models import IS_DEFERRED, ROWS, Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.outcomes import Answer, Outcome
 from feedback_app.workers import Worker, alive
