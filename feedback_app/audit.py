@@ -5,10 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Index, String, or_, select, update
+from sqlalchemy import JSON, ColumnElement, Index, String, insert, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from feedback_app.db import Base, word
+from feedback_app.db import Base, few, word
+from feedback_app.driver import Driver, Prepared
 
 COMMAND = "command line"
 MOST_LINES = 200
@@ -32,6 +33,7 @@ class Act(StrEnum):
     CLOSED = "closed"
     OPENED = "opened"
     UNDONE = "undone"
+    POSTED = "posted"
     IMPORTED = "imported"
     EXPORTED = "exported"
     ADDRESS_SHOWN = "address shown"
@@ -49,7 +51,7 @@ class AuditLine(Base):
 
     __tablename__ = "audit_lines"
     __table_args__ = (
-        Index(None, "batch"),
+        few("batch"),
         Index(None, "at"),
         Index(None, "comment_id"),
         {"sqlite_autoincrement": True},
@@ -65,6 +67,10 @@ class AuditLine(Base):
     thread_id: Mapped[int | None]
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+_LINES = Base.metadata.tables["audit_lines"]
+_JOT = Prepared(insert(_LINES), columns=[column.name for column in _LINES.columns if column.name != "id"])
 
 
 def new_batch() -> str:
@@ -101,6 +107,14 @@ def note(
     return line
 
 
+def jot(
+    driver: Driver, who: str, act: Act, about: str, *, now: datetime, comment_id: int | None, thread_id: int | None
+) -> None:
+    """Add a line that nothing undoes, as the driver takes it: for what happens all the time."""
+    of = {"comment_id": comment_id, "thread_id": thread_id}
+    _JOT.run(driver, at=now, who=who, act=act, about=about[:500], batch=None, before=None, after=None, **of)
+
+
 def lines_of(session: Session, batch: str) -> list[AuditLine]:
     """What one press did, the last line first: that is how it is undone."""
     return list(session.scalars(select(AuditLine).where(AuditLine.batch == batch).order_by(AuditLine.id.desc())))
@@ -119,6 +133,9 @@ def forget_words(session: Session, *which: ColumnElement[bool]) -> None:
 
 
 def newest_lines(session: Session, *, before: int | None = None, most: int = MOST_LINES) -> list[AuditLine]:
-    """The newest lines, or the newest of those older than line `before`."""
-    query = select(AuditLine).order_by(AuditLine.id.desc()).limit(most)
+    """The newest lines, or the newest of those older than line `before`.
+
+    What readers post is left out, it would hide the rest: it stands with each comment.
+    """
+    query = select(AuditLine).where(AuditLine.act != Act.POSTED).order_by(AuditLine.id.desc()).limit(most)
     return list(session.scalars(query.where(AuditLine.id < before) if before else query))

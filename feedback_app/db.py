@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeVar, cast
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Dialect,
     Engine,
     Enum,
+    Index,
     MetaData,
     TypeDecorator,
     Update,
@@ -26,19 +27,23 @@ from sqlalchemy import (
     event,
     func,
     select,
+    text,
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from feedback_app.driver import Driver
+
 SQLITE = "sqlite"
 BUSY_MILLISECONDS = 30_000
-TURN_SECONDS = 0.001
+TURN_SECONDS = 0.0002
 MOST_TRIES = 8
 # PostgreSQL: serialization failure, deadlock detected.
 GAVE_WAY = frozenset({"40001", "40P01"})
 
 Done = TypeVar("Done")
+Given = TypeVar("Given")
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -69,6 +74,12 @@ def word(kind: type[StrEnum]) -> Enum:
     return Enum(
         kind, native_enum=False, length=20, values_callable=lambda members: [member.value for member in members]
     )
+
+
+def few(column: str, *, unique: bool = False) -> Index:
+    """An index of a column that is empty in most rows, without those."""
+    given = text(f"{column} IS NOT NULL")
+    return Index(None, column, unique=unique, sqlite_where=given, postgresql_where=given)
 
 
 class Base(DeclarativeBase):
@@ -134,11 +145,24 @@ def _gave_way(error: DBAPIError) -> bool:
     return isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", "") in GAVE_WAY
 
 
+def _until_done(transaction: Callable[[], AbstractContextManager[Given]], work: Callable[[Given], Done]) -> Done:
+    for _ in range(MOST_TRIES - 1):
+        try:
+            with transaction() as given:
+                return work(given)
+        except DBAPIError as error:
+            if not _gave_way(error):
+                raise
+            time.sleep(random.uniform(0, 0.05))  # noqa: S311 - so that the two don't meet again
+    with transaction() as given:
+        return work(given)
+
+
 class Turn:
     """Whose turn it is to write to a SQLite file, among all threads and processes of this machine.
 
     SQLite itself lets whoever finds it busy sleep for longer and longer, and somebody who comes later go first: under
-    load some wait for half a second. Whoever waits here is next a millisecond after. It only puts writers in a row: it
+    load some wait for half a second. Whoever waits here is next a moment after. It only puts writers in a row: it
     is still SQLite's own lock that keeps them apart, also from those who never heard of this one.
     """
 
@@ -185,6 +209,7 @@ class Store:
         self.engine = engine
         self.info = info
         self._turn = Turn(engine)
+        self._writing = engine.execution_options(writing=True)
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
@@ -198,27 +223,52 @@ class Store:
             yield session
 
     @contextmanager
+    def asking(self) -> Iterator[Driver]:
+        """The driver's own connection, for a question or two that are asked all the time; nothing is changed."""
+        pooled = self.engine.raw_connection()
+        try:
+            yield Driver(self.engine.dialect, pooled.driver_connection)
+        finally:
+            pooled.close()
+
+    @contextmanager
     def writing(self) -> Iterator[Session]:
         """A session that commits at the end, or rolls back on an error.
 
         On SQLite the write lock is taken at once: a transaction that starts by reading could not wait for it later.
         """
-        engine = self.engine.execution_options(writing=True)
-        with self._turn.taken(), Session(engine, info=self.info, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn.taken(),
+            Session(self._writing, info=self.info, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
+
+    @contextmanager
+    def driving(self) -> Iterator[Driver]:
+        """The driver's own connection in a transaction, which is committed at the end, or rolled back on an error.
+
+        For what comes in all the time and is two or three statements: a session takes longer than they do.
+        """
+        with self._turn.taken():
+            pooled = self.engine.raw_connection()
+            try:
+                connection: Any = pooled.driver_connection
+                if self.dialect == SQLITE:
+                    connection.execute("BEGIN IMMEDIATE")
+                yield Driver(self.engine.dialect, connection)
+                connection.commit()
+            finally:
+                # What is not committed is rolled back.
+                pooled.close()
 
     def write(self, work: Callable[[Session], Done]) -> Done:
         """Do some work in a transaction of its own; again, if it had to give way to another one."""
-        for _ in range(MOST_TRIES - 1):
-            try:
-                with self.writing() as session:
-                    return work(session)
-            except DBAPIError as error:
-                if not _gave_way(error):
-                    raise
-                time.sleep(random.uniform(0, 0.05))  # noqa: S311 - so that the two don't meet again
-        with self.writing() as session:
-            return work(session)
+        return _until_done(self.writing, work)
+
+    def drive(self, work: Callable[[Driver], Done]) -> Done:
+        """The same with the driver's own connection."""
+        return _until_done(self.driving, work)
 
     def close(self) -> None:
         """Give the connections back."""

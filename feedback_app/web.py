@@ -3,18 +3,22 @@
 import hmac
 import ipaddress
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
 from flask import Flask, Request, Response, current_app, render_template, request
+from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 from flask_wtf import FlaskForm
+from itsdangerous import URLSafeTimedSerializer
 from limits import RateLimitItem
 from limits.errors import StorageError
 from werkzeug.datastructures import FileStorage, ImmutableMultiDict
 from werkzeug.exceptions import HTTPException
+from wtforms.csrf.core import CSRFTokenField
 
 from feedback_app import clock
 from feedback_app.config import Settings, Switch
@@ -57,8 +61,57 @@ ERRORS = {
 MEND = "What can be asked, and how, stands at /feedback/api/v1/openapi.json."
 
 
-class ButtonForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+class _Token(CSRFTokenField):  # type: ignore[misc]  # WTForms ships no types
+    """A form's token, which is only signed when somebody is shown it: most forms that were sent are done with."""
+
+    @property
+    def current_token(self) -> str:
+        """The token for this reader."""
+        return cast("str", self.csrf_impl.generate_csrf_token(self))
+
+    @current_token.setter
+    def current_token(self, token: str) -> None:
+        """Not needed."""
+
+    def process(self, *what: Any, **more: Any) -> None:  # noqa: ANN401 - the base's signature
+        """Take the token that was sent."""
+        super(CSRFTokenField, self).process(*what, **more)
+
+
+class _Tokens(FlaskForm.Meta.csrf_class):  # type: ignore[misc]  # the same
+    """Flask-WTF's own tokens."""
+
+    field_class = _Token
+
+
+class EnglishForm(FlaskForm):  # type: ignore[misc]  # the same
+    """A form of a page that is in English, whatever its reader's browser asks for."""
+
+    class Meta(FlaskForm.Meta):  # type: ignore[misc]  # the same
+        """Its tokens; and no translations, which would be looked for in files for every form."""
+
+        csrf_class = _Tokens
+
+        def get_translations(self, form: object) -> None:
+            """None: WTForms speaks English by itself."""
+
+
+class ButtonForm(EnglishForm):
     """A form of buttons: nothing but its token."""
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Flask's signed cookies; what signs and reads them is made once for all of an app's requests."""
+
+    def __init__(self) -> None:
+        """Nothing is made yet."""
+        self._signs: URLSafeTimedSerializer | None = None
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """What signs an app's cookies, with the keys that it has when it is first asked."""
+        if self._signs is None:
+            self._signs = super().get_signing_serializer(app)
+        return self._signs
 
 
 class FormRequest(Request):
@@ -90,6 +143,11 @@ class QuietFlask(Flask):
     """Flask, with a log that quotes no links: whoever read one there could use it."""
 
     request_class = FormRequest
+
+    def __init__(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - the base's signature
+        """Flask, with sessions of its own."""
+        super().__init__(*args, **more)
+        self.session_interface = Sessions()
 
     def log_exception(self, exc_info: Any) -> None:  # noqa: ANN401 - the base's signature
         """Note where something broke."""
@@ -174,14 +232,13 @@ def forged(form: FlaskForm) -> bool:
 
 def prepare_headers(app: Flask) -> None:
     """Secure headers on every answer; pages of the app are nobody else's to keep."""
+    at: House = app.extensions["undisclosed"]
+    secure = at.settings.site_url.startswith("https:")
+    always = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if secure else {})
 
     @app.after_request
     def add(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        if house().settings.site_url.startswith("https:"):
-            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-        return response
+        return _with_headers(response, always)
 
     @app.context_processor
     def shop() -> dict[str, object]:
@@ -190,8 +247,15 @@ def prepare_headers(app: Flask) -> None:
 
 def keep_private(response: Response) -> Response:
     """For a blueprint's after_request: not cached, not indexed."""
-    for name, value in PRIVATE.items():
-        response.headers.setdefault(name, value)
+    return _with_headers(response, PRIVATE)
+
+
+def _with_headers(response: Response, headers: Mapping[str, str]) -> Response:
+    """The same answer with these headers, those that it does not have yet; looked for once, not one by one."""
+    there = {name.lower() for name, _ in response.headers}
+    for name, value in headers.items():
+        if name.lower() not in there:
+            response.headers.add(name, value)
     return response
 
 

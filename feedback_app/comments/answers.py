@@ -31,14 +31,14 @@ OLDEST_NEWS = timedelta(days=60)
 NO_NEED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def follow(session: Session, thread: Thread, customer: Customer, *, proven: bool, now: datetime) -> bool:
+def follow(session: Session, thread: int, customer: Customer, *, proven: bool, now: datetime) -> bool:
     """Somebody wants an address to be told about answers in a thread; returns whether its owner has to be asked.
 
     `proven` says that the address' owner is who wants it: then it is as good as confirmed.
     """
-    following = _following(session, thread.id, customer.id)
+    following = _following(session, thread, customer.id)
     if following is None:
-        following = Following(thread_id=thread.id, customer_id=customer.id, asked_at=now)
+        following = Following(thread_id=thread, customer_id=customer.id, asked_at=now)
         session.add(following)
         session.flush()
     elif following.confirmed_at and not following.stopped_at:

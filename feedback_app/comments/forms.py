@@ -1,6 +1,5 @@
 """The comment form."""
 
-from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
@@ -10,10 +9,11 @@ from feedback_app.comments.markup import (
     comment_html,
     has_address,
     is_visible,
-    visible_text,
+    says_anything,
 )
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.fields import AddressField
+from feedback_app.web import EnglishForm
 
 LONGEST_NAME = 80
 
@@ -34,7 +34,7 @@ def words_field(label: str, *, missing: str) -> TextAreaField:
     """What it says: more than invisible characters, and signs that format nothing."""
 
     def says_something(_form: object, field: TextAreaField) -> None:
-        if not is_visible(visible_text(comment_html(field.data[:LONGEST_TEXT]))):
+        if not says_anything(comment_html(field.data[:LONGEST_TEXT])):
             raise ValidationError(missing)
 
     return TextAreaField(
@@ -48,7 +48,7 @@ def words_field(label: str, *, missing: str) -> TextAreaField:
     )
 
 
-class CommentForm(FlaskForm):
+class CommentForm(EnglishForm):
     """Name, address (optional, never shown) and text."""
 
     author = name_field("Your name", missing="Say what you'd like to be called.")
@@ -85,13 +85,13 @@ class CommentForm(FlaskForm):
         return address
 
 
-class ChangeForm(FlaskForm):
+class ChangeForm(EnglishForm):
     """Other words for a comment of one's own."""
 
     body = words_field("Your comment", missing="There is no comment left. To take it back, delete it.")
 
 
-class MailLinkForm(FlaskForm):
+class MailLinkForm(EnglishForm):
     """The address that came with a comment, to which a link to it is mailed."""
 
     email = AddressField("Your e-mail address", required="Type the address you gave with it.")

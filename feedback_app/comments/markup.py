@@ -27,13 +27,27 @@ NOT_OURS = {
     "blocks": ("hashheader", "setextheader", "hr", "reference"),
     "inline": ("image_link", "image_reference", "short_image_ref", "reference", "short_reference", "automail", "html"),
 }
+# What each of the inline patterns that are left needs: one of these letters.
+SIGNS_OF = {
+    "backtick": "`",
+    "escape": "\\",
+    "link": "[",
+    "autolink": "<",
+    "entity": "&",
+    "em_strong": "*_",
+    "linebreak": "\n",
+    "nl": "\n",
+}
 # What cannot be next to an address' @. A slash before it can, but then it is somebody's page: https://example.com/@bob
 _BREAK = r"\s@<>()\[\],;:\"'`*"
 # Starts only where a word starts, so that a long text without an @ is looked through once.
 ADDRESS = re.compile(
     rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_BREAK}])[^{_BREAK}]*[^{_BREAK}/])(?:@|%40)\[?[^{_BREAK}]+""", re.IGNORECASE
 )
+# One of these is in every address, as it stands in HTML that nh3 has cleaned, which leaves no entity but four.
+SIGNS = re.compile("[@%]")
 ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
+PLAIN_WORD = re.compile("<p>[0-9A-Za-z]")
 LINES = str.maketrans("\n\t", "  ")
 MASKED = "…@…"
 # Letters by name, but nothing to see: Hangul fillers and the empty Braille pattern.
@@ -86,13 +100,9 @@ def comment_html(text: str) -> str:
     """A comment's text as HTML that is safe to print. Bounded in depth and in time."""
     # Entities first: what they hide is looked at like everything else.
     text = without_addresses(clean_text(_without_entities(text)))
-    parser = _take_parser()
-    try:
-        rough = parser.reset().convert(_shallow(text))
-    except RecursionError:
+    rough = _rough_html(_shallow(text))
+    if rough is None:
         return _plain(text)
-    # Only now: one that broke off stays in the middle of what it was reading, and would spoil every comment after.
-    _own.parser = parser
     clean = nh3.clean(
         rough,
         tags=TAGS,
@@ -102,11 +112,20 @@ def comment_html(text: str) -> str:
         url_schemes={"http", "https"},
         link_rel="nofollow ugc noopener",
     )
+    if not SIGNS.search(unicodedata.normalize("NFKC", clean)):
+        # Nothing in it that every address has.
+        return clean
     shown = visible_text(clean)
     # Emphasis in its middle can put an address together only now.
     if has_address(shown) or any(has_address(unquote(link)) for link in re.findall(r'href="([^"]*)"', clean)):
         return _plain(without_addresses(unquote(shown)))
     return clean
+
+
+def says_anything(clean: str) -> bool:
+    """Whether there is anything to see in a comment's HTML."""
+    # The first letter of its first words, as nearly always; what may be an entity is looked at closely.
+    return PLAIN_WORD.match(clean) is not None or is_visible(visible_text(clean))
 
 
 def visible_text(clean: str) -> str:
@@ -120,6 +139,8 @@ def _absolute_only(_tag: str, name: str, value: str) -> str | None:
 
 
 def _without_entities(text: str) -> str:
+    if "&" not in text:
+        return text
     for _ in range(DEEPEST_ENTITY):
         plain = ENTITY.sub(lambda found: html.unescape(found[0]), text)
         if plain == text:
@@ -148,14 +169,29 @@ def _shallow(text: str) -> str:
     return "\n".join(lines)
 
 
-def _take_parser() -> markdown.Markdown:
-    parser: markdown.Markdown | None = _own.__dict__.pop("parser", None)
-    if parser is None:
-        parser = markdown.Markdown(extensions=["nl2br", "sane_lists"], output_format="html")
-        for name in NOT_OURS["preprocessors"]:
-            parser.preprocessors.deregister(name)
-        for name in NOT_OURS["blocks"]:
-            parser.parser.blockprocessors.deregister(name)
-        for name in NOT_OURS["inline"]:
-            parser.inlinePatterns.deregister(name)
+def _rough_html(text: str) -> str | None:
+    """What Markdown makes of a text; None where it is deeper than anybody writes.
+
+    One parser is kept for each set of signs: what looks for a sign that is not in a text is not even asked.
+    """
+    parsers: dict[str, markdown.Markdown] = _own.__dict__.setdefault("parsers", {})
+    signs = "".join(sign for sign in SIGNS_OF.values() if any(letter in text for letter in sign))
+    parser = parsers.pop(signs, None) or _make_parser(signs)
+    try:
+        rough = parser.reset().convert(text)
+    except RecursionError:
+        return None
+    # Only now: one that broke off stays in the middle of what it was reading, and would spoil every comment after.
+    parsers[signs] = parser
+    return rough
+
+
+def _make_parser(signs: str) -> markdown.Markdown:
+    parser = markdown.Markdown(extensions=["nl2br", "sane_lists"], output_format="html")
+    for name in NOT_OURS["preprocessors"]:
+        parser.preprocessors.deregister(name)
+    for name in NOT_OURS["blocks"]:
+        parser.parser.blockprocessors.deregister(name)
+    for name in (*NOT_OURS["inline"], *(name for name, sign in SIGNS_OF.items() if sign not in signs)):
+        parser.inlinePatterns.deregister(name)
     return parser

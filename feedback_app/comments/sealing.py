@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import altcha
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -58,6 +59,7 @@ def worked_for(signer: Signer, payload: str, *, now: datetime) -> int | None:
     return int(said["comment"]) if said["until"] >= now.timestamp() else None
 
 
+@lru_cache(maxsize=8)
 def _serializer(signer: Signer) -> URLSafeSerializer:
     # The last key signs there; the first does here.
     return URLSafeSerializer(signer.session_keys[::-1], salt="comment form")

@@ -1,29 +1,23 @@
-"""Comments: posting, deciding, listing; threads: registering, counting. The entry point commits."""
+"""Comments: deciding, listing; threads: registering, counting. The entry point commits."""
 
 from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
-from sqlalchemy import bindparam, func, insert, select, update
-from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
 
-from feedback_app.comments.answers import follow, tell_of_answers, wrote_both
+from feedback_app.comments.answers import tell_of_answers
 from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.verdicts import Rules, Signs, judge, repeat_hash
-from feedback_app.customers.addresses import Address
-from feedback_app.customers.services import find_or_add_customer
-from feedback_app.db import Base, changed
+from feedback_app.comments.verdicts import repeat_hash
+from feedback_app.db import changed
 
 # What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
 LARGEST_NUMBER = 2**31 - 1
 # How many threads are named in one question; for more, all are asked about.
 MOST_NAMED = 500
-# What every posted comment needs is made once: making a statement takes longer than running it.
-OPEN_THREAD = select(Thread).where(Thread.path == bindparam("path"), Thread.open)
-SAME_FORM = select(Comment.id).where(Comment.form_hash == bindparam("form_hash"))
-NEW_COMMENT = insert(Base.metadata.tables["comments"])
 
 
 class NoSuchComment(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -93,83 +87,14 @@ def find_thread(session: Session, path: str) -> Thread | None:
     if "\0" in path:
         # PostgreSQL refuses even to compare with it.
         return None
-    return session.scalar(OPEN_THREAD, {"path": path})
+    return session.scalar(select(Thread).where(Thread.path == path, Thread.open))
 
 
-def find_parent(session: Session, thread: Thread, number: int) -> Comment | None:
+def find_parent(session: Session, thread: int, number: int) -> Comment | None:
     """A comment that can be answered: approved, and of the same thread."""
     comment = session.get(Comment, number) if number <= LARGEST_NUMBER else None
-    if comment is None or comment.thread_id != thread.id or comment.status is not CommentStatus.APPROVED:
+    if comment is None or comment.thread_id != thread or comment.status is not CommentStatus.APPROVED:
         return None
-    return comment
-
-
-def post_comment(
-    session: Session,
-    thread: Thread,
-    *,
-    author: str,
-    text: str,
-    address: Address | None,
-    parent: Comment | None,
-    rules: Rules,
-    signs: Signs,
-    now: datetime,
-    form_hash: bytes | None = None,
-    notify: bool = False,
-    proven: Sequence[int] = (),
-) -> Comment:
-    """Keep a comment. It waits for the owner, with the reasons, unless the rules let it through.
-
-    A comment with an address in it always waits, and the address is not kept: the text is not sealed. The same form
-    sent twice is one comment. With `notify` the address' owner is asked whether they want to be told about answers;
-    `proven` are the customers for whom this browser may speak: no letter has to ask them.
-    """
-    if form_hash is not None:
-        again = session.connection().execute(SAME_FORM, {"form_hash": form_hash}).scalar()
-        if again is not None:
-            return session.get_one(Comment, again)
-    text = clean_text(text)
-    html = comment_html(text)
-    reasons = judge(session, author=author, text=text, html=html, rules=rules, signs=signs, now=now)
-    customer = find_or_add_customer(session, address, now=now) if address else None
-    kept = without_addresses(text)
-    comment = _insert(
-        session,
-        thread_id=thread.id,
-        parent_id=parent.id if parent else None,
-        customer_id=customer.id if customer else None,
-        author=without_addresses(author),
-        text=kept,
-        html=html if kept == text else comment_html(kept),
-        rules=RULES,
-        status=CommentStatus.PENDING if reasons else CommentStatus.APPROVED,
-        created_at=now,
-        changed_at=now,
-        edited_at=None,
-        by_owner=False,
-        reasons=reasons,
-        form_hash=form_hash,
-        repeat_hash=repeat_hash(text),
-        foreign_hash=None,
-    )
-    if customer and notify:
-        follow(session, thread, customer, proven=customer.id in proven, now=now)
-    if parent and parent.id in signs.earlier:
-        wrote_both(session, comment)
-    if not reasons:
-        touch(session, {thread.id})
-        tell_of_answers(session, [comment], now=now)
-    return comment
-
-
-def _insert(session: Session, **values: object) -> Comment:
-    """A new row, without the unit of work, which takes three times as long for it; a comment like any other after."""
-    session.flush()
-    key = session.connection().execute(NEW_COMMENT, values).inserted_primary_key
-    comment = Comment(id=key[0] if key else None, **values)
-    make_transient_to_detached(comment)
-    session.add(comment)
     return comment
 
 

@@ -8,24 +8,18 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import lru_cache
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup import has_address, shows_address
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation
+from feedback_app.driver import Driver, Prepared
 
 SHORTEST_REPEAT = 20
 REPEAT_TIME = timedelta(days=7)
-
-SAID_BEFORE = (
-    select(Comment.id)
-    .where(Comment.repeat_hash == bindparam("said"), Comment.created_at > bindparam("since"))
-    .order_by(Comment.id)
-    .limit(1)
-)
 
 EVERY_ONE = "every comment waits (moderation is `all`)"
 FIRST_ONE = "the first comment from this browser"
@@ -66,17 +60,18 @@ def repeat_hash(text: str) -> bytes | None:
     return hashlib.sha256(plain.encode()).digest()[:16] if len(plain) >= SHORTEST_REPEAT else None
 
 
-def judge(
-    session: Session, *, author: str, text: str, html: str, rules: Rules, signs: Signs, now: datetime
-) -> list[str]:
-    """Every reason for which a new comment waits, the weightiest first; none when it can be shown at once."""
-    reasons = judge_words(author=author, text=text, html=html, rules=rules)
-    if said := _said_before(session, text, now):
-        reasons.append(f"the same words as comment {said}")
+def judge(driver: Driver, words: Sequence[str], *, before: int | None, rules: Rules, signs: Signs) -> list[str]:
+    """Every reason for which a new comment waits, the weightiest first; none when it can be shown at once.
+
+    `words` are the reasons in its words, `before` is a comment of the last days (`REPEAT_TIME`) that says the same.
+    """
+    reasons = list(words)
+    if before is not None:
+        reasons.append(f"the same words as comment {before}")
     reasons += signs.reasons
     if rules.moderation is Moderation.ALL:
         reasons.append(EVERY_ONE)
-    elif rules.moderation is Moderation.FIRST and not _has_been_approved(session, signs.earlier):
+    elif rules.moderation is Moderation.FIRST and not _has_been_approved(driver, signs.earlier):
         reasons.append(FIRST_ONE)
     return reasons
 
@@ -105,16 +100,13 @@ def _says(text: str, word: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def _said_before(session: Session, text: str, now: datetime) -> int | None:
-    said = repeat_hash(text)
-    if said is None:
-        return None
-    found = session.connection().execute(SAID_BEFORE, {"said": said, "since": now - REPEAT_TIME})
-    return found.scalar()
+def _has_been_approved(driver: Driver, earlier: Sequence[int]) -> bool:
+    numbers = {f"number{place}": number for place, number in enumerate(earlier)}
+    return bool(earlier) and bool(_approved_among(len(earlier)).run(driver, **numbers))
 
 
-def _has_been_approved(session: Session, earlier: Sequence[int]) -> bool:
-    if not earlier:
-        return False
-    query = select(Comment.id).where(Comment.id.in_(earlier), Comment.status == CommentStatus.APPROVED)
-    return session.scalar(query.limit(1)) is not None
+@lru_cache(maxsize=64)
+def _approved_among(how_many: int) -> Prepared:
+    numbers = [bindparam(f"number{place}", type_=Comment.id.type) for place in range(how_many)]
+    query = select(Comment.id).where(Comment.id.in_(numbers), Comment.status == CommentStatus.APPROVED)
+    return Prepared(query.limit(1))

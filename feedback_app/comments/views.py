@@ -1,24 +1,24 @@
 """The comment form's page, and what comes after it."""
 
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from flask import Blueprint, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from limits import parse
 from markupsafe import Markup
-from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments import akismet
 from feedback_app.comments.closing import is_closed
 from feedback_app.comments.forms import CommentForm
 from feedback_app.comments.markup import comment_html
-from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.comments.own import accept_work, is_own, own_in_thread
+from feedback_app.comments.posting import OpenThread, open_thread, post_comment, post_words, weigh
 from feedback_app.comments.rendering import form_url
 from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_at, seal_form, work_for, worked_for
-from feedback_app.comments.services import find_parent, find_thread, post_comment
+from feedback_app.comments.services import find_parent, find_thread
 from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
 from feedback_app.config import Settings, Switch
 from feedback_app.web import ButtonForm, forged, house, keep_private, whence
@@ -46,9 +46,9 @@ comments.after_request(keep_private)
 def new() -> ResponseReturnValue:
     """Show the form; preview; post."""
     form = CommentForm()
-    with house().store.reading() as reading:
-        thread = find_thread(reading, request.args.get("post", ""))
-        parent = _parent(reading, thread) if thread else None
+    with house().store.asking() as driver:
+        thread = open_thread(driver, request.args.get("post", ""))
+    parent = _parent(thread) if thread and "parent" in request.args else None
     if thread is None:
         return render_template("comments/no_post.html", text=form.body.data), 404
     if is_closed(thread, days=house().settings.close_after_days, now=clock.now()):
@@ -58,7 +58,7 @@ def new() -> ResponseReturnValue:
     return _page(form, thread, parent) if request.method != "POST" else _sent(form, thread, parent)
 
 
-def _sent(form: CommentForm, thread: Thread, parent: Comment | None) -> ResponseReturnValue:
+def _sent(form: CommentForm, thread: OpenThread, parent: Comment | None) -> ResponseReturnValue:
     if not form.validate():
         return _page(form, thread, parent, problem=TOO_LATE if forged(form) else None), 400
     preview = request.form.get("action") == "preview"
@@ -128,16 +128,17 @@ def rules(settings: Settings) -> Rules:
     return Rules(settings.moderation, settings.spam_words, settings.most_links)
 
 
-def _parent(reading: Session, thread: Thread) -> Comment | None:
+def _parent(thread: OpenThread) -> Comment | None:
     number = request.args.get("parent", "")
     if not number.isascii() or not number.isdigit() or len(number) > LONGEST_NUMBER:
         return None
-    return find_parent(reading, thread, int(number))
+    with house().store.reading() as reading:
+        return find_parent(reading, thread.id, int(number))
 
 
 def _page(
     form: CommentForm,
-    thread: Thread,
+    thread: OpenThread,
     parent: Comment | None,
     *,
     preview: Markup | None = None,
@@ -158,7 +159,7 @@ def _page(
     )
 
 
-def _admitted(thread: Thread, *, preview: bool) -> bool:
+def _admitted(thread: OpenThread, *, preview: bool) -> bool:
     if house().settings.rate_limits is Switch.OFF:
         return True
     admit = house().limits.admit
@@ -182,7 +183,7 @@ def _is_stale(form: CommentForm) -> bool:
     return timed and opened is not None and clock.now() - opened > LONGEST
 
 
-def _reasons(form: CommentForm, thread: Thread) -> list[str]:
+def _reasons(form: CommentForm, thread: OpenThread) -> list[str]:
     """What the form and the services have against a comment."""
     reasons = []
     settings = house().settings
@@ -210,26 +211,22 @@ def _reasons(form: CommentForm, thread: Thread) -> list[str]:
     return reasons
 
 
-def _post(form: CommentForm, thread: Thread, parent: Comment | None) -> ResponseReturnValue:
+def _post(form: CommentForm, thread: OpenThread, parent: Comment | None) -> ResponseReturnValue:
     mine: list[int] = session.get("comments", [])
     sealed = _opened(form) is not None
     reasons = _reasons(form, thread)
     same = (form.seal.data, thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
-    with house().store.writing() as writing:
-        comment = post_comment(
-            writing,
-            thread,
-            author=form.author.data,
-            text=form.body.data,
-            address=form.address,
-            parent=parent,
-            rules=rules(house().settings),
-            signs=Signs(mine, reasons),
-            now=clock.now(),
-            form_hash=form_hash(*same) if sealed else None,
-            notify=form.notify.data,
-            proven=tuple(session.get("proven", ())),
-        )
+    author, text, at = form.author.data, form.body.data, house()
+    known: dict[str, Any] = {"rules": rules(at.settings), "signs": Signs(mine, reasons), "now": clock.now()}
+    known |= {"form_hash": form_hash(*same) if sealed else None}
+    if parent or form.address:
+        # Somebody has to be asked, or told.
+        more: dict[str, Any] = {"parent": parent, "address": form.address, "notify": form.notify.data}
+        more |= {"author": author, "text": text, "proven": tuple(session.get("proven", ()))}
+        comment = at.store.write(lambda writing: post_comment(writing, thread, **known, **more))
+    else:
+        words = weigh(author, text, rules(at.settings))
+        comment = at.store.drive(lambda driver: post_words(driver, thread.id, words, **known))
     session["comments"] = [*(number for number in mine if number != comment.id), comment.id][-MOST_REMEMBERED:]
     waits = "yes" if comment.status is CommentStatus.PENDING else "no"
     asked = "yes" if form.notify.data else None

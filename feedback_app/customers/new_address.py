@@ -55,7 +55,7 @@ def _answer(token: str, side: Side) -> ResponseReturnValue:
         change = _change_of(session, claim.person)
         both = addresses_of(session, change)
         said = change.old_said_at if side is Side.OLD else change.new_said_at
-        page = {"form": form, "old": both.old.masked, "new": both.new.masked, "side": side.value}
+        page: dict[str, object] = {"form": form, "old": both.old.masked, "new": both.new.masked, "side": side.value}
         page |= {"done": change.done_at is not None, "said": said is not None}
     if request.method != "POST":
         return render_template("customers/change_address.html", **page, problem=None)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.services import Post, decide, find_thread, post_comment, register_posts
+from feedback_app.comments.posting import post_comment
+from feedback_app.comments.services import Post, decide, find_thread, register_posts
 from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
@@ -47,7 +48,7 @@ def say(
     with store.writing() as session:
         thread = find_thread(session, post)
         assert thread, f"{post} is not published"
-        return post_comment(
+        posted = post_comment(
             session,
             thread,
             author=author,
@@ -60,6 +61,7 @@ def say(
             notify=notify,
             proven=proven,
         )
+        return session.get_one(Comment, posted.id)
 
 
 def set_status(store: Store, status: CommentStatus, *comments: Comment, now: datetime = OPPS_DAY) -> int:

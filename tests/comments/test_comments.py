@@ -1,10 +1,12 @@
 """Posting, deciding, following: what the services promise."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from feedback_app.comments.models import CommentStatus
+from feedback_app.comments.posting import Posted, post_words, weigh
 from feedback_app.comments.services import (
     NoSuchComment,
     approved_comments,
@@ -15,8 +17,10 @@ from feedback_app.comments.services import (
     newest_comments,
     thread_versions,
 )
+from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation
 from feedback_app.db import Store
+from feedback_app.driver import Driver
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
 from tests.conftest import OPPS_DAY
 
@@ -107,14 +111,48 @@ def test_one_decision_about_two_comments_of_a_thread_is_one_change(store: Store)
     assert version(store) == 1
 
 
+def test_the_same_form_sent_many_times_at_once_is_one_comment(store: Store) -> None:
+    thread = thread_of(store)
+    rules = Rules(Moderation.NONE)
+    words = weigh("Nora", "Use Bcc, friends.", rules)
+
+    def press(_: int) -> Posted:
+        return store.drive(
+            lambda driver: post_words(
+                driver, thread.id, words, rules=rules, signs=Signs(), now=OPPS_DAY, form_hash=b"f" * 32
+            )
+        )
+
+    with ThreadPoolExecutor(6) as pool:
+        posted = list(pool.map(press, range(12)))
+    assert len({one.id for one in posted}) == 1
+    assert sorted(one.again for one in posted) == [False] + [True] * 11
+    assert {one.status for one in posted} == {APPROVED}
+    assert version(store) == 1
+
+
+def test_a_comment_that_breaks_off_leaves_nothing(store: Store) -> None:
+    thread, rules = thread_of(store), Rules(Moderation.NONE)
+
+    def break_off(driver: Driver) -> None:
+        post_words(driver, thread.id, weigh("Nora", "Use Bcc.", rules), rules=rules, signs=Signs(), now=OPPS_DAY)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.drive(break_off)
+    with store.reading() as session:
+        assert list_comments(session) == []
+    assert version(store) == 0
+
+
 def test_only_an_approved_comment_of_the_same_post_can_be_answered(store: Store) -> None:
     here, elsewhere = say(store), say(store, post=BISCUIT.path)
     waiting = say(store, moderation=Moderation.ALL)
     thread = thread_of(store)
     with store.reading() as session:
-        assert find_parent(session, thread, here.id) is not None
+        assert find_parent(session, thread.id, here.id) is not None
         for number in (elsewhere.id, waiting.id, waiting.id + 1, 0, 2**31, 10**15):
-            assert find_parent(session, thread, number) is None
+            assert find_parent(session, thread.id, number) is None
 
 
 def test_a_post_that_is_gone_takes_no_comments_and_gets_them_back_with_its_return(store: Store) -> None:

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from feedback_app.comments.markup import (
     LONGEST_TEXT,
     MASKED,
+    SIGNS_OF,
     TAGS,
+    _make_parser,
+    _rough_html,
     clean_text,
     comment_html,
     has_address,
     is_visible,
+    says_anything,
     shows_address,
     visible_text,
 )
@@ -169,6 +173,21 @@ def test_printing_twice_or_cleaning_twice_changes_nothing(typed: str) -> None:
     once = clean_text(typed)
     assert clean_text(once) == once
     assert comment_html(once) == comment_html.__wrapped__(once)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS)
+def test_what_is_not_looked_for_would_not_have_been_found(typed: str) -> None:
+    text = clean_text(typed)
+    everything = _make_parser("".join(SIGNS_OF.values()))
+    assert _rough_html(text) == everything.convert(text)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS)
+def test_a_comment_says_something_when_there_is_something_to_see(typed: str) -> None:
+    html = comment_html(typed)
+    assert says_anything(html) == is_visible(visible_text(html))
 
 
 @pytest.mark.parametrize("what", NASTY)

@@ -20,9 +20,10 @@ from feedback_app.app import create_app
 from feedback_app.comments import akismet, verdicts
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.comments.services import list_comments
-from feedback_app.comments.verdicts import Rules, Signs, judge
+from feedback_app.comments.verdicts import Rules, Signs, judge, judge_words
 from feedback_app.config import Moderation, Settings
 from feedback_app.db import Store
+from feedback_app.driver import driver_of
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
 from tests.comments.test_comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of
 from tests.conftest import SQLITE, Clock
@@ -299,19 +300,12 @@ def test_nobody_elses_service_is_asked_unless_the_owner_says_so(make_client: Cal
     assert "service of somebody else" not in make_client().get(FORM).text
 
 
-def test_reasons_are_only_about_what_is_new(store: Store, clock: Clock) -> None:
+def test_reasons_are_only_about_what_is_new(store: Store) -> None:
     first = say(store, moderation=Moderation.FIRST)
     set_status(store, CommentStatus.APPROVED, first)
     with store.reading() as session:
-        said = judge(
-            session,
-            author="Nora",
-            text="Other words.",
-            html="<p>Other words.</p>",
-            rules=Rules(),
-            signs=Signs([first.id]),
-            now=clock.now(),
-        )
+        words = judge_words(author="Nora", text="Other words.", html="<p>Other words.</p>", rules=Rules())
+        said = judge(driver_of(session), words, before=None, rules=Rules(), signs=Signs([first.id]))
         assert said == []
         kept_: list[Comment] = [comment for comment, _ in list_comments(session)]
     assert kept_[0].reasons == [verdicts.FIRST_ONE]

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from flask_security import utils
 from sqlalchemy import select
 
-from feedback_app.audit import Act, AuditLine
+from feedback_app.audit import Act, newest_lines
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.comments.services import change_text
 from feedback_app.comments.waiting import want_letters
@@ -166,7 +166,7 @@ def test_a_link_shows_and_a_press_acts_once_for_one_comment_and_one_thing(
     assert "waits no more" in client.post(reject, data=form).text
     assert status(waits) is CommentStatus.APPROVED
     with store.reading() as session:
-        [line] = session.scalars(select(AuditLine)).all()
+        [line] = newest_lines(session)
     assert (line.who, line.act) == ("a letter's link", Act.DECIDED)
 
 

@@ -201,6 +201,19 @@ def test_what_commands_do_is_in_the_log(at_work: FlaskClient, store: Store, sett
     )
 
 
+@on_sqlite
+def test_what_the_checks_said_stands_with_a_comment_and_does_not_fill_the_log(
+    at_work: FlaskClient, store: Store
+) -> None:
+    publish(store, OPPS)
+    waits = say(store, "Odd socks.", moderation=Moderation.FIRST)
+    shown = say(store, "Odd socks are socks.")
+    page = at_work.get(f"{ADMIN}/comments/{waits.id}").text
+    assert "<strong>a reader</strong>: posted, waits: the first comment from this browser" in page
+    assert "<strong>a reader</strong>: posted, shown at once" in at_work.get(f"{ADMIN}/comments/{shown.id}").text
+    assert "a reader" not in at_work.get(f"{ADMIN}/log").text
+
+
 Step = Callable[[Store, int], None]
 WORDS = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 STEPS = st.one_of(

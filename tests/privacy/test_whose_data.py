@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.services import Post, decide, find_parent, find_thread, post_comment, register_posts
+from feedback_app.comments.posting import post_comment
+from feedback_app.comments.services import Post, decide, find_parent, find_thread, register_posts
 from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
@@ -53,7 +54,7 @@ def comment(session: Session, *, author: str, address: str | None, parent: int |
         author=author,
         text="I loved the stripy ones.",
         address=Address.parse(address) if address else None,
-        parent=find_parent(session, thread, parent) if parent else None,
+        parent=find_parent(session, thread.id, parent) if parent else None,
         rules=Rules(Moderation.NONE),
         signs=Signs([]),
         now=OPPS_DAY,

@@ -21,7 +21,8 @@ from sqlalchemy.orm import Session
 from feedback_app import keys
 from feedback_app.cli import undisclosed
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
-from feedback_app.comments.services import Post, decide, post_comment, register_posts
+from feedback_app.comments.posting import post_comment
+from feedback_app.comments.services import Post, decide, register_posts
 from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.console import Context

@@ -20,7 +20,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from feedback_app.comments.models import Comment, Thread
-from feedback_app.comments.services import Post, post_comment, register_posts
+from feedback_app.comments.posting import post_comment
+from feedback_app.comments.services import Post, register_posts
 from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.customers.addresses import Address

@@ -1,0 +1,96 @@
+"""Statements that are made once and handed to a database's driver as it takes them.
+
+For what is asked or kept so often that making a statement, and a session around it, would cost more than running it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Dialect, Insert, SelectBase, Update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+# What a column's values become on their way to the driver, or back; None where they are taken as they are.
+_Changes = Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A driver's own connection, in whatever transaction it is."""
+
+    dialect: Dialect
+    connection: Any
+
+
+def driver_of(session: Session) -> Driver:
+    """The driver below a session, in the session's transaction. What the session has not flushed is not there yet."""
+    connection = session.connection()
+    return Driver(connection.dialect, connection.connection.driver_connection)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    text: str
+    # The values that the statement itself has, and what the others go through, in the driver's order if it wants one.
+    own: dict[str, Any]
+    into: dict[str, _Changes]
+    order: tuple[str, ...] | None
+    out_of: tuple[_Changes, ...]
+
+
+class Prepared:
+    """A statement with named parameters."""
+
+    def __init__(self, statement: Insert | Update | SelectBase, columns: Sequence[str] | None = None) -> None:
+        """Keep a statement; it is made for a kind of database when it is first run there.
+
+        `columns` are those of an INSERT for which values will be given, by the columns' names.
+        """
+        self._statement = statement
+        self._columns = columns
+        self._made: dict[str, _Made] = {}
+
+    def run(self, driver: Driver, **values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - whatever columns hold
+        """Run it with these values; returns the rows that it gives back, if it does. Raises DBAPIError."""
+        made = self._made.get(driver.dialect.name) or self._make(driver.dialect)
+        given = {name: change(values[name]) if change else values[name] for name, change in made.into.items()}
+        given |= made.own
+        try:
+            cursor = driver.connection.execute(
+                made.text, given if made.order is None else [given[name] for name in made.order]
+            )
+            rows: list[tuple[Any, ...]] = cursor.fetchall() if made.out_of else []
+        except driver.dialect.loaded_dbapi.Error as error:
+            # As everybody catches it; without the values, which are what people typed.
+            raise DBAPIError.instance(
+                made.text, None, error, driver.dialect.loaded_dbapi.Error, hide_parameters=True, dialect=driver.dialect
+            ) from error
+        if not any(made.out_of):
+            return rows
+        return [
+            tuple(change(value) if change else value for change, value in zip(made.out_of, row, strict=True))
+            for row in rows
+        ]
+
+    def _make(self, dialect: Dialect) -> _Made:
+        compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
+        binds = {name: bind for bind, name in compiled.bind_names.items()}
+        changes = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in binds.items()}
+        fixed = {name for name, bind in binds.items() if not bind.required}
+        made = _Made(
+            str(compiled),
+            {name: _changed(changes[name], compiled.params[name]) for name in fixed},
+            {name: change for name, change in changes.items() if name not in fixed},
+            None if compiled.positiontup is None else tuple(compiled.positiontup),
+            tuple(
+                column.type.dialect_impl(dialect).result_processor(dialect, None)
+                for column in self._statement.exported_columns
+            ),
+        )
+        self._made[dialect.name] = made
+        return made
+
+
+def _changed(change: _Changes, value: object) -> object:
+    return change(value) if change else value
