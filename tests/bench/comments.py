@@ -21,8 +21,9 @@ from zoneinfo import ZoneInfo
 from flask import Flask
 
 from feedback_app.app import create_app
+from feedback_app.comments.posting import post_comment
 from feedback_app.comments.rendering import Place
-from feedback_app.comments.services import Post, approved_comments, find_thread, post_comment, register_posts
+from feedback_app.comments.services import Post, approved_comments, find_thread, register_posts
 from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, load_settings
 from feedback_app.publishing.threads import pieces_of
@@ -35,7 +36,11 @@ SITE = "http://127.0.0.1:8000"
 READ = 20
 WORDS = "Odd pairs are pairs: use *Bcc*, friends, and [read](https://example.com/) about it before you send. " * 3
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-SERVERS = os.environ.get("BENCH_SERVERS", "granian 2x1,granian 1x1,granian 1x4,gunicorn 2x1,waitress 1x4")
+SERVERS = os.environ.get(
+    "BENCH_SERVERS", "granian 1x4,granian 2x1,granian 3x1,granian 4x1,gunicorn 2x1,gunicorn 3x1,waitress 1x4"
+)
+# What posting and reading are to be beside Isso, in the same run; milliseconds.
+POSTS_AIM, READS_AIM, SLOWEST_AIM = 3, 250, 50.0
 # Every request has words of its own: the same ones would be the same form sent twice.
 POST_LUA = """
 wrk.method = "POST"
@@ -106,6 +111,9 @@ def _posts(folder: Path, peers: Path, ours: Path) -> None:
     for name, loads in found.items():
         middle = _middle(loads)
         _say(f"posts, {name}: {middle} ({middle.rate / isso:.1f} times Isso's; rounds {_all(loads)})")
+    best = max((_middle(loads) for name, loads in found.items() if name != "Isso"), key=lambda one: one.rate)
+    _aim(best.rate / isso, POSTS_AIM, "Isso's posts")
+    _say(f"aim: p99 below {SLOWEST_AIM:.0f} ms: {best.slowest:.1f} ms: {_reached(best.slowest < SLOWEST_AIM)}")
 
 
 def _reads(folder: Path, peers: Path) -> None:
@@ -134,6 +142,7 @@ def _reads(folder: Path, peers: Path) -> None:
     for name, loads in found.items():
         middle = _middle(loads)
         _say(f"reads of {READ} comments, {name}: {middle} ({middle.rate / isso:.0f} times Isso's; {_all(loads)})")
+    _aim(_middle(found["nginx, the baked page"]).rate / isso, READS_AIM, "Isso's thread reads")
 
 
 @contextmanager
@@ -245,6 +254,14 @@ def _bake(site: Path) -> None:
     page = site / PATH.lstrip("/")
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(f"<!DOCTYPE html><title>Opps!</title>{''.join(pieces.values())}", encoding="utf-8")
+
+
+def _aim(times: float, aim: float, what: str) -> None:
+    _say(f"aim: {aim:.0f} times {what}: {times:.1f} times: {_reached(times >= aim)}")
+
+
+def _reached(reached: bool) -> str:  # noqa: FBT001 - a word for it
+    return "reached" if reached else "not reached"
 
 
 def _middle(loads: list[Load]) -> Load:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -27,7 +28,8 @@ class Load:
     """What a server did under load.
 
     Answers a second; milliseconds to an answer, half of them and 99 of 100; megabytes; milliseconds of a processor for
-    an answer, which a busy machine changes least; answers that were none.
+    an answer, which a busy machine changes least; answers that were none; and how much of a processor the load
+    generator itself took meanwhile.
     """
 
     rate: float
@@ -36,12 +38,14 @@ class Load:
     memory: float
     work: float
     bad: int
+    generator: float
 
     def __str__(self) -> str:
         """The figures, as they are printed."""
         bad = f", {self.bad} refused or broken" if self.bad else ""
         times = f"p50 {self.half:.1f} ms, p99 {self.slowest:.1f} ms"
-        return f"{self.rate:,.0f} a second, {times}, {self.work:.2f} ms of work each, {self.memory:.0f} MB{bad}"
+        work = f"{self.work:.2f} ms of work each, {self.memory:.0f} MB"
+        return f"{self.rate:,.0f} a second, {times}, {work}{bad}; load generator at {self.generator:.0%} of a processor"
 
 
 def install(*programs: tuple[str, str]) -> None:
@@ -104,9 +108,9 @@ def load(url: str, server: int, script: Path | None = None, seconds: int = SECON
     _wait_for_an_answer(url)
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", "--latency", *lua]
     subprocess.run([*command, "-d1", url], check=True, capture_output=True)
-    before = _work_of(server)
+    before, generator = _work_of(server), _work_of_children()
     said = subprocess.run([*command, f"-d{seconds}", url], check=True, capture_output=True, text=True).stdout
-    work = _work_of(server) - before
+    work, generator = _work_of(server) - before, _work_of_children() - generator
     times = {found[1]: float(found[2]) * MILLISECONDS[found[3]] for found in LATENCY.finditer(said)}
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     bad = sum(int(number) for number in re.findall(r"Non-2xx or 3xx responses: (\d+)", said))
@@ -114,7 +118,14 @@ def load(url: str, server: int, script: Path | None = None, seconds: int = SECON
     answers = re.search(r"(\d+) requests in", said)
     each = work * 1000 / max(1, int(answers[1]) if answers else 1)
     rate_ = float(rate[1]) if rate else 0.0
-    return Load(rate_, times.get("50", 0), times.get("99", 0), memory_of(server), each, bad)
+    slow = times.get("50", 0), times.get("99", 0)
+    return Load(rate_, *slow, memory_of(server), each, bad, generator / seconds)
+
+
+def _work_of_children() -> float:
+    """Seconds of a processor that the programs have had which were run and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _wait_for_an_answer(url: str) -> None:

@@ -163,6 +163,28 @@ def test_old_posts_close_by_themselves_also_when_they_are_published_now(blog: Bl
     assert tree(own.output) == own.built_elsewhere()
 
 
+@pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+def test_the_running_publisher_closes_a_post_when_it_has_become_too_old(
+    blog: Blog, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = replace(blog, settings=blog.settings.model_copy(update={"close_after_days": 365}))
+    own.build()
+    assert "Post a Comment" in own.page("2007/10/opps.html")
+    monkeypatch.chdir(blog.folder)
+    # Nobody touches a file: what happens is not a build's doing.
+    monkeypatch.setattr(publisher, "_watch", lambda *_: None)
+    stop = threading.Event()
+    running = threading.Thread(target=publisher.run_publisher, args=(own.settings, own.store, "w" * 32, stop))
+    running.start()
+    try:
+        clock.advance(days=366)
+        wait_for(lambda: "takes no new comments" in own.page("2007/10/opps.html"), "the post to be closed")
+    finally:
+        stop.set()
+        running.join(30)
+    assert tree(own.output) == own.built_elsewhere()
+
+
 def test_nothing_is_done_when_nothing_a_reader_sees_has_changed(blog: Blog) -> None:
     assert blog.follow() == 0
     blog.build()
