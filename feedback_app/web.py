@@ -185,12 +185,14 @@ class Limits:
         """Count for an app. With the limits off, everything is let through."""
         self._limiter = Limiter(
             whence,
-            app=app,
             storage_uri=settings.limits_url,
             storage_options={"wrap_exceptions": True},
             strategy="moving-window",
             enabled=settings.rate_limits is Switch.ON,
         )
+        # What is there already gets no hooks around every request: the views ask by themselves.
+        app.extensions.setdefault("limiter", set()).add(self._limiter)
+        self._limiter.init_app(app)
 
     def admit(self, limit: RateLimitItem, *who: str) -> bool:
         """Whether there may be one more of this, which is counted. When the counter does not answer, there may."""

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from flask import Blueprint, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -25,6 +26,8 @@ from feedback_app.web import ButtonForm, forged, house, keep_private, whence
 
 MOST_REMEMBERED = 20
 LONGEST_NUMBER = 15
+# As `url_for` would say it.
+RECEIVED = "/feedback/comments/received"
 TOO_LATE = (
     "This form had been open too long, or your browser keeps no cookies. Your words are still here: send them again."
 )
@@ -229,5 +232,5 @@ def _post(form: CommentForm, thread: OpenThread, parent: Comment | None) -> Resp
         comment = at.store.drive(lambda driver: post_words(driver, thread.id, words, **known))
     session["comments"] = [*(number for number in mine if number != comment.id), comment.id][-MOST_REMEMBERED:]
     waits = "yes" if comment.status is CommentStatus.PENDING else "no"
-    asked = "yes" if form.notify.data else None
-    return redirect(url_for("comments.received", post=thread.path, waits=waits, asked=asked), code=303)
+    said = {"post": thread.path, "waits": waits} | ({"asked": "yes"} if form.notify.data else {})
+    return redirect(f"{RECEIVED}?{urlencode(said)}", code=303)

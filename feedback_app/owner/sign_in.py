@@ -14,6 +14,8 @@ from feedback_app.owner.signed_in import keep_record, keep_sessions
 from feedback_app.web import House
 
 PREFIX = "/feedback/admin"
+# The blueprints of the owner's pages, and Flask-Security's own.
+SIGNED_IN = ("security", "owner", "moderation", "posts")
 
 
 def prepare_sign_in(app: Flask) -> Security:
@@ -80,7 +82,17 @@ def prepare_sign_in(app: Flask) -> Security:
     security.unauthn_handler(ask_who)  # type: ignore[arg-type]
     keep_sessions(app)
     keep_record(app)
+    _know_owners_alone(app, security)
     return security
+
+
+def _know_owners_alone(app: Flask, security: Security) -> None:
+    """Have it looked up who is signed in before the owner's pages alone, not before everybody's requests."""
+    before = app.before_request_funcs[None]
+    for hook in [hook for hook in before if getattr(hook, "__self__", None) is security.principal]:
+        before.remove(hook)
+        for pages in SIGNED_IN:
+            app.before_request_funcs.setdefault(pages, []).insert(0, hook)
 
 
 def ask_who(_mechanisms: object = None, headers: object = None) -> ResponseReturnValue:  # noqa: ARG001 - what it is called with
