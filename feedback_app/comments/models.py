@@ -44,6 +44,7 @@ class Thread(Base):
     """
 
     __tablename__ = "threads"
+    __table_args__ = (Index(None, "published_at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     path: Mapped[str] = mapped_column(String(500), unique=True)

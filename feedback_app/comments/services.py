@@ -13,9 +13,11 @@ from feedback_app.comments.markup import RULES, clean_text, comment_html, withou
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.verdicts import repeat_hash
 from feedback_app.db import changed
+from feedback_app.driver import Driver, Prepared
 
 # What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
 LARGEST_NUMBER = 2**31 - 1
+_VERSIONS = Prepared(select(Thread.id, Thread.version))
 # How many threads are named in one question; for more, all are asked about.
 MOST_NAMED = 500
 
@@ -184,6 +186,16 @@ def thread_versions(session: Session, of: Collection[str] | None = None) -> dict
     return dict(rows.cursor.fetchall()) if rows.cursor is not None else {}
 
 
+def numbered_versions(driver: Driver) -> dict[int, int]:
+    """The version of every thread, by its number: asked after whatever happened in the store."""
+    return dict(_VERSIONS.run(driver))
+
+
+def paths_of(session: Session, numbers: Collection[int]) -> list[str]:
+    """The paths of these threads."""
+    return list(session.scalars(select(Thread.path).where(Thread.id.in_(list(numbers)))))
+
+
 def approved_comments(session: Session, paths: Iterable[str] | None = None) -> dict[str, list[Comment]]:
     """The approved comments of these threads (or of all), oldest first, by the thread's path."""
     query = (
@@ -244,4 +256,6 @@ def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[
 
 def last_published(session: Session) -> datetime | None:
     """When the newest post was published, or None for an empty blog."""
-    return session.scalar(select(func.max(Thread.published_at)).where(Thread.open))
+    # By an index, from its end: the greatest of all would be looked for among ten thousand.
+    newest = select(Thread.published_at).where(Thread.open).order_by(Thread.published_at.desc()).limit(1)
+    return session.scalar(newest)

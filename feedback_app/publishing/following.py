@@ -2,7 +2,7 @@
 
 SQLite has a number that grows with every other connection's commit, which costs microseconds to read; PostgreSQL tells
 whoever listens (the table's own trigger does, so that it is told of whatever process on whatever machine changed it).
-Where something happened, one sum says whether it was a thread.
+Where something happened, the threads' versions say which of them changed, if it was a thread at all.
 """
 
 import sqlite3
@@ -11,17 +11,15 @@ import time
 from typing import Any
 
 import psycopg
-from sqlalchemy import func, select
 
-from feedback_app.comments.models import Thread
+from feedback_app.comments.services import numbered_versions
 from feedback_app.db import SQLITE, Store
 
 LOOK_SECONDS = 0.005
 # While somebody else writes all the time, a mailing say, threads are looked at this often.
 PAUSE_SECONDS = 0.02
-# Whatever was heard: a message can be lost with its connection, and a restored store can add up to the same sum.
+# Whatever was heard: a message can be lost with its connection.
 SURE_SECONDS = 2.0
-SUM = select(func.count(), func.sum(Thread.version), func.max(Thread.id))
 
 
 class Follower:
@@ -32,7 +30,9 @@ class Follower:
         self._store = store
         self._ear: Any = None
         self._heard: object = None
-        self._sum: object = None
+        self._versions: dict[int, int] | None = None
+        # The threads that have changed and were not asked for yet; None when nobody can say which.
+        self._news: set[int] | None = None
         self._sure_at = 0.0
 
     def wait(self, seconds: float, other: threading.Event) -> bool:
@@ -43,7 +43,7 @@ class Follower:
         until = time.monotonic() + seconds
         if time.monotonic() >= self._sure_at:
             self._sure_at = time.monotonic() + SURE_SECONDS
-            self._sum = None
+            self._news = None
             return True
         while not other.is_set():
             left = until - time.monotonic()
@@ -52,6 +52,11 @@ class Follower:
             if left <= 0:
                 break
         return False
+
+    def news(self) -> set[int] | None:
+        """The numbers of the threads that have changed since this was last asked; None: look at all of them."""
+        news, self._news = self._news, set()
+        return news
 
     def close(self) -> None:
         """Stop listening."""
@@ -100,7 +105,13 @@ class Follower:
 
     def _was_a_thread(self) -> bool:
         self._looked_at = time.monotonic()
-        with self._store.reading() as session:
-            now = tuple(session.execute(SUM).one())
-        before, self._sum = self._sum, now
-        return before != now
+        with self._store.asking() as driver:
+            now = numbered_versions(driver)
+        before, self._versions = self._versions, now
+        if before is None:
+            self._news = None
+            return True
+        changed = {number for number, version in now.items() if before.get(number) != version}
+        if self._news is not None:
+            self._news |= changed
+        return bool(changed)

@@ -61,9 +61,7 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
             if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
                 close_old_posts(settings, store)
                 last_aged = now
-            if news:
-                catch_up(settings, store)
-            news = follower.wait(FOLLOW_SECONDS, changed)
+            news = _follow(settings, store, follower, changed, news=news)
         except OSError as error:
             log.error("The site can't be written: %s: %s", error.filename, error.strerror)  # noqa: TRY400 - one line
             changed.set()
@@ -80,6 +78,19 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     follower.close()
     with store.writing() as session:
         sign_off(session, worker_id)
+
+
+def _follow(settings: Settings, store: Store, follower: Follower, changed: threading.Event, *, news: bool) -> bool:
+    """Bring the threads up to date and wait for what comes next; returns whether there may be more to do."""
+    if news:
+        catch_up(settings, store)
+    if not follower.wait(FOLLOW_SECONDS, changed):
+        return False
+    if changed.is_set():
+        return True
+    # Before anything else: somebody is waiting to see it.
+    catch_up(settings, store, follower.news())
+    return False
 
 
 def _build(builder: Builder) -> bool:

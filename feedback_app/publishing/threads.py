@@ -19,7 +19,14 @@ from feedback_app.comments.rendering import (
     thread_feed,
     thread_html,
 )
-from feedback_app.comments.services import approved_comments, last_published, newest_comments, thread_versions
+from feedback_app.comments.services import (
+    MOST_NAMED,
+    approved_comments,
+    last_published,
+    newest_comments,
+    paths_of,
+    thread_versions,
+)
 from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.publishing.bake import count_piece, data_piece, rebaked, thread_piece
@@ -61,8 +68,10 @@ def close_old_posts(settings: Settings, store: Store) -> None:
             close_by_age(session, days=days, now=now)
 
 
-def catch_up(settings: Settings, store: Store) -> int:
+def catch_up(settings: Settings, store: Store, numbers: Collection[int] | None = None) -> int:
     """Bring every thread that changed up to date in the output folder; returns how many there were.
+
+    Whoever knows which they can be says it with their numbers: it is not asked of ten thousand, then.
 
     What stands there when this ends is, byte for byte, what a full build would have written. Where the site is not
     what it was built as, nothing is known of it any more, and a build has to make it right.
@@ -72,7 +81,8 @@ def catch_up(settings: Settings, store: Store) -> int:
         return 0
     try:
         with store.reading() as session:
-            stale = _stale(session, shelf)
+            known = numbers is not None and len(numbers) <= MOST_NAMED
+            stale = _stale(session, shelf, paths_of(session, numbers) if known and numbers is not None else None)
         if not stale:
             return 0
         with site_lock(settings), store.reading() as session:

@@ -11,7 +11,7 @@ from feedback_app.db import Store
 from feedback_app.publishing.bake import FEW, rebaked, thread_piece
 from feedback_app.publishing.following import Follower
 from feedback_app.workers import WorkerKind, beat
-from tests.comments.talk import OPPS, publish, say, set_status
+from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
 from tests.conftest import OPPS_DAY
 
 LONG = 60.0
@@ -41,6 +41,33 @@ def test_whoever_waits_hears_of_an_approval_at_once(store: Store, follower: Foll
     assert heard
     # Not by having waited to the end.
     assert time.monotonic() - started < LONG / 2
+    follower.close()
+
+
+def test_it_is_known_which_threads_changed_since_somebody_asked(store: Store, follower: Follower) -> None:
+    publish(store, OPPS, BISCUIT)
+    numbers = [thread_of(store, post).id for post in (OPPS, BISCUIT)]
+    while follower.wait(0.05, NOTHING):
+        pass
+    # At first nobody can say.
+    assert follower.news() is None
+    say(store)
+    assert follower.wait(LONG, NOTHING)
+    say(store, post=BISCUIT.path)
+    assert follower.wait(LONG, NOTHING)
+    assert follower.news() == set(numbers)
+    assert follower.news() == set()
+    follower.close()
+
+
+def test_the_sure_look_is_at_all_of_them(store: Store, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert follower.news() is None
+    monkeypatch.setattr(follower, "_sure_at", 0.0)
+    assert follower.wait(0, NOTHING)
+    say(store)
+    assert follower.wait(LONG, NOTHING)
+    # What is heard after it does not make it less.
+    assert follower.news() is None
     follower.close()
 
 

@@ -287,11 +287,11 @@ def test_the_publisher_outlives_a_store_that_does_not_answer_and_a_folder_it_can
     ]
     caught_up = threading.Event()
 
-    def follow(settings: Settings, store: object) -> int:
+    def follow(settings: Settings, store: object, *numbers: object) -> int:
         if problems:
             raise problems.pop(0)
         caught_up.set()
-        return threads.catch_up(settings, store)  # type: ignore[arg-type]
+        return threads.catch_up(settings, store, *numbers)  # type: ignore[arg-type]
 
     monkeypatch.setattr(publisher, "catch_up", follow)
     stop = threading.Event()
