@@ -90,6 +90,8 @@ class MailWorker:
                 told = True
             stop.wait(IDLE_SECONDS)
             total.add(self.work_once(stop))
+        # Of what was stopped just now somebody is told just now: nobody knows when there is a next time.
+        self._singles(total)
         return total
 
     def _round(self, done: Done) -> bool:
