@@ -1,16 +1,12 @@
-"""Servers, disks and clocks that misbehave: a clear line, and a ledger that is right afterwards."""
+"""Servers and clocks that misbehave: a clear line, and a ledger that is right afterwards."""
 
-import resource
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from feedback_app.db import Store
 from feedback_app.mailing import claims, connections, ledger, services
@@ -243,45 +239,6 @@ def test_of_a_group_that_could_not_be_written_whole_it_is_known_how_much_may_hav
         assert 0 < broken.value.left < 10_000_000
         connection.close()
         theirs.close()
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file of this process grows beyond this size meanwhile."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_on_a_full_disk_nothing_is_sent_twice_and_what_was_answered_is_written_down_later(
-    sqlite_store: Store, clock: Clock, server: MailServer
-) -> None:
-    gather(sqlite_store, *CROWD)
-    held(sqlite_store, minutes=0, clock=clock)
-    log = Path(f"{sqlite_store.engine.url.database}-wal")
-    worker = worker_to(server, sqlite_store, max_in_flight="4")
-    full = threading.Event()
-
-    def script(verb: str, taken: int) -> str | None:
-        if verb == "DOT" and taken == 3 and not full.is_set():
-            full.set()
-            resource.setrlimit(
-                resource.RLIMIT_FSIZE, (log.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
-            )
-        return None
-
-    server.script = script
-    with full_disk(1 << 40), pytest.raises(OperationalError):
-        worker.work_once()
-    taken = len(server.letters)
-    assert 3 < taken < len(CROWD)
-    assert counts(sqlite_store).get("submitting")
-    worker.work_once()
-    assert counts(sqlite_store) == {"accepted": len(CROWD)}
-    assert sorted(server.recipients()) == sorted(person.address for person in CROWD)
 
 
 def test_when_the_clock_is_put_back_a_worker_that_is_gone_does_not_count_as_alive(store: Store, clock: Clock) -> None:

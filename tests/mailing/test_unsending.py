@@ -1,12 +1,19 @@
 """Unsending: whatever the order in which an owner and workers do things, a hold that was cancelled reached nobody."""
 
+import random
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -26,47 +33,89 @@ from tests.support.shop import Shop, wait_for
 from tests.support.smtp import MailServer
 
 RACES, EARLY = 10, 3
+# A worker with nothing to do looks up four times a second: holds end, and are cancelled, anywhere in such a while.
+WHILE = 0.25
+MANY_RACES = 100
+SAID = re.compile(rb"This is (race-[0-9]+)\.")
 
 
-def test_a_cancel_wins_against_workers_in_other_processes(shop: Shop, sink: MailServer) -> None:
-    """The hold ends in the moment of the cancel; two workers, each a process of its own, wait to send."""
-    environment = shop.environment(smtp_url=sink.url) | {"UNDISCLOSED_INSTANCE": str(shop.instance)}
-    store = open_store(load_settings(environment))
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """What became of a cancel: None where all had left before. `in_hold`: it was over before the hold was."""
+
+    done: services.Cancelled | None
+    in_hold: bool
+
+
+def store_of(shop: Shop) -> Store:
+    """The store of a shop that has customers."""
+    store = open_store(load_settings(shop.environment() | {"UNDISCLOSED_INSTANCE": str(shop.instance)}))
     gather(store, *CROWD)
+    return store
+
+
+@contextmanager
+def two_workers(shop: Shop, sink: MailServer, store: Store) -> Iterator[None]:
+    """Two workers that wait to send, each a process of its own; in the end, all that they have begun is over."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "feedback_app", "mail", "run"],
             cwd=shop.folder,
-            env=environment,
+            env=shop.environment(smtp_url=sink.url),
             stdout=subprocess.DEVNULL,
         )
         for _ in range(2)
     ]
     try:
         wait_for(partial(at_work, store, len(workers)), "the workers to be there")
-        cancelled = [race(store, f"race-{number}", number) for number in range(RACES)]
+        yield
         wait_for(partial(all_over, store), "everything to have ended")
     finally:
         for worker in workers:
             worker.terminate()
         for worker in workers:
             worker.wait(60)
-    for number, done in enumerate(cancelled):
-        left = sum(f"This is race-{number}." in text_of(letter.data) for letter in sink.letters)
-        found = counts(store, f"race-{number}")
-        assert found.get("accepted", 0) == left
-        if done is None:
+
+
+def check(store: Store, sink: MailServer, races: list[Cancelling]) -> None:
+    """What left of each mailing is what the ledger says, and what the cancel said."""
+    left = Counter(name.decode() for letter in sink.letters for name in SAID.findall(letter.data)[:1])
+    for number, race in enumerate(races):
+        slug = f"race-{number}"
+        found = counts(store, slug)
+        assert found.get("accepted", 0) == left[slug]
+        if race.done is None:
+            assert not race.in_hold
             assert found == {"accepted": len(CROWD)}
-        elif not done.accepted and not done.in_doubt:
-            assert left == 0
+        elif race.in_hold or not (race.done.accepted or race.done.in_doubt):
+            # Not one letter, ever.
+            assert (race.done.accepted, race.done.in_doubt, left[slug]) == (0, 0, 0)
         else:
             # It says who had got it: what was on the wire in that moment is in doubt, and no more left after.
-            assert done.accepted <= left <= done.accepted + done.in_doubt
-    # The first are cancelled before their hold is over: nothing of them has left, ever.
-    for done in cancelled[:EARLY]:
-        assert done is not None
-        assert (done.accepted, done.in_doubt) == (0, 0)
-    store.close()
+            assert race.done.accepted <= left[slug] <= race.done.accepted + race.done.in_doubt
+
+
+def test_a_cancel_wins_against_workers_in_other_processes(shop: Shop, sink: MailServer) -> None:
+    """Some are cancelled early, and the others in the moment in which the hold ends."""
+    with closing(store_of(shop)) as store:
+        with two_workers(shop, sink, store):
+            races = [run_race(store, number, hold=600 if number < EARLY else 0) for number in range(RACES)]
+        check(store, sink, races)
+    assert all(race.in_hold for race in races[:EARLY])
+
+
+@pytest.mark.slow
+def test_a_cancel_wins_at_any_moment_around_the_end_of_a_hold(shop: Shop, sink: MailServer) -> None:
+    chance = random.Random(1)  # noqa: S311 - so that a failure comes again
+    with closing(store_of(shop)) as store:
+        with two_workers(shop, sink, store):
+            races = [
+                run_race(store, number, hold=chance.uniform(0, WHILE), wait=chance.uniform(0, 2 * WHILE))
+                for number in range(MANY_RACES)
+            ]
+        check(store, sink, races)
+    # Both kinds of moments were met.
+    assert len({race.in_hold for race in races}) == 2
 
 
 def at_work(store: Store, number: int) -> bool:
@@ -82,15 +131,18 @@ def all_over(store: Store) -> bool:
         return session.scalar(open_) is None and session.scalar(going) is None
 
 
-def race(store: Store, slug: str, number: int) -> services.Cancelled | None:
-    """Hold a mailing, and cancel it: early, or in the moment when its hold is over. None: all of it had left."""
-    minutes = 10 if number < EARLY else 0
+def run_race(store: Store, number: int, *, hold: float, wait: float = 0) -> Cancelling:
+    """Hold a mailing for so many seconds, and cancel it after so many."""
+    slug = f"race-{number}"
     with store.writing() as session:
-        services.hold(session, about(slug, f"This is {slug}.\n"), minutes=minutes, now=clock.now())
+        draft = about(slug, f"This is {slug}.\n")
+        due_at = services.hold(session, draft, minutes=hold / 60, now=clock.now()).due_at
+    time.sleep(wait)
     try:
-        return store.write(partial(services.cancel, slug=slug, now=clock.now()))
+        done = store.write(partial(services.cancel, slug=slug, now=clock.now()))
     except MailingRefused:
-        return None
+        done = None
+    return Cancelling(done, in_hold=clock.now() < due_at)
 
 
 class Unsending(RuleBasedStateMachine):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Protocol, cast
 
 from feedback_app import clock, keys
 from feedback_app.config import load_settings
@@ -83,8 +84,19 @@ def durable_sink(folder: Path) -> Iterator[Sink]:
         process.join()
 
 
+class Ahead(Protocol):
+    """How many seconds a worker's clock is ahead of the wall's; it can be put forward while the worker runs."""
+
+    value: float
+
+
+def fast_clock(seconds: float) -> Ahead:
+    """How far ahead a worker's clock is."""
+    return cast("Ahead", _processes.Value("d", seconds))
+
+
 @contextmanager
-def worker_process(environment: dict[str, str], ahead: float, *, through: bool = False) -> Iterator[ForkServerProcess]:
+def worker_process(environment: dict[str, str], ahead: Ahead, *, through: bool = False) -> Iterator[ForkServerProcess]:
     """Run a worker whose clock is so many seconds ahead; killed at the end, if it still runs."""
     process = _processes.Process(target=_work, args=(environment, ahead, through), daemon=True)
     process.start()
@@ -95,8 +107,8 @@ def worker_process(environment: dict[str, str], ahead: float, *, through: bool =
         process.join()
 
 
-def _work(environment: dict[str, str], ahead: float, through: bool) -> None:  # noqa: FBT001 - passed on to a process
-    clock.now = lambda: datetime.now(UTC) + timedelta(seconds=ahead)
+def _work(environment: dict[str, str], ahead: Ahead, through: bool) -> None:  # noqa: FBT001 - passed on to a process
+    clock.now = lambda: datetime.now(UTC) + timedelta(seconds=ahead.value)
     settings = load_settings(environment)
     store = open_store(settings)
     stop = threading.Event()
