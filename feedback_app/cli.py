@@ -1,7 +1,10 @@
 """The command `undisclosed`: `build` and `serve`, and every slice's own, imported when they are called."""
 
+import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import MutableMapping
 from importlib import import_module
 
@@ -118,8 +121,9 @@ def _publish_decisions(context: Context, _result: object) -> None:
 
 @undisclosed.command()
 @click.option("--full", is_flag=True, help="Forget what was known of the site.")
+@click.option("--follow", is_flag=True, help="Then go on: watch the content and follow the store, until ended.")
 @pass_context
-def build(context: Context, *, full: bool) -> None:
+def build(context: Context, *, full: bool, follow: bool) -> None:
     """Build the site into the output folder; only files that differ are written."""
     from feedback_app.publishing.builder import BuildRefused, build_site  # noqa: PLC0415 - Pelican is slow to import
 
@@ -137,6 +141,23 @@ def build(context: Context, *, full: bool) -> None:
         f"{report.posts} posts in {report.seconds:.1f} s: {files.written} files written, {files.removed} removed, "
         f"{files.unchanged} unchanged."
     )
+    if follow:
+        _keep_right(context)
+
+
+def _keep_right(context: Context) -> None:
+    """Keep the site right until ended; what is in the middle of being written is whole before this returns."""
+    from feedback_app.publishing.publisher import run_publisher  # noqa: PLC0415 - Pelican is slow to import
+    from feedback_app.workers import new_worker_id  # noqa: PLC0415 - needed here only
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    click.echo("Following the store and the content, until Ctrl-C.")
+    run_publisher(context.settings, context.store, new_worker_id(), stop)
+    click.echo("Ended; the site stays as it is.")
 
 
 @undisclosed.command()

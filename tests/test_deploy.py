@@ -35,6 +35,9 @@ def test_what_a_service_starts_is_there(name: str) -> None:
         undisclosed.all()
         command: click.Command = undisclosed
         for word in words:
+            if word.startswith("--"):
+                assert any(word in option.opts for option in command.params)
+                continue
             assert isinstance(command, click.Group)
             assert word in command.commands
             command = command.commands[word]

@@ -39,21 +39,23 @@ def counted(html: str) -> set[str]:
     return {unquote(path) for path in _MARK.findall(html)}
 
 
-def rebaked(html: str, pieces: Mapping[tuple[str, str], str]) -> str:
-    """A page with these pieces, by kind and path, in the place of what was there."""
+def rebaked(page: bytes, pieces: Mapping[tuple[str, str], str]) -> bytes:
+    """A page (UTF-8) with these pieces, by kind and path, in the place of what was there."""
     if len(pieces) <= FEW:
         # A list of ten thousand posts is looked through for three pieces in no time, if it is not taken apart.
         for (kind, path), piece in pieces.items():
-            html = _with_piece(html, f"<!--{kind} {quote(path)}-->", f"<!--/{kind}-->", piece)
-        return html
+            page = _with_piece(
+                page, f"<!--{kind} {quote(path)}-->".encode(), f"<!--/{kind}-->".encode(), piece.encode()
+            )
+        return page
     replace: Callable[[re.Match[str]], str] = lambda match: pieces.get((match[1], unquote(match[2])), match[0])  # noqa: E731 - typed
-    return _PIECE.sub(replace, html)
+    return _PIECE.sub(replace, page.decode()).encode()
 
 
-def _with_piece(html: str, begin: str, end: str, piece: str) -> str:
-    start = html.find(begin)
+def _with_piece(page: bytes, begin: bytes, end: bytes, piece: bytes) -> bytes:
+    start = page.find(begin)
     while start >= 0:
-        stop = html.index(end, start) + len(end)
-        html = f"{html[:start]}{piece}{html[stop:]}"
-        start = html.find(begin, start + len(piece))
-    return html
+        stop = page.index(end, start) + len(end)
+        page = b"".join((page[:start], piece, page[stop:]))
+        start = page.find(begin, start + len(piece))
+    return page

@@ -122,7 +122,7 @@ def rewrite(settings: Settings, session: Session, shelf: Shelf, stale: dict[str,
     pages = sorted(shelf.pages_of(list(stale)), key=lambda page: (f"/{page}" not in stale, page))
     for page in pages:
         file = settings.output / page
-        write_if_changed(file, rebaked(file.read_text(encoding="utf-8"), pieces).encode(), written, folders=False)
+        write_if_changed(file, rebaked(file.read_bytes(), pieces), written, folders=False)
     feeds = []
     for path in stale:
         thread = threads[path]

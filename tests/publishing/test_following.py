@@ -1,5 +1,7 @@
 """Hearing of threads that changed: at once, of whatever process changed them, and of nothing else."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -7,12 +9,15 @@ import pytest
 from sqlalchemy import text
 
 from feedback_app.comments.models import CommentStatus
+from feedback_app.config import load_settings
 from feedback_app.db import Store
 from feedback_app.publishing.bake import FEW, rebaked, thread_piece
 from feedback_app.publishing.following import Follower
+from feedback_app.store import open_store
 from feedback_app.workers import WorkerKind, beat
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
 from tests.conftest import OPPS_DAY
+from tests.support.shop import Shop, wait_for
 
 LONG = 60.0
 NOTHING = threading.Event()
@@ -101,12 +106,39 @@ def test_an_ear_that_was_cut_off_hears_again(store: Store, follower: Follower) -
     follower.close()
 
 
+def test_a_publisher_by_itself_brings_posts_and_comments_until_it_is_ended(sqlite_shop: Shop) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "feedback_app", "build", "--follow"],
+        cwd=sqlite_shop.folder,
+        env=sqlite_shop.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        assert "posts in" in process.stdout.readline()
+        assert process.stdout.readline() == "Following the store and the content, until Ctrl-C.\n"
+        store = open_store(load_settings({"UNDISCLOSED_INSTANCE": str(sqlite_shop.instance)}))
+        comment = say(store, "Use Bcc, whoever you are.", address=None)
+        store.close()
+        page = sqlite_shop.output / "2007" / "10" / "opps.html"
+        wait_for(lambda: f"comment-{comment.id}" in page.read_text(encoding="utf-8"), "the comment")
+        with (sqlite_shop.folder / "content" / "posts" / "2007-10-10-opps.md").open("a", encoding="utf-8") as file:
+            file.write("\n\nOne more word.\n")
+        wait_for(lambda: "One more word." in page.read_text(encoding="utf-8"), "the post")
+    finally:
+        process.terminate()
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert said.endswith("Ended; the site stays as it is.\n")
+
+
 def test_few_pieces_and_many_are_put_into_a_page_alike() -> None:
     paths = [f"/2007/10/{number} & ü.html" for number in range(FEW + 5)]
-    page = "<main>".join(str(thread_piece(path, "old")) for path in paths)
+    page = "<main>".join(str(thread_piece(path, "old")) for path in paths).encode()
     few = {("thread", path): str(thread_piece(path, "new")) for path in paths[:3]}
     same = {("thread", path): str(thread_piece(path, "old")) for path in paths[3:]}
     assert len(few) <= FEW < len(few | same)
     assert rebaked(page, few) == rebaked(page, few | same)
-    assert rebaked(page, few).count("new") == 3
+    assert rebaked(page, few).count(b"new") == 3
     assert rebaked(page, {("count", paths[0]): "x"}) == page
