@@ -8,7 +8,7 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.audit import AuditLine, forget_words
+from feedback_app.audit import Act, AuditLine, forget_words
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.customers.models import AddressChange, Customer, Preference, TypedAddress, Undo
 from feedback_app.customers.saving import UNDO_FOR
@@ -91,4 +91,6 @@ def _purge_comments(session: Session, now: datetime) -> int:
         update(Comment).where(Comment.parent_id.in_(gone)).values(parent_id=None),
         execution_options={"synchronize_session": False},
     )
+    # What the checks said of them goes with them; what the owner did stays in the log.
+    session.execute(delete(AuditLine).where(AuditLine.act == Act.POSTED, AuditLine.comment_id.in_(gone)))
     return changed(session, delete(Comment).where(Comment.id.in_(gone)))

@@ -29,6 +29,7 @@ from feedback_app.config import Moderation, load_settings
 from feedback_app.publishing.threads import pieces_of
 from feedback_app.store import open_store
 from tests.bench.loads import Load, environment_with, free_port, install, load, running
+from tests.support.postgres import Postgres, running_postgres
 
 ROOT = Path(__file__).parents[2]
 PATH = "/2007/10/opps.html"
@@ -36,8 +37,10 @@ SITE = "http://127.0.0.1:8000"
 READ = 20
 WORDS = "Odd pairs are pairs: use *Bcc*, friends, and [read](https://example.com/) about it before you send. " * 3
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+# A server, its processes x threads, and the store where it is not SQLite: "work each" is then without the database's.
 SERVERS = os.environ.get(
-    "BENCH_SERVERS", "granian 1x4,granian 2x1,granian 3x1,granian 4x1,gunicorn 2x1,gunicorn 3x1,waitress 1x4"
+    "BENCH_SERVERS",
+    "granian 1x4,granian 2x1,granian 2x2,granian 3x1,gunicorn 2x1,gunicorn 2x4,waitress 1x4,granian 2x1 PostgreSQL",
 )
 # What posting and reading are to be beside Isso, in the same run; milliseconds.
 POSTS_AIM, READS_AIM, SLOWEST_AIM = 3, 250, 50.0
@@ -91,20 +94,32 @@ def main() -> None:
     where.mkdir(parents=True, exist_ok=True)
     peers = environment_with(where / "isso", "isso", "gunicorn")
     ours = environment_with(where / "servers", "gunicorn", "waitress")
-    with tempfile.TemporaryDirectory(dir=where) as name:
+    with tempfile.TemporaryDirectory(dir=where) as name, _postgres() as server:
         folder = Path(name)
-        _posts(folder, peers, ours)
+        _posts(folder, peers, ours, server)
         _reads(folder, peers)
 
 
-def _posts(folder: Path, peers: Path, ours: Path) -> None:
+@contextmanager
+def _postgres() -> Iterator[Postgres | None]:
+    """A database server, if one is asked for."""
+    if "PostgreSQL" not in SERVERS:
+        yield None
+        return
+    with running_postgres() as server:
+        yield server
+
+
+def _posts(folder: Path, peers: Path, ours: Path, postgres: Postgres | None) -> None:
     found: dict[str, list[Load]] = {}
     for round_ in range(ROUNDS):
         with _isso(folder / f"isso{round_}", peers) as (server, port):
             script = _script(folder, ISSO_LUA, seed=round_, words=WORDS)
             found.setdefault("Isso", []).append(load(f"http://127.0.0.1:{port}/new?uri={PATH}", server, script))
         for kind in SERVERS.split(","):
-            with _app(folder / f"{kind}{round_}", kind, ours) as (server, port, script):
+            asked = postgres is not None and kind.endswith("PostgreSQL")
+            url = postgres.create(f"comments{round_}") if postgres and asked else ""
+            with _app(folder / f"{kind}{round_}", kind, ours, url) as (server, port, script):
                 url = f"http://127.0.0.1:{port}/feedback/comments/new?post={PATH}"
                 found.setdefault(kind, []).append(load(url, server, script))
     isso = _middle(found["Isso"]).rate
@@ -170,16 +185,17 @@ def _fill_isso(path: Path) -> None:
 
 
 @contextmanager
-def _app(folder: Path, kind: str, ours: Path) -> Iterator[tuple[int, int, Path]]:
+def _app(folder: Path, kind: str, ours: Path, store_url: str = "") -> Iterator[tuple[int, int, Path]]:
     """The app on a fresh store, under a server of this kind: its name, and processes x threads."""
     values = {"UNDISCLOSED_INSTANCE": str(folder), "UNDISCLOSED_RATE_LIMITS": "off", "UNDISCLOSED_SITE_URL": SITE}
+    values |= {"UNDISCLOSED_STORE_URL": store_url} if store_url else {}
     settings = load_settings(values)
     store = open_store(settings)
     with store.writing() as session:
         register_posts(session, [Post(PATH, "Opps!", datetime(2007, 10, 10, tzinfo=UTC))])
     script = _form(folder, create_app(settings, store))
     store.close()
-    name, _, shape = kind.partition(" ")
+    name, shape, *_ = kind.split(" ")
     processes, _, threads = shape.partition("x")
     port = free_port()
     here = Path(sys.executable).parent

@@ -22,7 +22,7 @@ from feedback_app.config import Moderation
 from feedback_app.db import Store
 from feedback_app.driver import Driver
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
-from tests.conftest import OPPS_DAY
+from tests.conftest import OPPS_DAY, SQLITE
 
 APPROVED, PENDING, REJECTED = CommentStatus.APPROVED, CommentStatus.PENDING, CommentStatus.REJECTED
 
@@ -129,6 +129,14 @@ def test_the_same_form_sent_many_times_at_once_is_one_comment(store: Store) -> N
     assert sorted(one.again for one in posted) == [False] + [True] * 11
     assert {one.status for one in posted} == {APPROVED}
     assert version(store) == 1
+
+
+@pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+def test_whoever_is_told_that_a_comment_is_kept_can_rely_on_it(store: Store) -> None:
+    with store.driving() as driver:
+        told = [driver.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")]
+    # FULL: every commit is on the disk before it is one.
+    assert told == [2, "wal"]
 
 
 def test_a_comment_that_breaks_off_leaves_nothing(store: Store) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from feedback_app.audit import AuditLine
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.posting import post_comment
 from feedback_app.comments.services import Post, decide, find_parent, find_thread, register_posts
@@ -217,6 +218,8 @@ def test_rejected_comments_are_purged_after_thirty_days_and_answers_to_them_stay
     with store.reading() as session:
         assert session.get(Comment, question) is None
         assert session.get_one(Comment, answer).parent_id is None
+        # What the checks said of the one has gone with it.
+        assert session.scalars(select(AuditLine.comment_id)).all() == [answer]
 
 
 def test_the_commands_show_export_and_erase_and_say_what_they_did(shop: Shop) -> None:
