@@ -18,7 +18,7 @@ from feedback_app.owner.frame import PAGES, counted, owners_pages, refused
 from feedback_app.owner.letter_links import letter_links
 from feedback_app.owner.moderation_views import moderation
 from feedback_app.owner.post_views import posts
-from feedback_app.owner.sign_in import prepare_sign_in
+from feedback_app.owner.sign_in import SIGNED_IN, prepare_sign_in
 from feedback_app.owner.signed_in import KEY
 from feedback_app.web import ButtonForm, house, keep_private, number_of
 
@@ -71,7 +71,7 @@ def log() -> str:
     return render_template("owner/log.html", lines=lines, undoable=undoable, form=ButtonForm())
 
 
-OWNERS = {"owner", "moderation", "posts", "letter_links", "security"}
+OWNERS = {*SIGNED_IN, "letter_links"}
 
 
 def moment(at: datetime) -> str:
