@@ -142,7 +142,10 @@ class KeyRing:
 
     def cipher(self, key_id: bytes) -> AESGCM | None:
         """The cipher of a fingerprint, or None when the key is not on the ring."""
-        return next((key.cipher for key in self.sealing if key.id == key_id), None)
+        for key in self.sealing:
+            if key.id == key_id:
+                return key.cipher
+        return None
 
 
 class KeySource(Protocol):

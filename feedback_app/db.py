@@ -208,6 +208,7 @@ class Store:
         """Wrap an engine whose tables are there."""
         self.engine = engine
         self.info = info
+        self._writing = engine.execution_options(writing=True)
         self._turn = Turn(engine)
         self._writing = engine.execution_options(writing=True)
 

@@ -6,9 +6,10 @@ nonce to carry), written in base64url (RFC 4648, section 5).
 
 import base64
 import struct
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -43,13 +44,18 @@ class ExpiredToken(BadToken):
     """A token was good once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a token says: this person may do this, about this (a topic's code, say, or 0), up to the end of that day."""
 
     purpose: Purpose
     person: int
     about: int = 0
+
+
+@lru_cache(maxsize=16)
+def _last_day(now: datetime, days: int) -> int:
+    # A window of letters is made at one moment.
+    return (now + timedelta(days=days) - _EPOCH).days
 
 
 class Signer:
@@ -70,8 +76,7 @@ class Signer:
 
     def sign(self, claim: Claim, *, now: datetime, days: int) -> str:
         """A token that is good for whole days from now (UTC)."""
-        last_day = (now + timedelta(days=days) - _EPOCH).days
-        record = _RECORD.pack(claim.purpose, claim.about, last_day, claim.person)
+        record = _RECORD.pack(claim.purpose, claim.about, _last_day(now, days), claim.person)
         return base64.urlsafe_b64encode(self._ciphers[0].encrypt(record, None)).decode()
 
     def read(self, token: str, purpose: Purpose, *, now: datetime) -> Claim:

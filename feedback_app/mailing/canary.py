@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
+from feedback_app.bulk import Question
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 
@@ -13,16 +14,20 @@ SMALLEST = 5
 # A mailing does not wait longer for the owner's copy to be taken: a full mailbox there is not the customers' matter.
 COPY_PATIENCE = timedelta(minutes=30)
 
-_COPY = (
+_COPY_WAITS = (
     select(LetterRequest.id)
     .where(
         LetterRequest.kind == LetterKind.MAILING_COPY,
-        LetterRequest.about == bindparam("mailing"),
+        LetterRequest.about == Mailing.id,
         LetterRequest.sent_at.is_(None),
         LetterRequest.gave_up.is_(None),
+        # Nor for one that seems to begin in times to come: the clock was put back.
+        Mailing.started_at <= bindparam("now"),
+        Mailing.started_at > bindparam("patience"),
     )
-    .limit(1)
+    .exists()
 )
+_STANDING = Question(select(Mailing.state, Mailing.canary, _COPY_WAITS).where(Mailing.id == bindparam("mailing")))
 
 
 def canary_of(total: int) -> int:
@@ -38,12 +43,12 @@ def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float
     canary: no more until these are answered, and when more of them were refused than `halt_share` the mailing is
     halted, with all that has not left.
     """
-    mailing = session.get_one(Mailing, mailing_id)
-    if mailing.state is not MailingState.SENDING:
+    [(state, canary, copy_waits)] = _STANDING.ask(session, mailing=mailing_id, now=now, patience=now - COPY_PATIENCE)
+    if state != MailingState.SENDING:
         return most
-    if _copy_is_due(session, mailing, now):
+    if copy_waits:
         return 0
-    if not mailing.canary:
+    if not canary:
         return most
     # One worker at a time counts: two would let twice as many go.
     mailing = session.scalars(
@@ -63,13 +68,6 @@ def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float
         mailing.canary = 0
         return most
     return max(0, min(most, mailing.canary - answered - _count(session, mailing, DeliveryState.SUBMITTING)))
-
-
-def _copy_is_due(session: Session, mailing: Mailing, now: datetime) -> bool:
-    # Nor for one that seems to begin in times to come: the clock was put back.
-    if mailing.started_at is None or not mailing.started_at <= now < mailing.started_at + COPY_PATIENCE:
-        return False
-    return session.scalar(_COPY, {"mailing": mailing.id}) is not None
 
 
 def _count(session: Session, mailing: Mailing, *which: DeliveryState | ColumnElement[bool]) -> int:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import NamedTuple
 
-from sqlalchemy import Integer, Row, Select, bindparam, func, select
+from sqlalchemy import Integer, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from feedback_app.bulk import update_many
+from feedback_app.bulk import Question, any_number, update_many
 from feedback_app.customers.consent import writable
-from feedback_app.customers.models import Customer, LetterFormat, Preference, Suppression, Topic
-from feedback_app.customers.services import SEALED, Sealed
+from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Preference, Suppression, Topic
+from feedback_app.customers.services import SEALED
 from feedback_app.mailing import digests
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
@@ -23,8 +23,8 @@ from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery
 CROWDED = "the customer has had today's letters"
 # How soon, and how long, a digest is tried again for somebody who has had as many letters today as there may be.
 CROWDED_DELAY, CROWDED_PATIENCE = timedelta(hours=6), timedelta(days=2)
-_SENDING = (
-    select(Mailing)
+_SENDING = Question(
+    select(Mailing.slug, Mailing.topic, Mailing.subject, Mailing.nameless, Mailing.body, Mailing.digest)
     .where(Mailing.id == bindparam("mailing"), Mailing.state == MailingState.SENDING)
     .with_for_update(read=True)
 )
@@ -40,16 +40,38 @@ _COLUMNS = (
     .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-_DUE = _COLUMNS.where(IS_DEFERRED, Delivery.next_try_at <= bindparam("now")).order_by(Delivery.next_try_at)
+_DUE = Question(_COLUMNS.where(IS_DEFERRED, Delivery.next_try_at <= bindparam("now")).order_by(Delivery.next_try_at))
 _QUEUED = _COLUMNS.where(Delivery.state == DeliveryState.QUEUED).order_by(Delivery.id)
-_BEHIND = _QUEUED.where(Delivery.id > bindparam("after"))
-_BEFORE = _QUEUED.where(Delivery.id <= bindparam("after"))
+_BEHIND = Question(_QUEUED.where(Delivery.id > bindparam("after")))
+_BEFORE = Question(_QUEUED.where(Delivery.id <= bindparam("after")))
+_DISPLAYS = {one.value: one for one in NameDisplay}
+_FORMATS = {one.value: one for one in LetterFormat}
 
 
-class Reader(Sealed, Protocol):
-    """What a claim knows of a customer."""
+@dataclass(slots=True)
+class Reader:
+    """What a claim knows of a customer (`Sealed`), and whether they are welcome to letters of the mailing's topic."""
 
+    id: int
+    fingerprint: bytes
+    address: bytes
+    name: bytes | None
+    name_display: NameDisplay
+    link_series: int
+    language: str | None
     format: LetterFormat
+    frequency: str | None
+    welcome: bool
+
+
+class _Due(NamedTuple):
+    """A row that is due."""
+
+    id: int
+    customer_id: int | None
+    deferred: bool
+    attempts: int
+    message_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +79,14 @@ class Claimed:
     """A delivery that this worker has taken: it stands as `submitting` and belongs to nobody else.
 
     `draft` is what a digest says to this customer; None where the mailing says the same to all. `waited` says that it
-    had been deferred.
+    had been deferred. `message_id` is its letter's identifier, if it was given one.
     """
 
     id: int
     customer: Reader
     draft: Draft | None
     waited: bool
+    message_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,54 +117,51 @@ def claim(
     who may not be written to any more are skipped, with the reason. Of rows that nobody has tried, at most `fresh` are
     looked at, first those `after` the last of the window before. `named` gives a customer's letter its identifier.
     """
-    mailing = session.scalar(_SENDING, {"mailing": mailing_id})
-    if mailing is None or most <= 0:
+    mailing = _SENDING.ask(session, mailing=mailing_id)
+    if not mailing or most <= 0:
         return Window([], 0)
+    [(slug, topic_word, subject, nameless, body, rhythm)] = mailing
+    topic = Topic(topic_word)
+    digest = session.get_one(Mailing, mailing_id) if rhythm else None
     rows = _next_rows(session, mailing_id, most=most, fresh=most if fresh is None else fresh, after=after, now=now)
     last = max((row.id for row in rows if not row.deferred), default=after)
-    found = _readers(session, mailing, [row.customer_id for row in rows], locked=bool(daily_cap), now=now)
+    found = _readers(session, topic, [row.customer_id for row in rows], locked=bool(daily_cap), now=now)
     welcome = [reader.id for reader in found.values() if reader.welcome]
     crowded = _crowded(session, welcome, daily_cap=daily_cap, now=now)
-    said = digests.drafts(session, mailing, welcome) if mailing.digest is not None else {}
-    claimed, skipped, put_off, later = [], dict[int, str](), [], list[dict[str, int]]()
+    said = digests.drafts(session, digest, welcome) if digest else {}
+    claimed, skipped, put_off = [], dict[int, str](), []
+    later, taken = list[dict[str, int]](), list[dict[str, int | str | None]]()
     for row in rows:
         reader = found.get(row.customer_id)
         if reader is None:
             skipped[row.id] = "the customer was erased"
         elif not reader.welcome:
-            skipped[row.id] = _why_not(session, reader.id, mailing.topic, now)
-            if mailing.digest is not None:
+            skipped[row.id] = _why_not(session, reader.id, topic, now)
+            if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
-                digests.release(session, mailing, reader.id)
-        elif mailing.digest is None and reader.frequency in digests.COLLECTED:
+                digests.release(session, digest, reader.id)
+        elif not digest and reader.frequency in digests.COLLECTED:
             skipped[row.id] = f"put off for the {reader.frequency} digest"
             put_off.append(row.id)
         elif reader.id in crowded:
-            if _is_left_for_later(session, mailing, reader.id, now):
+            if digest and _is_left_for_later(session, digest, reader.id, now):
                 later.append({"id": row.id})
             else:
                 skipped[row.id] = CROWDED
-        elif mailing.digest is not None and reader.id not in said:
+        elif digest and reader.id not in said:
             skipped[row.id] = "there is nothing in it for the customer any more"
         else:
-            claimed.append(Claimed(row.id, cast("Reader", reader), said.get(reader.id), row.deferred))
+            message_id = named(reader.id) if named else row.message_id
+            claimed.append(Claimed(row.id, reader, said.get(reader.id), row.deferred, message_id))
+            taken.append({"id": row.id, "attempts": row.attempts + 1, "message_id": message_id})
     _skip(session, skipped, now)
     again_at = now + CROWDED_DELAY
     update_many(
         session, ROWS, later, state=DeliveryState.DEFERRED, reason=CROWDED, next_try_at=again_at, changed_at=now
     )
     digests.put_off(session, put_off, now=now)
-    by_id = {row.id: row for row in rows}
-    taken = [
-        {
-            "id": one.id,
-            "attempts": by_id[one.id].attempts + 1,
-            "message_id": named(one.customer.id) if named else by_id[one.id].message_id,
-        }
-        for one in claimed
-    ]
     update_many(session, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
-    draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
+    draft = Draft(slug, topic, subject, nameless, body)
     return Window(claimed, len(skipped) + len(later), draft, last)
 
 
@@ -150,38 +170,40 @@ def _skip(session: Session, reasons: dict[int, str], now: datetime) -> None:
     update_many(session, ROWS, rows, state=DeliveryState.SKIPPED, changed_at=now)
 
 
-def _next_rows(
-    session: Session, mailing_id: int, *, most: int, fresh: int, after: int, now: datetime
-) -> list[Row[int, int | None, bool, int, str | None]]:
+def _next_rows(session: Session, mailing_id: int, *, most: int, fresh: int, after: int, now: datetime) -> list[_Due]:
     """The next rows that are due: those to be tried again, then those that nobody has tried.
 
     Two questions, each answered by an index of its own: of both in one, a database would sort all that waits.
     """
-    asked = {"mailing": mailing_id, "now": now, "after": after}
-    rows = list(session.execute(_DUE, asked | {"most": most}))
+    rows = _DUE.ask(session, mailing=mailing_id, now=now, most=most)
     # The rows behind are left out where they were done: on PostgreSQL what was changed stays in the index for a while.
     # They are asked for when there are no others: one that was taken back is queued again.
     for part in (_BEHIND, _BEFORE) if after else (_BEHIND,):
         wanted = min(fresh, most - len(rows))
         if wanted > 0:
-            rows += session.execute(part, asked | {"most": wanted})
-    return rows
+            rows = [*rows, *part.ask(session, mailing=mailing_id, after=after, most=wanted)]
+    return [_Due._make(row) for row in rows]
 
 
 def _readers(
-    session: Session, mailing: Mailing, numbers: Collection[int | None], *, locked: bool, now: datetime
-) -> dict[int | None, Row[Any]]:
+    session: Session, topic: Topic, numbers: Collection[int | None], *, locked: bool, now: datetime
+) -> dict[int | None, Reader]:
     """The customers of these numbers, with what they chose, in one question.
 
     Locked where letters are counted: two mailings' workers would otherwise both give the day's last one.
     """
-    query = _reading(mailing.topic, now.date(), locked=locked)
-    asked = {"numbers": [number for number in numbers if number is not None]}
-    return {row.id: row for row in session.execute(query, asked)}
+    question = _reading(topic, now.date(), session.get_bind().dialect.name, locked=locked)
+    found = question.ask(session, numbers=[number for number in numbers if number is not None])
+    return {
+        id_: Reader(
+            id_, mark, address, name, _DISPLAYS[display], series, language, _FORMATS[form], often, bool(welcome)
+        )
+        for id_, mark, address, name, display, series, language, form, often, welcome in found
+    }
 
 
 @lru_cache(maxsize=16)
-def _reading(topic: Topic, today: date, *, locked: bool) -> Select[Any]:
+def _reading(topic: Topic, today: date, dialect: str, *, locked: bool) -> Question:
     frequency = (
         select(Preference.frequency)
         .where(Preference.customer_id == Customer.id, Preference.topic == topic)
@@ -191,17 +213,15 @@ def _reading(topic: Topic, today: date, *, locked: bool) -> Select[Any]:
     # The rule looks at the day alone.
     noon = datetime.combine(today, time(12), UTC)
     query = select(*SEALED, Customer.format, frequency, writable(topic, noon).label("welcome"))
-    query = query.where(Customer.id.in_(bindparam("numbers", expanding=True)))
-    return query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query
+    query = query.where(any_number(Customer.id, "numbers", dialect))
+    return Question(query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query)
 
 
-def _is_left_for_later(session: Session, mailing: Mailing, number: int, now: datetime) -> bool:
+def _is_left_for_later(session: Session, digest: Mailing, number: int, now: datetime) -> bool:
     """A letter would be one too many today: a mailing is left out; a digest is tried again, or waits for the next."""
-    if mailing.digest is None:
-        return False
-    if now + CROWDED_DELAY <= (mailing.started_at or now) + CROWDED_PATIENCE:
+    if now + CROWDED_DELAY <= (digest.started_at or now) + CROWDED_PATIENCE:
         return True
-    digests.release(session, mailing, number)
+    digests.release(session, digest, number)
     return False
 
 

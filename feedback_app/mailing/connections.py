@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
 # How long an answer may take.
@@ -24,6 +25,13 @@ _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 SENSELESS = -1
 # Not everywhere.
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
+@lru_cache(maxsize=64)
+def _read(line: bytes) -> tuple[int, bytes, bool]:
+    """A line's code and words, and whether more follow. Servers say the same of one letter after the other."""
+    match = _LINE.fullmatch(line.rstrip(b"\r"))
+    return (int(match[1]), match[3] or b"", match[2] == b"-") if match else (SENSELESS, b"", False)
 
 
 class Broken(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -108,12 +116,14 @@ class Connection:
                 continue
             line = bytes(self._buffer[:end])
             del self._buffer[: end + 1]
-            match = _LINE.fullmatch(line.rstrip(b"\r"))
-            if not match or len(said) > 100:  # noqa: PLR2004 - no server has so much to say
+            code, words, more = _read(line)
+            if code == SENSELESS or len(said) > 100:  # noqa: PLR2004 - no server has so much to say
                 return SENSELESS, line[:100]
-            said.append(match[3] or b"")
-            if match[2] != b"-":
-                return int(match[1]), b" ".join(said)
+            if not more and not said:
+                return code, words
+            said.append(words)
+            if not more:
+                return code, b" ".join(said)
 
     def quit(self) -> None:
         """Say goodbye, if anybody still listens."""

@@ -16,6 +16,7 @@ import string
 from collections.abc import Callable, Collection, Iterator
 from email.parser import BytesParser
 from email.policy import compat32
+from functools import lru_cache
 
 from feedback_app.mailing import gate
 from feedback_app.mailing.frame import Frame, Slot
@@ -37,6 +38,7 @@ _BESIDE_A_NAME = frozenset("\u2026\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u20
 _MARK = 8
 _LONGEST = 400
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]{16,80}")
+_OTHER_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _DATE = re.compile(rb"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}")
 _MESSAGE_ID = re.compile(rb"<[0-9a-f]{32}@[a-z0-9.-]{1,200}>")
 _ATOM = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -72,34 +74,28 @@ class KnownFrame:
         self._look(frame, _letters(40), _letters(12))
         # At the ends of what is plain: as long as can be, and with a sign that domains have, too.
         self._look(frame, _letters(80), f"{_letters(8)}.{_letters(8)}")
-        self._last = constants[-1]
-        self._steps = [
-            (constant, slot, following[:_MARK])
-            for constant, slot, following in zip(constants, slots, constants[1:], strict=False)
-        ]
+        self._frame = frame
+        self._firsts = list(_first_places(constants, slots))
 
     def answers_for(self, data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> bool:
         """Whether these bytes are a letter of the frame to this recipient, with plain values in its slots."""
         if sender != self._sender or tuple(own) != self._own:
             return False
-        place = _after_signatures(data)
+        place = start = _after_signatures(data)
         found: dict[Slot, bytes] = {}
-        for constant, slot, following in self._steps:
-            if not data.startswith(constant, place):
-                return False
-            place += len(constant)
+        for length, repeated, slot, following in self._firsts:
+            place += length
+            for other in repeated:
+                place += len(found[other])
             end = data.find(following, place, place + _LONGEST)
-            value = data[place:end]
             if end < 0:
                 return False
-            if slot not in found:
-                found[slot] = value
-                if not (_is_plain_mailbox(value, recipient) if slot is Slot.TO else _IS_PLAIN[slot](value)):
-                    return False
-            elif found[slot] != value:
+            value = found[slot] = data[place:end]
+            if not (_is_plain_mailbox(value, recipient) if slot is Slot.TO else _IS_PLAIN[slot](value)):
                 return False
             place = end
-        return data[place:] == self._last
+        # All between the slots, and what stands in more than one place: the frame, filled with what was found.
+        return (data[start:] if start else data) == self._frame.filled(found)
 
     def _look(self, frame: Frame, token: str, name: str) -> None:
         recipient = f"{_letters(12)}@{_letters(12)}.example"
@@ -147,6 +143,19 @@ def _parted(frame: Frame) -> tuple[list[bytes], list[Slot]]:
     return constants, slots
 
 
+def _first_places(constants: list[bytes], slots: list[Slot]) -> Iterator[tuple[int, list[Slot], Slot, bytes]]:
+    """Where each slot stands first: after how many bytes, and which slots, behind the one before; what follows it."""
+    length, repeated, seen = 0, list[Slot](), set[Slot]()
+    for constant, slot, following in zip(constants, slots, constants[1:], strict=False):
+        length += len(constant)
+        if slot in seen:
+            repeated.append(slot)
+            continue
+        seen.add(slot)
+        yield length, repeated, slot, following[:_MARK]
+        length, repeated = 0, []
+
+
 def _check_places(constants: list[bytes], slots: list[Slot]) -> None:
     """Raises NotPlain where a slot is not in one of the places that were made for it."""
     in_the_head = True
@@ -177,12 +186,12 @@ def _stands_alone(slot: Slot, before: str, after: str) -> bool:
         return begins and (ends or after[0] in _BESIDE_A_NAME)
     # The last part of a link. With what is before it, it could be read as base64: so that must be none.
     path = before[len(before.rstrip(BASE64_LETTERS)) :]
-    return ends and path.endswith("/") and not _reads_as_text(path[: len(path) // 4 * 4])
+    return ends and path.endswith("/") and not _reads_as_text(path[: len(path) // 4 * 4].encode())
 
 
-def _reads_as_text(code: str) -> bool:
+def _reads_as_text(code: bytes) -> bool:
     """Whether base64 (RFC 4648, 4 and 5) could be a text in ASCII. Nothing at all could be."""
-    return binascii.a2b_base64(code.replace("-", "+").replace("_", "/")).isascii()
+    return binascii.a2b_base64(code.translate(_OTHER_ALPHABET)).isascii()
 
 
 def _after_signatures(data: bytes) -> int:
@@ -201,9 +210,11 @@ def _after_signatures(data: bytes) -> int:
 
 
 def _is_plain_token(value: bytes) -> bool:
-    return bool(_TOKEN.fullmatch(value)) and len(value) % 4 == 0 and not _reads_as_text(value.decode())
+    return bool(_TOKEN.fullmatch(value)) and len(value) % 4 == 0 and not _reads_as_text(value)
 
 
+# A reader's name stands in several places of their letter.
+@lru_cache(maxsize=4)
 def _is_plain_quoted(value: bytes) -> bool:
     if not _QUOTED_NAME.fullmatch(value):
         return False
@@ -223,6 +234,7 @@ def _is_plain_mailbox(value: bytes, recipient: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=4)
 def _is_plain_name(raw: bytes) -> bool:
     """Words, and single signs between them; nothing that turns into something else, and nothing like base64."""
     if _WORDS.fullmatch(raw):

@@ -15,6 +15,8 @@ RESET = b"RSET\r\n"
 # answer to it: a server that says 250 to DATA would read the letter as commands.
 _GOES_ON = {"MAIL": (250,), "RCPT": (250, 251), "DATA": (354,)}
 _LETTER_WANTED = 354
+# By an answer's first digit (RFC 5321, 4.2.1).
+_OUTCOMES = {2: Outcome.ACCEPTED, 4: Outcome.DEFERRED, 5: Outcome.FAILED}
 # RFC 5321, 3.8: the server closes the connection, without the letter.
 _CLOSING = 421
 _FIRST_REFUSAL = 400
@@ -175,7 +177,7 @@ class SmtpTransport:
             dialogue.shown = None
             self._settle(letter, _not_sent(f"{code} {_text(words)}"))
             raise _Useless(_said(code, words))
-        outcome = {2: Outcome.ACCEPTED, 4: Outcome.DEFERRED, 5: Outcome.FAILED}.get(code // 100)
+        outcome = _OUTCOMES.get(code // 100)
         if outcome is None:
             raise _Useless(_senseless(words))
         dialogue.shown = None

@@ -79,6 +79,7 @@ class Windows:
     _answers: dict[int, Answer] = field(default_factory=dict)
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
     _makers: dict[tuple[int, Draft, str], MailingMaker] = field(default_factory=dict)
+    _last_maker: tuple[Draft | None, MailingMaker | None] = (None, None)
     # The last row of each mailing that was claimed for the first time.
     _last: dict[int, int] = field(default_factory=dict)
 
@@ -202,7 +203,9 @@ class Windows:
             # The subject of a digest is a word of ours, not of the shop's.
             digest = replace(one.draft, subject=said(one.draft.subject, language)) if one.draft else None
             maker = self._maker(batch.mailing_id, digest or batch.window.draft, language)
-            batch.letters.append((one.id, maker.letter(reader, one.customer.format, now=batch.at)))
+            batch.letters.append(
+                (one.id, maker.letter(reader, one.customer.format, now=batch.at, message_id=one.message_id))
+            )
         except (GateRefused, CannotOpen) as error:
             batch.refused = str(error)
         return True
@@ -221,8 +224,13 @@ class Windows:
         if draft is None:
             message = "a window that claimed something has a draft"
             raise ValueError(message)
+        # The last one is known at a look: nearly all letters are of one window and in one language.
+        last, maker = self._last_maker
+        if last is draft and maker and (maker.mailing_id, maker.language) == (mailing_id, language):
+            return maker
         key = (mailing_id, draft, language)
         if key not in self._makers:
             kept = self._makers if len(self._makers) < MOST_MAKERS else {}
             self._makers = {**kept, key: MailingMaker(self.desk, draft, mailing_id, language)}
+        self._last_maker = draft, self._makers[key]
         return self._makers[key]
