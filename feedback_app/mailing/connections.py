@@ -119,8 +119,6 @@ class Connection:
             code, words, more = _read(line)
             if code == SENSELESS or len(said) > 100:  # noqa: PLR2004 - no server has so much to say
                 return SENSELESS, line[:100]
-            if not more and not said:
-                return code, words
             said.append(words)
             if not more:
                 return code, b" ".join(said)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
 
 # What keeps a slot's place in a text: of private use in Unicode, and not what keeps those of a mailing's placeholders.
 GAP = re.compile("\ue002(\\w+)\ue003")
@@ -34,21 +33,17 @@ class Slot(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Pieces of bytes, and slots between them; `places` says which pieces are slots."""
+    """Pieces of bytes, and slots between them."""
 
     pieces: tuple[bytes | Slot, ...]
-    places: tuple[tuple[int, Slot], ...]
 
     @classmethod
     def of(cls, text: str) -> "Frame":
         """The frame of a message with gaps. Raises ValueError for one that is no slot's."""
-        split = (Slot(piece) if place % 2 else piece.encode() for place, piece in enumerate(GAP.split(text)) if piece)
-        pieces = tuple(split)
-        return cls(pieces, tuple((place, piece) for place, piece in enumerate(pieces) if isinstance(piece, Slot)))
+        return cls(
+            tuple(Slot(piece) if place % 2 else piece.encode() for place, piece in enumerate(GAP.split(text)) if piece)
+        )
 
     def filled(self, values: Mapping[Slot, bytes]) -> bytes:
         """A whole letter."""
-        pieces: list[bytes | Slot] = list(self.pieces)
-        for place, slot in self.places:
-            pieces[place] = values[slot]
-        return b"".join(cast("list[bytes]", pieces))
+        return b"".join([values[piece] if isinstance(piece, Slot) else piece for piece in self.pieces])

@@ -74,28 +74,34 @@ class KnownFrame:
         self._look(frame, _letters(40), _letters(12))
         # At the ends of what is plain: as long as can be, and with a sign that domains have, too.
         self._look(frame, _letters(80), f"{_letters(8)}.{_letters(8)}")
-        self._frame = frame
-        self._firsts = list(_first_places(constants, slots))
+        self._last = constants[-1]
+        self._steps = [
+            (constant, slot, following[:_MARK])
+            for constant, slot, following in zip(constants, slots, constants[1:], strict=False)
+        ]
 
     def answers_for(self, data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> bool:
         """Whether these bytes are a letter of the frame to this recipient, with plain values in its slots."""
         if sender != self._sender or tuple(own) != self._own:
             return False
-        place = start = _after_signatures(data)
+        place = _after_signatures(data)
         found: dict[Slot, bytes] = {}
-        for length, repeated, slot, following in self._firsts:
-            place += length
-            for other in repeated:
-                place += len(found[other])
+        for constant, slot, following in self._steps:
+            if not data.startswith(constant, place):
+                return False
+            place += len(constant)
             end = data.find(following, place, place + _LONGEST)
+            value = data[place:end]
             if end < 0:
                 return False
-            value = found[slot] = data[place:end]
-            if not (_is_plain_mailbox(value, recipient) if slot is Slot.TO else _IS_PLAIN[slot](value)):
+            if slot not in found:
+                found[slot] = value
+                if not (_is_plain_mailbox(value, recipient) if slot is Slot.TO else _IS_PLAIN[slot](value)):
+                    return False
+            elif found[slot] != value:
                 return False
             place = end
-        # All between the slots, and what stands in more than one place: the frame, filled with what was found.
-        return (data[start:] if start else data) == self._frame.filled(found)
+        return data[place:] == self._last
 
     def _look(self, frame: Frame, token: str, name: str) -> None:
         recipient = f"{_letters(12)}@{_letters(12)}.example"
@@ -141,19 +147,6 @@ def _parted(frame: Frame) -> tuple[list[bytes], list[Slot]]:
     if len(constants) + len(slots) != len(frame.pieces) or len(constants) != len(slots) + 1:
         raise NotPlain
     return constants, slots
-
-
-def _first_places(constants: list[bytes], slots: list[Slot]) -> Iterator[tuple[int, list[Slot], Slot, bytes]]:
-    """Where each slot stands first: after how many bytes, and which slots, behind the one before; what follows it."""
-    length, repeated, seen = 0, list[Slot](), set[Slot]()
-    for constant, slot, following in zip(constants, slots, constants[1:], strict=False):
-        length += len(constant)
-        if slot in seen:
-            repeated.append(slot)
-            continue
-        seen.add(slot)
-        yield length, repeated, slot, following[:_MARK]
-        length, repeated = 0, []
 
 
 def _check_places(constants: list[bytes], slots: list[Slot]) -> None:

@@ -111,10 +111,10 @@ class MailingMaker:
 
     def __init__(self, desk: Desk, draft: Draft, mailing_id: int | None, language: str | None = None) -> None:
         """Render a checked draft in a language's frame. Without a mailing the letters are samples."""
-        self.language = language or desk.language_of(None)
+        self._language = language or desk.language_of(None)
         self._desk = desk
         self._draft = draft
-        self.mailing_id = mailing_id
+        self._mailing_id = mailing_id
         self._sender = parseaddr(desk.settings.mail_from)[1]
         self._own = desk.settings.own_addresses
         self._returns = ReturnAddresses(desk.signer, desk.settings.mail_from)
@@ -124,8 +124,8 @@ class MailingMaker:
 
     def message_id(self, person: Person) -> str:
         """The identifier of a person's letter."""
-        if self.mailing_id:
-            return self._desk.mailing_message_id(self.mailing_id, person.id)
+        if self._mailing_id:
+            return self._desk.mailing_message_id(self._mailing_id, person.id)
         return self._desk.message_id("mailing", secrets.token_hex(16))
 
     def letter(self, person: Person, form: LetterFormat, *, now: datetime, message_id: str | None = None) -> Letter:
@@ -146,7 +146,7 @@ class MailingMaker:
         )
         if desk.seal:
             data = desk.seal(data) + data
-        return_to = self._returns.address(self.mailing_id, person.id) if self.mailing_id else self._sender
+        return_to = self._returns.address(self._mailing_id, person.id) if self._mailing_id else self._sender
         return Letter(
             return_to, person.address, message_id, data, self._own, author=self._sender, known=self._known_frame(form)
         )
@@ -159,7 +159,7 @@ class MailingMaker:
             **gaps,
             "shop": settings.shop_name,
             "postal": settings.shop_postal,
-            "why": said(WHY[self._draft.topic], self.language),
+            "why": said(WHY[self._draft.topic], self._language),
             "subject": self._draft.subject,
             "home": settings.site_url,
         }
@@ -169,10 +169,12 @@ class MailingMaker:
             "preferences_link": self._desk.preferences_place + Slot.PREFERENCES.gap,
             "unsubscribe_link": self._desk.unsubscribe_place + Slot.UNSUBSCRIBE.gap,
         }
-        text = templates(self.language).get_template("mailing/mailing.txt").render(around, body=draft_text(self._draft))
+        text = (
+            templates(self._language).get_template("mailing/mailing.txt").render(around, body=draft_text(self._draft))
+        )
         body = fill_html(draft_html(self._draft), gaps)
         page = inlined(
-            templates(self.language, escaping=True).get_template("mailing/mailing.html").render(around, body=body)
+            templates(self._language, escaping=True).get_template("mailing/mailing.html").render(around, body=body)
         )
         return fill_text(text, values), fill_html(page, values | {"name": Slot.NAME_IN_HTML.gap})
 

@@ -18,8 +18,6 @@ from feedback_app.tokens import Signer
 LONGEST_LOCAL_PART = 64
 MARK = "+b"
 MAILING_BYTES, CUSTOMER_BYTES = 3, 5
-MOST_MAILINGS, MOST_CUSTOMERS = 1 << MAILING_BYTES * 8, 1 << CUSTOMER_BYTES * 8
-TOKEN_LENGTH = 39
 # 24 bytes: 8 of numbers and 16 of seal (RFC 5297), 39 letters of base32, in small letters: servers may lose the case.
 _TOKEN = re.compile(r"\+b([a-z2-7]{39})@", re.IGNORECASE)
 
@@ -50,16 +48,16 @@ class ReturnAddresses:
         """Take the shop's From, below which the addresses are made."""
         self._ciphers = signer.return_ciphers
         self._plain = parseaddr(mail_from)[1]
-        local, _, self._domain = self._plain.rpartition("@")
-        self._start = f"{local}{MARK}"
-        self._fits = len(self._start) + TOKEN_LENGTH <= LONGEST_LOCAL_PART
+        self._local, _, self._domain = self._plain.rpartition("@")
 
     def address(self, mailing_id: int, customer_id: int) -> str:
         """The return address of one letter; the plain From where that is too long to have one."""
-        if not self._fits or mailing_id >= MOST_MAILINGS or customer_id >= MOST_CUSTOMERS:
+        try:
+            numbers = mailing_id.to_bytes(MAILING_BYTES, "big") + customer_id.to_bytes(CUSTOMER_BYTES, "big")
+        except OverflowError:
             return self._plain
-        numbers = (mailing_id << CUSTOMER_BYTES * 8 | customer_id).to_bytes(MAILING_BYTES + CUSTOMER_BYTES, "big")
-        return f"{self._start}{_base32(self._ciphers[0].encrypt(numbers, None))}@{self._domain}"
+        local = f"{self._local}{MARK}{_base32(self._ciphers[0].encrypt(numbers, None))}"
+        return f"{local}@{self._domain}" if len(local) <= LONGEST_LOCAL_PART else self._plain
 
     def read(self, text: str) -> Sent | None:
         """The letter of the first genuine return address in a text; None where there is none."""

@@ -1,6 +1,7 @@
 """What the gate knows of a frame: whatever it answers for, the whole look passes too."""
 
 import base64
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -100,6 +101,21 @@ def test_a_letter_with_anything_but_a_plain_name_is_looked_at_as_a_whole(name: s
     assert not answers(one, letter(frame(), name=quoted))
     assert not answers(one, letter(frame(), to=f'"{name}" <{ALICE}>'))
     assert not answers(one, letter(frame(), to=f"=?utf-8?B?{encoded}?=\r\n <{ALICE}>"))
+
+
+def test_a_frame_that_is_filled_wrongly_once_the_gate_knows_it_gets_nothing_past_the_gate() -> None:
+    """The gate reads a letter's own bytes, never with what made them."""
+    maker = MailingMaker(desk(), FREE_SOCKS, 1)
+    filled = Frame.filled
+
+    def with_somebody_else(one: Frame, values: Mapping[Slot, bytes]) -> bytes:
+        return filled(one, values).replace(b"</body>", f"{BOB}</body>".encode())
+
+    with pytest.MonkeyPatch.context() as patch:
+        maker.letter(Person(1, ALICE, "Alice"), LetterFormat.HTML, now=OPPS_DAY)
+        patch.setattr(Frame, "filled", with_somebody_else)
+        with pytest.raises(GateRefused, match="shows an address"):
+            maker.letter(Person(2, ALICE, "Alice"), LetterFormat.HTML, now=OPPS_DAY)
 
 
 def test_a_letter_to_somebody_else_than_its_envelope_is_looked_at_as_a_whole() -> None:
