@@ -1,38 +1,21 @@
-"""Many rows in one go, and questions that are asked over and over, as the database's driver takes them.
+"""Many rows in one go, as the database's driver takes them.
 
 SQLAlchemy looks at every value several times, which is right for a row and long for a hundred thousand. Here a
 statement is made once, and what rows hold goes to the driver as it is: bytes, text, numbers or None. Values that are
 the same for all rows can be of any column's type.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    JSON,
-    BigInteger,
-    Column,
-    ColumnElement,
-    Dialect,
-    Insert,
-    Row,
-    Select,
-    Table,
-    Update,
-    bindparam,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ARRAY, Column, Dialect, Insert, Row, Table, Update, bindparam, func, insert, select, update
+from sqlalchemy.orm import Session
 
 from feedback_app.db import SQLITE
+from feedback_app.driver import given_as
 
 
 def insert_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], **same: Any) -> None:  # noqa: ANN401 - whatever columns hold
@@ -66,10 +49,7 @@ def _hand_over(
     if not rows:
         return
     dialect = session.get_bind().dialect
-    fixed = {
-        name: process(value) if (process := table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) else value
-        for name, value in same.items()
-    }
+    fixed = {name: given_as(table.c[name].type, dialect, value) for name, value in same.items()}
     given = {name: list(map(itemgetter(name), rows)) for name in rows[0]}
     if dialect.name == SQLITE:
         text, names = _repeated(table, (*given, *fixed), dialect, by_id=by_id)
@@ -122,56 +102,3 @@ def _any_of(key: Column[Any], columns: tuple[Column[Any], ...], dialect: Dialect
         statement = statement.order_by(key.table.c.id).with_for_update()
     # In the binary form: as text, each value of bytes would be quoted.
     return str(statement.compile(dialect=dialect)).replace("%(values)s", "%(values)b")
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A statement as a driver takes it. `always` are the values of its own; `names` the order, where that counts."""
-
-    text: str
-    names: Sequence[str] | None
-    processes: Mapping[str, Callable[[Any], Any]]
-    always: Mapping[str, Any]
-
-
-def _make(statement: Select[*tuple[Any, ...]], dialect: Dialect) -> _Made:
-    compiled = statement.compile(dialect=dialect)
-    found = {name: one.type.dialect_impl(dialect).bind_processor(dialect) for name, one in compiled.binds.items()}
-    processes = {name: process for name, process in found.items() if process}
-    own = {name: one.value for name, one in compiled.binds.items() if not one.required}
-    always = {name: processes[name](value) if name in processes else value for name, value in own.items()}
-    return _Made(str(compiled), compiled.positiontup, processes, always)
-
-
-class Question:
-    """A question that is asked often: made once for each database, its answers as the driver gives them."""
-
-    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
-        """Take the statement, with a parameter for whatever changes from one time to the next."""
-        self._statement = statement
-        self._made: dict[str, _Made] = {}
-
-    def ask(self, session: Session, **values: Any) -> Sequence[Row[*tuple[Any, ...]]]:  # noqa: ANN401 - whatever its parameters hold
-        """Ask it, with what was changed in the session before. A list of numbers is for `any_number`."""
-        session.flush()
-        dialect = session.get_bind().dialect
-        made = self._made.get(dialect.name)
-        if made is None:
-            made = self._made[dialect.name] = _make(self._statement, dialect)
-        given = {
-            **made.always,
-            **{
-                name: process(value) if (process := made.processes.get(name)) else value
-                for name, value in values.items()
-            },
-        }
-        parameters: Any = given if made.names is None else tuple([given[name] for name in made.names])
-        return session.connection().exec_driver_sql(made.text, parameters).all()
-
-
-def any_number(column: InstrumentedAttribute[int], name: str, dialect: str) -> ColumnElement[bool]:
-    """That a column is one of the numbers of a parameter, however many these are."""
-    if dialect == SQLITE:
-        listed = func.json_each(bindparam(name, type_=JSON)).table_valued("value")
-        return column.in_(select(listed.c.value))
-    return column == func.any(bindparam(name, type_=ARRAY(BigInteger)))

@@ -210,7 +210,6 @@ class Store:
         self.info = info
         self._writing = engine.execution_options(writing=True)
         self._turn = Turn(engine)
-        self._writing = engine.execution_options(writing=True)
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:

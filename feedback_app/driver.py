@@ -7,9 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Dialect, Insert, SelectBase, Update
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Dialect,
+    Insert,
+    SelectBase,
+    TypeDecorator,
+    Update,
+    bindparam,
+)
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
 
 # What a column's values become on their way to the driver, or back; None where they are taken as they are.
 _Changes = Callable[[Any], Any] | None
@@ -24,7 +39,8 @@ class Driver:
 
 
 def driver_of(session: Session) -> Driver:
-    """The driver below a session, in the session's transaction. What the session has not flushed is not there yet."""
+    """The driver below a session, in the session's transaction, with all that was changed in it."""
+    session.flush()
     connection = session.connection()
     return Driver(connection.dialect, connection.connection.driver_connection)
 
@@ -76,12 +92,11 @@ class Prepared:
     def _make(self, dialect: Dialect) -> _Made:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
         binds = {name: bind for bind, name in compiled.bind_names.items()}
-        changes = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in binds.items()}
         fixed = {name for name, bind in binds.items() if not bind.required}
         made = _Made(
             str(compiled),
-            {name: _changed(changes[name], compiled.params[name]) for name in fixed},
-            {name: change for name, change in changes.items() if name not in fixed},
+            {name: given_as(binds[name].type, dialect, compiled.params[name]) for name in fixed},
+            {name: _into(bind.type, dialect) for name, bind in binds.items() if name not in fixed},
             None if compiled.positiontup is None else tuple(compiled.positiontup),
             tuple(
                 column.type.dialect_impl(dialect).result_processor(dialect, None)
@@ -92,5 +107,46 @@ class Prepared:
         return made
 
 
-def _changed(change: _Changes, value: object) -> object:
+def given_as(kind: TypeEngine[Any], dialect: Dialect, value: object) -> object:
+    """A column's value as the driver takes it."""
+    change = _into(kind, dialect)
     return change(value) if change else value
+
+
+def _into(kind: TypeEngine[Any], dialect: Dialect) -> _Changes:
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+class _Numbers(TypeDecorator[list[int]]):
+    """A list of numbers: an array, or JSON where there is none."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """By the database."""
+        return dialect.type_descriptor(ARRAY(BigInteger()) if dialect.name == "postgresql" else JSON())
+
+
+class AnyNumber(ColumnElement[bool]):
+    """That a column is one of the numbers of a parameter, however many these are: `in_()` is another text for each."""
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, column: InstrumentedAttribute[int], parameter: str) -> None:
+        """Take the column, and the parameter's name."""
+        self.column: ColumnElement[int] = column.expression
+        self.numbers = bindparam(parameter, type_=_Numbers)
+
+
+@compiles(AnyNumber)
+def _in_json(element: AnyNumber, compiler: SQLCompiler, **more: Any) -> str:  # noqa: ANN401 - the base's signature
+    column, numbers = (compiler.process(one, **more) for one in (element.column, element.numbers))
+    return f"{column} IN (SELECT value FROM json_each({numbers}))"  # noqa: S608 - compiled by SQLAlchemy
+
+
+@compiles(AnyNumber, "postgresql")
+def _in_array(element: AnyNumber, compiler: SQLCompiler, **more: Any) -> str:  # noqa: ANN401 - the same
+    column, numbers = (compiler.process(one, **more) for one in (element.column, element.numbers))
+    return f"{column} = ANY ({numbers})"

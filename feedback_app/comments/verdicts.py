@@ -9,18 +9,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from feedback_app.comments.markup import has_address, shows_address
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation
-from feedback_app.driver import Driver, Prepared
+from feedback_app.driver import AnyNumber, Driver, Prepared
 
 SHORTEST_REPEAT = 20
 REPEAT_TIME = timedelta(days=7)
 
+_APPROVED_AMONG = Prepared(
+    select(Comment.id).where(AnyNumber(Comment.id, "numbers"), Comment.status == CommentStatus.APPROVED).limit(1)
+)
 EVERY_ONE = "every comment waits (moderation is `all`)"
 FIRST_ONE = "the first comment from this browser"
 ADDRESS_IN_TEXT = "there is an address in it"
@@ -101,12 +103,4 @@ def _says(text: str, word: str) -> bool:
 
 
 def _has_been_approved(driver: Driver, earlier: Sequence[int]) -> bool:
-    numbers = {f"number{place}": number for place, number in enumerate(earlier)}
-    return bool(earlier) and bool(_approved_among(len(earlier)).run(driver, **numbers))
-
-
-@lru_cache(maxsize=64)
-def _approved_among(how_many: int) -> Prepared:
-    numbers = [bindparam(f"number{place}", type_=Comment.id.type) for place in range(how_many)]
-    query = select(Comment.id).where(Comment.id.in_(numbers), Comment.status == CommentStatus.APPROVED)
-    return Prepared(query.limit(1))
+    return bool(earlier) and bool(_APPROVED_AMONG.run(driver, numbers=list(earlier)))

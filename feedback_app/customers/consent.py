@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -103,7 +102,7 @@ def reached_after(
     )
     query = select(*SEALED, chosen).where(Customer.id > after, Customer.id <= end, writable(topic, now))
     rows = session.execute(query.order_by(Customer.id)).all()
-    return [(person(session, cast("Sealed", row)), row.frequency) for row in rows], end
+    return [(person(session, Sealed(*row[:-1])), row.frequency) for row in rows], end
 
 
 def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -79,8 +79,8 @@ def set_name(session: Session, customer: Customer, name: str | None) -> None:
     customer.name = vault.seal(NAME_PLACE, customer.fingerprint, name) if name else None
 
 
-class Sealed(Protocol):
-    """What `person` needs of a customer: the row itself, or a query's columns of the same names."""
+class Sealed(NamedTuple):
+    """What `person` needs of a customer, without the cost of an object that the session keeps."""
 
     id: int
     fingerprint: bytes
@@ -91,7 +91,7 @@ class Sealed(Protocol):
     language: str | None
 
 
-# A query for these is a `Sealed`, without the cost of an object that the session keeps.
+# The columns of a `Sealed`, in its order.
 SEALED = (
     Customer.id,
     Customer.fingerprint,
@@ -103,7 +103,7 @@ SEALED = (
 )
 
 
-def person(session: Session, customer: Sealed) -> Person:
+def person(session: Session, customer: Customer | Sealed) -> Person:
     """A customer as a letter may name them. Raises CannotOpen."""
     vault = vault_of(session)
     name = None

@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from feedback_app.bulk import Question
+from feedback_app.driver import Prepared, driver_of
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 
 SHARE = 100
 SMALLEST = 5
 # A mailing does not wait longer for the owner's copy to be taken: a full mailbox there is not the customers' matter.
+# Nor does one that seems to begin in times to come: the clock was put back.
 COPY_PATIENCE = timedelta(minutes=30)
 
 _COPY_WAITS = (
@@ -21,13 +22,12 @@ _COPY_WAITS = (
         LetterRequest.about == Mailing.id,
         LetterRequest.sent_at.is_(None),
         LetterRequest.gave_up.is_(None),
-        # Nor for one that seems to begin in times to come: the clock was put back.
         Mailing.started_at <= bindparam("now"),
-        Mailing.started_at > bindparam("patience"),
+        Mailing.started_at > bindparam("since"),
     )
     .exists()
 )
-_STANDING = Question(select(Mailing.state, Mailing.canary, _COPY_WAITS).where(Mailing.id == bindparam("mailing")))
+_STANDING = Prepared(select(Mailing.state, Mailing.canary, _COPY_WAITS).where(Mailing.id == bindparam("mailing")))
 
 
 def canary_of(total: int) -> int:
@@ -43,8 +43,9 @@ def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float
     canary: no more until these are answered, and when more of them were refused than `halt_share` the mailing is
     halted, with all that has not left.
     """
-    [(state, canary, copy_waits)] = _STANDING.ask(session, mailing=mailing_id, now=now, patience=now - COPY_PATIENCE)
-    if state != MailingState.SENDING:
+    since = now - COPY_PATIENCE
+    [(state, canary, copy_waits)] = _STANDING.run(driver_of(session), mailing=mailing_id, now=now, since=since)
+    if state is not MailingState.SENDING:
         return most
     if copy_waits:
         return 0

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from sqlalchemy import Integer, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from feedback_app.bulk import Question, any_number, update_many
+from feedback_app.bulk import update_many
 from feedback_app.customers.consent import writable
-from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Preference, Suppression, Topic
-from feedback_app.customers.services import SEALED
+from feedback_app.customers.models import Customer, Frequency, LetterFormat, Preference, Suppression, Topic
+from feedback_app.customers.services import SEALED, Sealed
+from feedback_app.driver import AnyNumber, Prepared, driver_of
 from feedback_app.mailing import digests
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
@@ -23,7 +24,7 @@ from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery
 CROWDED = "the customer has had today's letters"
 # How soon, and how long, a digest is tried again for somebody who has had as many letters today as there may be.
 CROWDED_DELAY, CROWDED_PATIENCE = timedelta(hours=6), timedelta(days=2)
-_SENDING = Question(
+_SENDING = Prepared(
     select(Mailing.slug, Mailing.topic, Mailing.subject, Mailing.nameless, Mailing.body, Mailing.digest)
     .where(Mailing.id == bindparam("mailing"), Mailing.state == MailingState.SENDING)
     .with_for_update(read=True)
@@ -40,28 +41,24 @@ _COLUMNS = (
     .limit(bindparam("most", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-_DUE = Question(_COLUMNS.where(IS_DEFERRED, Delivery.next_try_at <= bindparam("now")).order_by(Delivery.next_try_at))
+_DUE = Prepared(_COLUMNS.where(IS_DEFERRED, Delivery.next_try_at <= bindparam("now")).order_by(Delivery.next_try_at))
 _QUEUED = _COLUMNS.where(Delivery.state == DeliveryState.QUEUED).order_by(Delivery.id)
-_BEHIND = Question(_QUEUED.where(Delivery.id > bindparam("after")))
-_BEFORE = Question(_QUEUED.where(Delivery.id <= bindparam("after")))
-_DISPLAYS = {one.value: one for one in NameDisplay}
-_FORMATS = {one.value: one for one in LetterFormat}
+_BEHIND = Prepared(_QUEUED.where(Delivery.id > bindparam("after")))
+_BEFORE = Prepared(_QUEUED.where(Delivery.id <= bindparam("after")))
 
 
-@dataclass(slots=True)
-class Reader:
-    """What a claim knows of a customer (`Sealed`), and whether they are welcome to letters of the mailing's topic."""
+class Reader(NamedTuple):
+    """What a claim knows of a customer, and whether they are welcome to letters of the mailing's topic."""
 
-    id: int
-    fingerprint: bytes
-    address: bytes
-    name: bytes | None
-    name_display: NameDisplay
-    link_series: int
-    language: str | None
+    sealed: Sealed
     format: LetterFormat
-    frequency: str | None
-    welcome: bool
+    frequency: Frequency | None
+    welcome: bool | None
+
+    @property
+    def id(self) -> int:
+        """The customer's number."""
+        return self.sealed.id
 
 
 class _Due(NamedTuple):
@@ -83,7 +80,7 @@ class Claimed:
     """
 
     id: int
-    customer: Reader
+    reader: Reader
     draft: Draft | None
     waited: bool
     message_id: str | None
@@ -117,11 +114,10 @@ def claim(
     who may not be written to any more are skipped, with the reason. Of rows that nobody has tried, at most `fresh` are
     looked at, first those `after` the last of the window before. `named` gives a customer's letter its identifier.
     """
-    mailing = _SENDING.ask(session, mailing=mailing_id)
+    mailing = _SENDING.run(driver_of(session), mailing=mailing_id)
     if not mailing or most <= 0:
         return Window([], 0)
-    [(slug, topic_word, subject, nameless, body, rhythm)] = mailing
-    topic = Topic(topic_word)
+    [(slug, topic, subject, nameless, body, rhythm)] = mailing
     digest = session.get_one(Mailing, mailing_id) if rhythm else None
     rows = _next_rows(session, mailing_id, most=most, fresh=most if fresh is None else fresh, after=after, now=now)
     last = max((row.id for row in rows if not row.deferred), default=after)
@@ -175,14 +171,15 @@ def _next_rows(session: Session, mailing_id: int, *, most: int, fresh: int, afte
 
     Two questions, each answered by an index of its own: of both in one, a database would sort all that waits.
     """
-    rows = _DUE.ask(session, mailing=mailing_id, now=now, most=most)
+    driver = driver_of(session)
+    rows = _DUE.run(driver, mailing=mailing_id, now=now, most=most)
     # The rows behind are left out where they were done: on PostgreSQL what was changed stays in the index for a while.
     # They are asked for when there are no others: one that was taken back is queued again.
     for part in (_BEHIND, _BEFORE) if after else (_BEHIND,):
         wanted = min(fresh, most - len(rows))
         if wanted > 0:
-            rows = [*rows, *part.ask(session, mailing=mailing_id, after=after, most=wanted)]
-    return [_Due._make(row) for row in rows]
+            rows += part.run(driver, mailing=mailing_id, after=after, most=wanted)
+    return [_Due(*row) for row in rows]
 
 
 def _readers(
@@ -192,18 +189,13 @@ def _readers(
 
     Locked where letters are counted: two mailings' workers would otherwise both give the day's last one.
     """
-    question = _reading(topic, now.date(), session.get_bind().dialect.name, locked=locked)
-    found = question.ask(session, numbers=[number for number in numbers if number is not None])
-    return {
-        id_: Reader(
-            id_, mark, address, name, _DISPLAYS[display], series, language, _FORMATS[form], often, bool(welcome)
-        )
-        for id_, mark, address, name, display, series, language, form, often, welcome in found
-    }
+    question = _reading(topic, now.date(), locked=locked)
+    rows = question.run(driver_of(session), numbers=[number for number in numbers if number is not None])
+    return {number: Reader(Sealed(number, *sealed), form, often, yes) for number, *sealed, form, often, yes in rows}
 
 
 @lru_cache(maxsize=16)
-def _reading(topic: Topic, today: date, dialect: str, *, locked: bool) -> Question:
+def _reading(topic: Topic, today: date, *, locked: bool) -> Prepared:
     frequency = (
         select(Preference.frequency)
         .where(Preference.customer_id == Customer.id, Preference.topic == topic)
@@ -213,8 +205,8 @@ def _reading(topic: Topic, today: date, dialect: str, *, locked: bool) -> Questi
     # The rule looks at the day alone.
     noon = datetime.combine(today, time(12), UTC)
     query = select(*SEALED, Customer.format, frequency, writable(topic, noon).label("welcome"))
-    query = query.where(any_number(Customer.id, "numbers", dialect))
-    return Question(query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query)
+    query = query.where(AnyNumber(Customer.id, "numbers"))
+    return Prepared(query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query)
 
 
 def _is_left_for_later(session: Session, digest: Mailing, number: int, now: datetime) -> bool:

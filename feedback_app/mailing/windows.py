@@ -79,7 +79,6 @@ class Windows:
     _answers: dict[int, Answer] = field(default_factory=dict)
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
     _makers: dict[tuple[int, Draft, str], MailingMaker] = field(default_factory=dict)
-    _last_maker: tuple[Draft | None, MailingMaker | None] = (None, None)
     # The last row of each mailing that was claimed for the first time.
     _last: dict[int, int] = field(default_factory=dict)
 
@@ -194,7 +193,7 @@ class Windows:
         one = batch.window.claimed[batch.looked_at]
         batch.looked_at += 1
         try:
-            reader = person(session, one.customer)
+            reader = person(session, one.reader.sealed)
             later = self.pace.later(reader.address, clock.now(), waited=one.waited)
             if later:
                 self._unsent[one.id] = later
@@ -204,7 +203,7 @@ class Windows:
             digest = replace(one.draft, subject=said(one.draft.subject, language)) if one.draft else None
             maker = self._maker(batch.mailing_id, digest or batch.window.draft, language)
             batch.letters.append(
-                (one.id, maker.letter(reader, one.customer.format, now=batch.at, message_id=one.message_id))
+                (one.id, maker.letter(reader, one.reader.format, now=batch.at, message_id=one.message_id))
             )
         except (GateRefused, CannotOpen) as error:
             batch.refused = str(error)
@@ -224,13 +223,8 @@ class Windows:
         if draft is None:
             message = "a window that claimed something has a draft"
             raise ValueError(message)
-        # The last one is known at a look: nearly all letters are of one window and in one language.
-        last, maker = self._last_maker
-        if last is draft and maker and (maker.mailing_id, maker.language) == (mailing_id, language):
-            return maker
         key = (mailing_id, draft, language)
         if key not in self._makers:
             kept = self._makers if len(self._makers) < MOST_MAKERS else {}
             self._makers = {**kept, key: MailingMaker(self.desk, draft, mailing_id, language)}
-        self._last_maker = draft, self._makers[key]
         return self._makers[key]

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import Connection, event, select, text
+from sqlalchemy import select, text
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
 from feedback_app.db import Store
+from feedback_app.driver import driver_of
 from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing import claims, ledger, services
 from feedback_app.mailing.models import Delivery, Mailing, MailingState
@@ -422,21 +424,20 @@ def test_a_server_without_tls_gets_no_letter_where_tls_was_asked_for(store: Stor
 def test_the_next_letters_are_found_without_a_look_at_all_that_wait(sqlite_store: Store, clock: Clock) -> None:
     gather(sqlite_store, *CROWD)
     mailing = held(sqlite_store, minutes=0, clock=clock)
-    asked: list[tuple[str, tuple[object, ...]]] = []
+    asked: list[str] = []
 
-    def note(_connection: object, _cursor: object, statement: str, parameters: tuple[object, ...], *_: object) -> None:
+    def note(statement: str) -> None:
         if statement.startswith("SELECT") and "FROM deliveries" in statement:
-            asked.append((statement, parameters))
+            asked.append(statement)
 
     with sqlite_store.writing() as session:
         services.release_due(session, now=clock.now())
-        event.listen(sqlite_store.engine, "before_cursor_execute", note)
+        driver = driver_of(session).connection
+        # With the values in their places, as they were when it was run.
+        driver.set_trace_callback(note)
         claims.claim(session, mailing.id, worker_id="one", most=4, daily_cap=2, now=clock.now(), after=1)
-        event.remove(sqlite_store.engine, "before_cursor_execute", note)
-        plans = [
-            " ".join(row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values))
-            for statement, values in asked
-        ]
+        driver.set_trace_callback(None)
+        plans = [" ".join(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")) for statement in asked]
     assert len(plans) == 3
     assert all("USING INDEX" in plan and "SCAN" not in plan for plan in plans)
     # What is counted for a day is grouped, which sorts a window's few; nothing else is sorted.
@@ -460,7 +461,9 @@ def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("backend", [POSTGRESQL])
-def test_postgresql_too_finds_the_next_letters_without_a_look_at_all_that_wait(store: Store, clock: Clock) -> None:
+def test_postgresql_too_finds_the_next_letters_without_a_look_at_all_that_wait(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gather(store, *CROWD)
     mailing = held(store, minutes=0, clock=clock)
     with store.writing() as session:
@@ -472,13 +475,16 @@ def test_postgresql_too_finds_the_next_letters_without_a_look_at_all_that_wait(s
         session.execute(text("ANALYZE"))
     plans: list[tuple[str, dict[str, Any]]] = []
 
-    def explain(connection: Connection, _cursor: object, statement: str, values: Any, *_: object) -> None:  # noqa: ANN401 - a driver's own
-        if statement.startswith("SELECT") and "FROM deliveries" in statement:
-            # It is run, too: what counts is how many rows it looked at.
-            asked = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
-            plans.append((statement, asked.scalar_one()[0]["Plan"]))
+    run = psycopg.Cursor.execute
 
-    event.listen(store.engine, "before_cursor_execute", explain)
+    def explained(cursor: Any, statement: Any, values: Any = None, **how: Any) -> Any:  # noqa: ANN401 - a driver's own
+        if str(statement).startswith("SELECT") and "FROM deliveries" in statement:
+            # It is run, too: what counts is how many rows it looked at.
+            run(cursor, f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
+            plans.append((statement, cursor.fetchall()[0][0][0]["Plan"]))
+        return run(cursor, statement, values, **how)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", explained)
     with store.writing() as session:
         for after in (0, 6):
             clock.advance(seconds=4)
@@ -487,7 +493,6 @@ def test_postgresql_too_finds_the_next_letters_without_a_look_at_all_that_wait(s
             )
             # Nobody is behind those that were put off.
             assert (len(window.claimed), window.skipped) == (4, 4)
-    event.remove(store.engine, "before_cursor_execute", explain)
     assert len(plans) == 6
     for statement, plan in plans:
         for step in steps(plan):
