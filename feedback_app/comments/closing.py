@@ -1,12 +1,11 @@
 """Posts that take no new comments: closed by the owner's hand, or by their age."""
 
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.comments.models import Closing, Thread
+from feedback_app.comments.models import Closing, OpenThread, Thread
 from feedback_app.db import changed
 
 
@@ -15,23 +14,7 @@ def is_too_old(published_at: datetime, *, days: int, now: datetime) -> bool:
     return days > 0 and published_at + timedelta(days=days) <= now
 
 
-class HasAge(Protocol):
-    """What is asked of a thread."""
-
-    @property
-    def published_at(self) -> datetime:
-        """When its post was published."""
-
-    @property
-    def closed_at(self) -> datetime | None:
-        """From when on it takes no new comments."""
-
-    @property
-    def closing(self) -> Closing:
-        """What decides that."""
-
-
-def is_closed(thread: HasAge, *, days: int, now: datetime) -> bool:
+def is_closed(thread: Thread | OpenThread, *, days: int, now: datetime) -> bool:
     """Whether a thread takes no new comments any more, whatever its page says yet."""
     if thread.closing is Closing.BY_AGE and is_too_old(thread.published_at, days=days, now=now):
         return True

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -64,6 +65,17 @@ class FormerPath(Base):
 
     path: Mapped[str] = mapped_column(String(500), primary_key=True)
     thread_id: Mapped[int] = mapped_column(ForeignKey("threads.id"), index=True)
+
+
+class OpenThread(NamedTuple):
+    """What the form needs to know of the thread of a published post; it may be closed."""
+
+    id: int
+    path: str
+    title: str
+    published_at: datetime
+    closed_at: datetime | None
+    closing: Closing
 
 
 class Comment(Base):

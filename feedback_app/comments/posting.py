@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
@@ -11,7 +10,7 @@ from sqlalchemy.orm import Session
 from feedback_app.audit import Act, jot
 from feedback_app.comments.answers import follow, tell_of_answers, wrote_both
 from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
-from feedback_app.comments.models import Closing, Comment, CommentStatus, Thread
+from feedback_app.comments.models import Comment, CommentStatus, OpenThread, Thread
 from feedback_app.comments.verdicts import REPEAT_TIME, Rules, Signs, judge, judge_words, repeat_hash
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
@@ -23,7 +22,7 @@ READER = "a reader"
 SHOWN = "shown at once"
 
 # What every posted comment needs is made once: making a statement takes longer than running it.
-_THREAD = (Thread.id, Thread.path, Thread.title, Thread.published_at, Thread.closed_at, Thread.closing)
+_THREAD = [getattr(Thread, name) for name in OpenThread._fields]
 _OPEN_THREAD = Prepared(select(*_THREAD).where(Thread.path == bindparam("path"), Thread.open))
 _SAME_FORM = select(Comment.id).where(Comment.form_hash == bindparam("form_hash", type_=Comment.form_hash.type))
 _SAID_BEFORE = (
@@ -47,17 +46,6 @@ _TOUCH = Prepared(
 )
 
 
-class OpenThread(NamedTuple):
-    """What the form needs to know of the thread of a published post; it may be closed."""
-
-    id: int
-    path: str
-    title: str
-    published_at: datetime
-    closed_at: datetime | None
-    closing: Closing
-
-
 @dataclass(frozen=True, slots=True)
 class Posted:
     """A comment that came in: its number, whether it waits, and whether it is the same form sent again."""
@@ -74,50 +62,6 @@ def open_thread(driver: Driver, path: str) -> OpenThread | None:
         return None
     rows = _OPEN_THREAD.run(driver, path=path)
     return OpenThread(*rows[0]) if rows else None
-
-
-def post_comment(
-    session: Session,
-    thread: Thread | OpenThread,
-    *,
-    author: str,
-    text: str,
-    address: Address | None,
-    parent: Comment | None,
-    rules: Rules,
-    signs: Signs,
-    now: datetime,
-    form_hash: bytes | None = None,
-    notify: bool = False,
-    proven: Sequence[int] = (),
-) -> Posted:
-    """Keep a comment. It waits for the owner, with the reasons, unless the rules let it through.
-
-    A comment with an address in it always waits, and the address is not kept: the text is not sealed. The same form
-    sent twice is one comment. With `notify` the address' owner is asked whether they want to be told about answers;
-    `proven` are the customers for whom this browser may speak: no letter has to ask them.
-    """
-    customer = find_or_add_customer(session, address, now=now) if address else None
-    posted = post_words(
-        driver_of(session),
-        thread.id,
-        weigh(author, text, rules),
-        customer_id=customer.id if customer else None,
-        parent_id=parent.id if parent else None,
-        rules=rules,
-        signs=signs,
-        now=now,
-        form_hash=form_hash,
-    )
-    if posted.again:
-        return posted
-    if customer and notify:
-        follow(session, thread.id, customer, proven=customer.id in proven, now=now)
-    if parent and parent.id in signs.earlier:
-        wrote_both(session, session.get_one(Comment, posted.id))
-    if parent and posted.status is CommentStatus.APPROVED:
-        tell_of_answers(session, [session.get_one(Comment, posted.id)], now=now)
-    return posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +87,49 @@ def weigh(author: str, text: str, rules: Rules) -> Weighed:
         repeat_hash(text),
         judge_words(author=author, text=text, html=html, rules=rules),
     )
+
+
+def post_comment(
+    session: Session,
+    thread_id: int,
+    words: Weighed,
+    *,
+    address: Address | None,
+    parent: Comment | None,
+    rules: Rules,
+    signs: Signs,
+    now: datetime,
+    form_hash: bytes | None = None,
+    notify: bool = False,
+    proven: Sequence[int] = (),
+) -> Posted:
+    """Keep a comment. It waits for the owner, with the reasons, unless the rules let it through.
+
+    A comment with an address in it always waits, and the address is not kept: the text is not sealed. The same form
+    sent twice is one comment. With `notify` the address' owner is asked whether they want to be told about answers;
+    `proven` are the customers for whom this browser may speak: no letter has to ask them.
+    """
+    customer = find_or_add_customer(session, address, now=now) if address else None
+    posted = post_words(
+        driver_of(session),
+        thread_id,
+        words,
+        customer_id=customer.id if customer else None,
+        parent_id=parent.id if parent else None,
+        rules=rules,
+        signs=signs,
+        now=now,
+        form_hash=form_hash,
+    )
+    if posted.again:
+        return posted
+    if customer and notify:
+        follow(session, thread_id, customer, proven=customer.id in proven, now=now)
+    if parent and parent.id in signs.earlier:
+        wrote_both(session, session.get_one(Comment, posted.id))
+    if parent and posted.status is CommentStatus.APPROVED:
+        tell_of_answers(session, [session.get_one(Comment, posted.id)], now=now)
+    return posted
 
 
 def post_words(

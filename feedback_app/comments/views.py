@@ -1,8 +1,7 @@
 """The comment form's page, and what comes after it."""
 
 from datetime import datetime
-from typing import Any, cast
-from urllib.parse import urlencode
+from typing import cast
 
 from flask import Blueprint, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -14,9 +13,9 @@ from feedback_app.comments import akismet
 from feedback_app.comments.closing import is_closed
 from feedback_app.comments.forms import CommentForm
 from feedback_app.comments.markup import comment_html
-from feedback_app.comments.models import Comment, CommentStatus
+from feedback_app.comments.models import Comment, CommentStatus, OpenThread
 from feedback_app.comments.own import accept_work, is_own, own_in_thread
-from feedback_app.comments.posting import OpenThread, open_thread, post_comment, post_words, weigh
+from feedback_app.comments.posting import open_thread, post_comment, post_words, weigh
 from feedback_app.comments.rendering import form_url
 from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_at, seal_form, work_for, worked_for
 from feedback_app.comments.services import find_parent, find_thread
@@ -26,8 +25,6 @@ from feedback_app.web import ButtonForm, forged, house, keep_private, whence
 
 MOST_REMEMBERED = 20
 LONGEST_NUMBER = 15
-# As `url_for` would say it.
-RECEIVED = "/feedback/comments/received"
 TOO_LATE = (
     "This form had been open too long, or your browser keeps no cookies. Your words are still here: send them again."
 )
@@ -219,18 +216,32 @@ def _post(form: CommentForm, thread: OpenThread, parent: Comment | None) -> Resp
     sealed = _opened(form) is not None
     reasons = _reasons(form, thread)
     same = (form.seal.data, thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
-    author, text, at = form.author.data, form.body.data, house()
-    known: dict[str, Any] = {"rules": rules(at.settings), "signs": Signs(mine, reasons), "now": clock.now()}
-    known |= {"form_hash": form_hash(*same) if sealed else None}
+    store, rated, now = house().store, rules(house().settings), clock.now()
+    signs, once = Signs(mine, reasons), form_hash(*same) if sealed else None
+    words = weigh(form.author.data, form.body.data, rated)
     if parent or form.address:
         # Somebody has to be asked, or told.
-        more: dict[str, Any] = {"parent": parent, "address": form.address, "notify": form.notify.data}
-        more |= {"author": author, "text": text, "proven": tuple(session.get("proven", ()))}
-        comment = at.store.write(lambda writing: post_comment(writing, thread, **known, **more))
+        proven = tuple(session.get("proven", ()))
+        comment = store.write(
+            lambda writing: post_comment(
+                writing,
+                thread.id,
+                words,
+                address=form.address,
+                parent=parent,
+                rules=rated,
+                signs=signs,
+                now=now,
+                form_hash=once,
+                notify=form.notify.data,
+                proven=proven,
+            )
+        )
     else:
-        words = weigh(author, text, rules(at.settings))
-        comment = at.store.drive(lambda driver: post_words(driver, thread.id, words, **known))
+        comment = store.drive(
+            lambda driver: post_words(driver, thread.id, words, rules=rated, signs=signs, now=now, form_hash=once)
+        )
     session["comments"] = [*(number for number in mine if number != comment.id), comment.id][-MOST_REMEMBERED:]
     waits = "yes" if comment.status is CommentStatus.PENDING else "no"
-    said = {"post": thread.path, "waits": waits} | ({"asked": "yes"} if form.notify.data else {})
-    return redirect(f"{RECEIVED}?{urlencode(said)}", code=303)
+    asked = "yes" if form.notify.data else None
+    return redirect(url_for("comments.received", post=thread.path, waits=waits, asked=asked), code=303)

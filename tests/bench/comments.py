@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from flask import Flask
 
 from feedback_app.app import create_app
-from feedback_app.comments.posting import post_comment
+from feedback_app.comments.posting import post_comment, weigh
 from feedback_app.comments.rendering import Place
 from feedback_app.comments.services import Post, approved_comments, find_thread, register_posts
 from feedback_app.comments.verdicts import Rules, Signs
@@ -254,9 +254,8 @@ def _bake(site: Path) -> None:
             for step in range(READ):
                 post_comment(
                     session,
-                    thread,
-                    author=f"Reader {step}",
-                    text=f"Number {step}. {WORDS}",
+                    thread.id,
+                    weigh(f"Reader {step}", f"Number {step}. {WORDS}", Rules(Moderation.NONE, most_links=9)),
                     address=None,
                     parent=None,
                     rules=Rules(Moderation.NONE, most_links=9),

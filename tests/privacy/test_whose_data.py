@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.audit import AuditLine
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.posting import post_comment
+from feedback_app.comments.posting import post_comment, weigh
 from feedback_app.comments.services import Post, decide, find_parent, find_thread, register_posts
 from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings
@@ -51,9 +51,8 @@ def comment(session: Session, *, author: str, address: str | None, parent: int |
     assert thread is not None
     made = post_comment(
         session,
-        thread,
-        author=author,
-        text="I loved the stripy ones.",
+        thread.id,
+        weigh(author, "I loved the stripy ones.", Rules(Moderation.NONE)),
         address=Address.parse(address) if address else None,
         parent=find_parent(session, thread.id, parent) if parent else None,
         rules=Rules(Moderation.NONE),

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from feedback_app import keys
 from feedback_app.cli import undisclosed
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
-from feedback_app.comments.posting import post_comment
+from feedback_app.comments.posting import post_comment, weigh
 from feedback_app.comments.services import Post, decide, register_posts
 from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
@@ -136,9 +136,8 @@ def comment(store: Store, person: Person, words: str, *, now: datetime = OPPS_DA
         session.flush()
         made = post_comment(
             session,
-            session.scalars(select(Thread)).one(),
-            author=person.name,
-            text=words,
+            session.scalars(select(Thread.id)).one(),
+            weigh(person.name, words, Rules(Moderation.NONE)),
             address=Address.parse(person.address),
             parent=None,
             rules=Rules(Moderation.NONE),

@@ -88,20 +88,19 @@ class Writer:
             os.write(self.pipe, f"{what(store, number)}\n".encode())
 
     def comment(self, store: Store, number: int) -> str:
-        words = f"{self.name}-{number}"
+        words, rules = f"{self.name}-{number}", Rules(Moderation.NONE)
+        weighed = weigh("Nora", words, rules)
         if number % 2:
             # Without an address it goes the short way.
-            rules = Rules(Moderation.NONE)
             with store.reading() as session:
                 below = session.scalars(select(Thread.id)).one()
-            weighed = weigh("Nora", words, rules)
             store.drive(lambda driver: post_words(driver, below, weighed, rules=rules, signs=Signs(()), now=OPPS_DAY))
             return f"comment {words}"
         with store.writing() as session:
             thread = session.scalars(select(Thread)).one()
             post_comment(
-                session, thread, author="Nora", text=words, address=Address.parse(f"{words}@example.net"), parent=None,
-                rules=Rules(Moderation.NONE), signs=Signs(()), now=OPPS_DAY,
+                session, thread.id, weighed, address=Address.parse(f"{words}@example.net"), parent=None,
+                rules=rules, signs=Signs(()), now=OPPS_DAY,
             )  # fmt: skip
         return f"comment {words}"
 
