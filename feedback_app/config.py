@@ -89,6 +89,8 @@ def _one_line(value: str) -> str:
 
 
 SMTP_SCHEMES = ("smtp", "smtp+starttls", "smtps")
+# Behind smtp://host:port: the owner knows that everybody on the way could read the letters, and that nobody is there.
+UNENCRYPTED = "unencrypted"
 
 
 def _smtp_url(value: str) -> str:
@@ -96,7 +98,9 @@ def _smtp_url(value: str) -> str:
         return value
     parts = _parts(value)
     good = parts and parts.scheme in SMTP_SCHEMES and parts.hostname and (parts.port or parts.scheme != "smtp")
-    if not parts or not good or parts.path.strip("/") or parts.query or parts.fragment:
+    # Letters may be told to cross a network in the open; a password may not.
+    told = parts and (not parts.query or (parts.scheme, parts.query, parts.username) == ("smtp", UNENCRYPTED, None))
+    if not parts or not good or not told or parts.path.strip("/") or parts.fragment:
         message = (
             "must be smtp://host:port, smtp+starttls://user:password@host:port, smtps://… or outbox:FOLDER "
             "(signs in a password are written as in URLs: %23 for #)"

@@ -67,6 +67,8 @@ REFUSED: dict[str, list[str]] = {
         "smtp://m:25/x",
         "smtp://mail.example:0",
         "smtp://mail.example:25?geheim",
+        "smtps://mail.example?unencrypted",
+        "smtp://ada:geheim@mail.example:25?unencrypted",
     ],
     "mail_from": [
         "nobody",

@@ -71,6 +71,12 @@ def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float
     return max(0, min(most, mailing.canary - answered - _count(session, mailing, DeliveryState.SUBMITTING)))
 
 
+def waits_for_copy(session: Session, mailing: Mailing, *, now: datetime) -> bool:
+    """Whether a mailing waits until the owner has got the copy that was made for them."""
+    [(state, _, waits)] = _STANDING.run(driver_of(session), mailing=mailing.id, now=now, since=now - COPY_PATIENCE)
+    return state is MailingState.SENDING and bool(waits)
+
+
 def _count(session: Session, mailing: Mailing, *which: DeliveryState | ColumnElement[bool]) -> int:
     """How many stand in one of these states."""
     states = [one for one in which if isinstance(one, DeliveryState)]

@@ -1,24 +1,24 @@
-"""`undisclosed mail`: preview, test, send, cancel, resume, status, list, run."""
+"""`undisclosed mail`: preview, test, send, run."""
 
 import math
 import signal
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from feedback_app import clock
 from feedback_app.comments.rendering import rfc3339
-from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, print_json, progress_bar
+from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, progress_bar
 from feedback_app.crypto import CannotOpen
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person, find_customer, person
-from feedback_app.mailing import ledger, services
+from feedback_app.mailing import services
 from feedback_app.mailing.drafts import Draft, DraftRefused, read_draft
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
+from feedback_app.mailing.mailings_cli import in_numbers
 from feedback_app.mailing.messages import Desk, MailingMaker
 from feedback_app.mailing.models import OPEN_STATES, DeliveryState, MailingState
 from feedback_app.mailing.outcomes import Outcome, TransportRefused
@@ -31,7 +31,6 @@ from feedback_app.mailing.worker import IDLE_SECONDS, mail_worker, run_until
 
 FILE = click.Path(path_type=Path)
 NOBODY = 0
-ERASED = "(erased)"
 SAMPLE_READER = "reader@example.com"
 LONGEST_HOLD = 366 * 24 * 60
 
@@ -100,6 +99,11 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
         raise Refused(str(error)) from error
     minutes = context.settings.hold_minutes if minutes is None else minutes
     with context.store.reading() as session:
+        try:
+            # Before anybody reads a sample of what can't be sent.
+            services.check_free(session, draft.slug)
+        except MailingRefused as error:
+            raise Refused(str(error)) from error
         count = services.audience_count(session, draft.topic, now=clock.now())
         left_out = services.left_out(session, draft.topic, now=clock.now())
     click.echo(f"{draft.slug}: {count} {'letter' if count == 1 else 'letters'} about {draft.topic}: {draft.subject}")
@@ -148,115 +152,13 @@ def _wait(context: Context, slug: str) -> None:
                 stop.wait(IDLE_SECONDS)
     except TransportRefused as error:
         raise Refused(str(error)) from error
-    click.echo(f"{mailing.state}: {_in_numbers(found)}.")
+    click.echo(f"{mailing.state}: {in_numbers(found)}.")
     if mailing.state is MailingState.HALTED:
         message = f"{slug} was halted: {mailing.reason}"
         raise NeedsAPerson(message)
     if found[DeliveryState.FAILED] or found[DeliveryState.UNKNOWN]:
         message = f"some letters failed or are in doubt: undisclosed mail list {slug}"
         raise NeedsAPerson(message)
-
-
-@mail.command()
-@click.argument("slug")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@pass_context
-def cancel(context: Context, slug: str, *, as_json: bool) -> None:
-    """Unsend a mailing. In its hold, nobody gets anything; later, what has not left stays here."""
-    try:
-        with context.store.writing() as session:
-            done = services.cancel(session, slug, now=clock.now())
-    except MailingRefused as error:
-        raise Refused(str(error)) from error
-    if as_json:
-        print_json({"slug": slug, "state": MailingState.CANCELLED, **asdict(done)})
-    elif done.accepted or done.in_doubt:
-        click.echo(
-            f"{slug} is cancelled. {done.accepted} had left, {done.in_doubt} may have, {done.stopped} will not. "
-            f"Who got it: undisclosed mail list {slug} --state accepted"
-        )
-    else:
-        click.echo(f"{slug} is cancelled. Nobody got anything.")
-
-
-@mail.command()
-@click.argument("slug")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@pass_context
-def resume(context: Context, slug: str, *, as_json: bool) -> None:
-    """Continue a halted mailing."""
-    try:
-        with context.store.writing() as session:
-            services.resume(session, slug)
-    except MailingRefused as error:
-        raise Refused(str(error)) from error
-    if as_json:
-        print_json({"slug": slug, "state": MailingState.SENDING})
-    else:
-        click.echo(f"{slug} goes on.")
-
-
-@mail.command()
-@click.argument("slug")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@pass_context
-def status(context: Context, slug: str, *, as_json: bool) -> None:
-    """Where a mailing stands, in numbers."""
-    try:
-        with context.store.reading() as session:
-            mailing = services.find_mailing(session, slug)
-            found = services.counts(session, mailing)
-            doubtful = [
-                person(session, customer).address if customer else ERASED
-                for _, customer in ledger.deliveries(session, mailing, DeliveryState.UNKNOWN)
-            ]
-    except MailingRefused as error:
-        raise Refused(str(error)) from error
-    if as_json:
-        counts = {state.value: number for state, number in found.items()}
-        about = {"slug": slug, "state": mailing.state, "counts": counts, "reason": mailing.reason}
-        print_json({**about, "unknown": doubtful})
-        return
-    click.echo(f"{slug} is {mailing.state}: {_in_numbers(found)}.")
-    if mailing.state is MailingState.HELD:
-        click.echo(f"Held until {rfc3339(mailing.due_at)}. To unsend it: undisclosed mail cancel {slug}")
-    if mailing.state is MailingState.HALTED:
-        click.echo(f"Why: {mailing.reason}. When it is mended: undisclosed mail resume {slug}")
-    if doubtful:
-        click.echo(f"In doubt, and never sent again by themselves ({len(doubtful)}):")
-        for address in doubtful:
-            click.echo(f"  {address}")
-        click.echo(f"To settle them: undisclosed mail resolve {slug} --from-log FILE, --accepted or --resend")
-
-
-@mail.command("list")
-@click.argument("slug")
-@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only these.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@pass_context
-def list_command(context: Context, slug: str, state: str | None, *, as_json: bool) -> None:
-    """Who got a mailing, and who did not and why."""
-    try:
-        with context.store.reading() as session:
-            mailing = services.find_mailing(session, slug)
-            rows = [
-                {
-                    "address": person(session, customer).address if customer else None,
-                    "state": delivery.state,
-                    "reason": delivery.reason,
-                    "message_id": delivery.message_id,
-                    "attempts": delivery.attempts,
-                }
-                for delivery, customer in ledger.deliveries(session, mailing, DeliveryState(state) if state else None)
-            ]
-    except MailingRefused as error:
-        raise Refused(str(error)) from error
-    if as_json:
-        print_json(rows)
-        return
-    for row in rows:
-        click.echo(f"{row['state']:<10}  {row['address'] or ERASED}  {row['reason'] or ''}".rstrip())
-    click.echo(f"{len(rows)} {'delivery' if len(rows) == 1 else 'deliveries'}.")
 
 
 @mail.command()
@@ -285,10 +187,6 @@ def run(context: Context, *, once: bool) -> None:
 
 def _plural(count: int) -> str:
     return f"{count} letter" if count == 1 else f"{count} letters"
-
-
-def _in_numbers(found: dict[DeliveryState, int]) -> str:
-    return ", ".join(f"{number} {state}" for state, number in found.items() if number) or "no deliveries"
 
 
 def _show(letter: Letter, margin: str = "") -> None:

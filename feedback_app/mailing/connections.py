@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
+from feedback_app.config import UNENCRYPTED
+
 # How long an answer may take.
 SECONDS = 30
 MOST_BYTES = 65536
@@ -51,6 +53,8 @@ class Server:
     host: str
     port: int
     login: tuple[str, str] | None
+    # Whether the owner has said that letters may cross a network in the open.
+    unencrypted: bool = False
 
     @classmethod
     def of(cls, url: str) -> "Server":
@@ -58,7 +62,7 @@ class Server:
         parts = urlsplit(url)
         port = parts.port or {"smtps": 465, "smtp+starttls": 587}.get(parts.scheme, 25)
         login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        return cls(parts.scheme, parts.hostname or "", port, login)
+        return cls(parts.scheme, parts.hostname or "", port, login, parts.query == UNENCRYPTED)
 
 
 class Connection:

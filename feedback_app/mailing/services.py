@@ -55,13 +55,7 @@ def hold(session: Session, draft: Draft, *, minutes: float, now: datetime) -> Ma
     """
     mailing = session.scalar(select(Mailing).where(Mailing.slug == draft.slug).with_for_update())
     if mailing is not None:
-        if mailing.state is not MailingState.CANCELLED or mailing.digest is not None:
-            message = f"{draft.slug} is {mailing.state} already; a new mailing needs a `Slug:` of its own"
-            raise MailingRefused(message)
-        found = counts(session, mailing)
-        if any(found[state] for state in LEFT_STATES):
-            message = f"{draft.slug} was cancelled after some of it had left; a new mailing needs a `Slug:` of its own"
-            raise MailingRefused(message)
+        _check_over(session, mailing)
         session.execute(delete(Delivery).where(Delivery.mailing_id == mailing.id))
     else:
         mailing = Mailing(slug=draft.slug, created_at=now)
@@ -80,6 +74,23 @@ def hold(session: Session, draft: Draft, *, minutes: float, now: datetime) -> Ma
         message = f"{draft.slug} was sent off by somebody else at this moment"
         raise MailingRefused(message) from error
     return mailing
+
+
+def check_free(session: Session, slug: str) -> None:
+    """Look whether a mailing can be sent under a slug: it is new, or was unsent whole. Raises MailingRefused."""
+    mailing = session.scalar(select(Mailing).where(Mailing.slug == slug))
+    if mailing is not None:
+        _check_over(session, mailing)
+
+
+def _check_over(session: Session, mailing: Mailing) -> None:
+    if mailing.state is not MailingState.CANCELLED or mailing.digest is not None:
+        message = f"{mailing.slug} is {mailing.state} already; a new mailing needs a `Slug:` of its own"
+        raise MailingRefused(message)
+    found = counts(session, mailing)
+    if any(found[state] for state in LEFT_STATES):
+        message = f"{mailing.slug} was cancelled after some of it had left; a new mailing needs a `Slug:` of its own"
+        raise MailingRefused(message)
 
 
 def cancel(session: Session, slug: str, *, now: datetime) -> Cancelled:

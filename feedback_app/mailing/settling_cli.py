@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from feedback_app import clock
-from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context
+from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, print_json
 from feedback_app.mailing import services, settling
 from feedback_app.mailing.services import MailingRefused
 from feedback_app.mailing.settling import CannotResend, Settled, Word
@@ -19,8 +20,9 @@ from feedback_app.mailing.settling import CannotResend, Settled, Word
 @click.option("--resend", "word", flag_value=Word.RESEND.value, help="They did not arrive: send them again.")
 @click.option("--from-log", "log", type=click.Path(path_type=Path), help="Ask Postfix's log, by Message-ID.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
-def resolve(context: Context, slug: str, *, word: str | None, log: Path | None, yes: bool) -> None:
+def resolve(context: Context, slug: str, *, word: str | None, log: Path | None, yes: bool, as_json: bool) -> None:
     """Settle the letters of a mailing that are in doubt: nobody knows whether they arrived."""
     if (word is None) == (log is None):
         message = "say one of --accepted, --resend and --from-log FILE"
@@ -34,7 +36,10 @@ def resolve(context: Context, slug: str, *, word: str | None, log: Path | None, 
     except OSError as error:
         message = f"{log}: {error.strerror}"
         raise Refused(message) from error
-    click.echo(f"{slug}: {done.accepted} accepted, {done.queued} to be sent again, {done.in_doubt} still in doubt.")
+    if as_json:
+        print_json({"slug": slug, **asdict(done)})
+    else:
+        click.echo(f"{slug}: {done.accepted} accepted, {done.queued} to be sent again, {done.in_doubt} still in doubt.")
     if done.in_doubt:
         message = (
             f"the log does not name {done.in_doubt} of the letters in doubt: give an older one, or say --accepted or "

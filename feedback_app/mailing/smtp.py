@@ -5,6 +5,7 @@ import re
 import smtplib
 from dataclasses import dataclass
 
+from feedback_app.config import UNENCRYPTED
 from feedback_app.mailing.connections import SENSELESS, Broken, Connection, Server, connect
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.outcomes import Answer, Outcome, TransportRefused, scrub
@@ -63,9 +64,10 @@ class SmtpTransport:
         self._open_at = 0
         # Why there is no connection. The other letters of a batch don't wait for that, too.
         self._down: Answer | None = None
-        if self._server.scheme == "smtp" and not _loopback(self._server.host):
+        if self._server.scheme == "smtp" and not _loopback(self._server.host) and not self._server.unencrypted:
             message = (
-                "smtp:// to another machine would show every letter to the network: use smtp+starttls:// or smtps://"
+                "smtp:// to another machine would show every letter to the network: use smtp+starttls:// or smtps:// "
+                f"(or, where nobody else is on that network, smtp://host:port?{UNENCRYPTED})"
             )
             raise TransportRefused(message)
 

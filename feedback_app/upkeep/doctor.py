@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app import keys
 from feedback_app.comments.markup import without_addresses
-from feedback_app.config import Settings
+from feedback_app.config import UNENCRYPTED, Settings
 from feedback_app.crypto import CannotOpen, KeyProblem
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import person
@@ -124,6 +124,9 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "mail", f"Letters go to the folder {where}, not to people: set UNDISCLOSED_SMTP_URL.")
     else:
         yield Finding(Level.OK, "mail", "Letters go to a mail server.")
+        if settings.smtp_url.endswith(f"?{UNENCRYPTED}"):
+            said = "They go there unencrypted, as you said: whoever is on that network can read every letter and link."
+            yield Finding(Level.NOTE, "mail", said)
         yield from _signing(settings)
     if not settings.shop_postal:
         said = "No postal address stands in the letters, and many countries ask for one: set UNDISCLOSED_SHOP_POSTAL."

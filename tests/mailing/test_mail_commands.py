@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from feedback_app.mailing import mailings_cli
 from tests.mailing.desk import read, text_of
 from tests.support.people import ALICE, BOB, CAROL
 from tests.support.shop import Shop
@@ -58,6 +59,7 @@ def test_a_mailing_is_looked_at_tried_sent_and_accounted_for(shop: Shop, sink: M
     assert shop.json("mail", "list", "free-socks", "--state", "failed") == []
     again = shop.run("mail", "send", mailing, expect=1)
     assert again.stderr == "undisclosed: free-socks is sent already; a new mailing needs a `Slug:` of its own\n"
+    assert again.stdout == ""
 
 
 def test_a_mailing_is_held_unsent_mended_and_sent(shop: Shop, sink: MailServer, mailing: str) -> None:
@@ -155,7 +157,50 @@ def test_sending_shows_a_sample_as_a_reader_gets_it(sqlite_shop: Shop) -> None:
     assert "  | Hello friend,\n" in said
     assert ALICE.address not in said
     unsent = sqlite_shop.json("mail", "cancel", "free-socks")
-    assert unsent == {"slug": "free-socks", "state": "cancelled", "accepted": 0, "in_doubt": 0, "stopped": 0}
+    nobody = {"accepted": 0, "in_doubt": 0, "stopped": 0, "got_it": [], "may_have_got_it": []}
+    assert unsent == {"slug": "free-socks", "state": "cancelled", **nobody}
+
+
+def test_cancelling_what_is_on_its_way_names_who_has_got_it(sqlite_shop: Shop) -> None:
+    people = [f"customer{number}@example.com" for number in range(8)]
+    gather(sqlite_shop, *people)
+    fates = {people[1]: "close", people[2]: "550 no", people[3]: "550 no"}
+    asked: list[str] = []
+
+    def script(verb: str, _taken: int) -> str | None:
+        if verb == "RCPT":
+            asked.append(server.commands[-1].partition("<")[2].partition(">")[0])
+        fate = fates.get(asked[-1]) if asked else None
+        return fate if fate and verb == ("DOT" if fate == "close" else "RCPT") else None
+
+    with mail_server(script) as server:
+        sqlite_shop.settings["smtp_url"] = server.url
+        sqlite_shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0", "--wait", expect=3)
+    assert numbers(sqlite_shop) == ("halted", {"accepted": 2, "failed": 2, "unknown": 1, "queued": 3})
+    said = sqlite_shop.run("mail", "cancel", "free-socks").stdout
+    assert said == (
+        "free-socks is cancelled. 2 had left, 1 may have, 3 will not.\n"
+        f"Who got it (2):\n  {people[0]}\n  {people[4]}\nWho may have got it (1):\n  {people[1]}\n"
+    )
+
+
+def test_of_very_many_who_have_got_it_the_first_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mailings_cli, "MOST_NAMED", 2)
+    mailings_cli._name("Who got it", 3, iter(("a@x.example", "b@x.example", "c@x.example")), "undisclosed mail list")  # noqa: SLF001
+    said = "Who got it (3):\n  a@x.example\n  b@x.example\n  and 1 more: undisclosed mail list\n"
+    assert capsys.readouterr().out == said
+
+
+def test_a_mailing_that_waits_for_the_owners_copy_says_so(sqlite_shop: Shop) -> None:
+    gather(sqlite_shop, ALICE.address)
+    sqlite_shop.settings["owner_email"] = "owner@mongrelsocks.example"
+    sqlite_shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
+    with mail_server(lambda verb, _: "452 mailbox full" if verb == "RCPT" else None) as server:
+        sqlite_shop.run("mail", "run", "--once", smtp_url=server.url)
+    said = sqlite_shop.run("mail", "status", "free-socks").stdout
+    assert said.startswith("free-socks is sending: 1 queued.\nIt waits for the owner's copy to leave")
 
 
 def test_a_mailing_that_nobody_would_get_says_so(sqlite_shop: Shop) -> None:

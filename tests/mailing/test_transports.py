@@ -110,11 +110,13 @@ def test_where_nobody_listens_nothing_is_sent(letter: Letter) -> None:
     assert "Connection refused" in answer.words
 
 
-def test_no_letter_crosses_a_network_unencrypted() -> None:
+def test_no_letter_crosses_a_network_unencrypted_unless_the_owner_says_so() -> None:
     with pytest.raises(TransportRefused, match="would show every letter to the network"):
         SmtpTransport("smtp://mail.example:25")
     for url in ("smtp://127.0.0.1:25", "smtp://[::1]:25", "smtp://localhost:25", "smtps://mail.example"):
         SmtpTransport(url)
+    told = load_settings({"UNDISCLOSED_SMTP_URL": "smtp://mail.example:25?unencrypted"})
+    SmtpTransport(told.smtp_url)
 
 
 def test_a_servers_words_are_kept_as_one_short_line_without_an_address() -> None:
