@@ -198,17 +198,22 @@ def paths_of(session: Session, numbers: Collection[int]) -> list[str]:
 
 def approved_comments(session: Session, paths: Iterable[str] | None = None) -> dict[str, list[Comment]]:
     """The approved comments of these threads (or of all), oldest first, by the thread's path."""
-    query = (
-        select(Thread.path, Comment)
-        .join(Comment, Comment.thread_id == Thread.id)
-        .where(Comment.status == CommentStatus.APPROVED)
-        .order_by(Comment.created_at, Comment.id)
-    )
+    found = select(Thread.id, Thread.path)
+    # Put in order here, and asked apart from their threads: otherwise SQLite would go through all approved comments of
+    # the blog in their order, for however few threads.
+    query = select(Comment).where(Comment.status == CommentStatus.APPROVED)
     if paths is not None:
-        query = query.where(Thread.path.in_(list(paths)))
+        found = found.where(Thread.path.in_(list(paths)))
+    paths_of = {thread.id: thread.path for thread in session.execute(found)}
+    if paths is not None:
+        query = query.where(Comment.thread_id.in_(paths_of))
     threads: dict[str, list[Comment]] = {}
-    for path, comment in session.execute(query):
-        threads.setdefault(path, []).append(comment)
+    for comment in session.scalars(query):
+        # A thread that began between the two questions is in the next answer.
+        if comment.thread_id in paths_of:
+            threads.setdefault(paths_of[comment.thread_id], []).append(comment)
+    for comments in threads.values():
+        comments.sort(key=lambda comment: (comment.created_at, comment.id))
     return threads
 
 

@@ -20,7 +20,7 @@ from feedback_app.comments.services import (
 from feedback_app.comments.verdicts import Rules, Signs
 from feedback_app.config import Moderation
 from feedback_app.db import Store
-from feedback_app.driver import Driver
+from feedback_app.driver import Driver, driver_of
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
 from tests.conftest import OPPS_DAY, SQLITE
 
@@ -172,6 +172,19 @@ def test_a_post_that_is_gone_takes_no_comments_and_gets_them_back_with_its_retur
     publish(store, BISCUIT, OPPS)
     with store.reading() as session:
         assert [row.id for row in approved_comments(session)[OPPS.path]] == [comment.id]
+
+
+@pytest.mark.parametrize("backend", [SQLITE])
+def test_the_comments_of_some_posts_are_found_without_a_look_at_those_of_all_others(store: Store) -> None:
+    asked: list[str] = []
+    with store.reading() as session:
+        driver = driver_of(session).connection
+        driver.set_trace_callback(asked.append)
+        approved_comments(session, [OPPS.path, BISCUIT.path])
+        driver.set_trace_callback(None)
+        plans = [" ".join(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {one}")) for one in asked]
+    assert ["(path=?)" in plans[0], "(thread_id=? AND status=?)" in plans[1]] == [True, True], plans
+    assert not any("SCAN" in plan for plan in plans)
 
 
 def test_paths_that_no_database_could_hold_are_no_threads(store: Store) -> None:
