@@ -50,6 +50,9 @@ ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IG
 PLAIN_WORD = re.compile("<p>[0-9A-Za-z]")
 LINES = str.maketrans("\n\t", "  ")
 MASKED = "…@…"
+# Texts with nothing in them that a parser would have to make up its mind about, as most comments are.
+_SIMPLE = re.compile(r"[^<>&\r\0\ud800-\udfff]*+(?:<(?:/?(?:p|em|strong)|br)>[^<>&\r\0\ud800-\udfff]*+)*+")
+_SIMPLE_TAG = re.compile(r"<[^<>]*>")
 # Letters by name, but nothing to see: Hangul fillers and the empty Braille pattern.
 UNSEEN = "\u115f\u1160\u3164\uffa0\u2800"
 
@@ -124,6 +127,8 @@ def says_anything(clean: str) -> bool:
 
 def visible_text(clean: str) -> str:
     """What of a comment's HTML is to be seen."""
+    if _SIMPLE.fullmatch(clean):
+        return _SIMPLE_TAG.sub("", clean).strip()
     return html.unescape(nh3.clean(clean, tags=set())).strip()
 
 

@@ -122,6 +122,20 @@ class Comment(Base):
     foreign_hash: Mapped[bytes | None] = mapped_column(LargeBinary(FOREIGN_HASH))
 
 
+class Shown(NamedTuple):
+    """What readers see of a comment: a row of a hundred thousand, made in no time."""
+
+    id: int
+    parent_id: int | None
+    author: str
+    html: str
+    by_owner: bool
+    created_at: datetime
+    changed_at: datetime
+    edited_at: datetime | None
+    edited_by_owner: bool
+
+
 class Following(Base):
     """A person who wants to be told about answers to their comments in a thread.
 

@@ -14,12 +14,17 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from feedback_app.comments.models import Comment
+from feedback_app.comments.models import Comment, Shown
 
 DEEPEST = 4
 FEED_LENGTH = 50
 # A feed needs a date (RFC 4287, 4.1.1), also where nothing has happened yet.
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+# In the shop's language, whatever the process' locale; a date in each comment is too often for `strftime`.
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Place:
 class Node:
     """A comment and the answers drawn below it."""
 
-    comment: Comment
+    comment: Comment | Shown
     answers: "list[Node]" = field(default_factory=list)
 
 
@@ -43,7 +48,7 @@ class Node:
 class Entry:
     """A comment in a feed, with its post's path, title and time."""
 
-    comment: Comment
+    comment: Comment | Shown
     path: str
     title: str
     published_at: datetime
@@ -51,20 +56,20 @@ class Entry:
 
 def clock(moment: datetime) -> str:
     """A time as the blog's readers know it: 9:41 AM."""
-    return f"{moment.hour % 12 or 12}:{moment:%M} {'AM' if moment.hour < 12 else 'PM'}"  # noqa: PLR2004 - noon
+    return f"{moment.hour % 12 or 12}:{moment.minute:02} {'AM' if moment.hour < 12 else 'PM'}"  # noqa: PLR2004 - noon
 
 
 def long_date(moment: datetime) -> str:
     """A date and time as the blog's readers know it: October 10, 2007, 9:41 AM."""
-    return f"{moment:%B} {moment.day}, {moment.year}, {clock(moment)}"
+    return f"{MONTHS[moment.month - 1]} {moment.day}, {moment.year}, {clock(moment)}"
 
 
 def rfc3339(moment: datetime) -> str:
     """A moment for machines, in UTC (RFC 3339)."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
-def tree(comments: Sequence[Comment]) -> list[Node]:
+def tree(comments: Sequence[Comment | Shown]) -> list[Node]:
     """The comments as they are drawn: answers below what they answer, the deepest ones side by side.
 
     An answer to a comment that is not shown any more stands on its own.
@@ -98,6 +103,7 @@ def form_url(path: str, parent: int | None = None) -> str:
     return f"/feedback/comments/new?post={quote(path)}{answer}"
 
 
+@lru_cache(maxsize=256)
 def link_path(path: str) -> str:
     """A post's path as it stands in a link (RFC 3986)."""
     return quote(path)
@@ -108,7 +114,7 @@ def feed_path(path: str) -> str:
     return f"{path.removesuffix('.html')}.comments.atom.xml"
 
 
-def thread_html(path: str, comments: Sequence[Comment], place: Place, *, closed: bool = False) -> Markup:
+def thread_html(path: str, comments: Sequence[Comment | Shown], place: Place, *, closed: bool = False) -> Markup:
     """A post's thread as it stands in its page, and below it the way to the form, or that there is none any more."""
     html = _environment.get_template("comments/thread.html").render(
         path=path, count=count_text(len(comments)), nodes=tree(comments), zone=place.zone, closed=closed
@@ -116,7 +122,7 @@ def thread_html(path: str, comments: Sequence[Comment], place: Place, *, closed:
     return Markup(html)  # noqa: S704 - made by the escaping environment
 
 
-def thread_feed(path: str, title: str, published_at: datetime, comments: Sequence[Comment], place: Place) -> str:
+def thread_feed(path: str, title: str, published_at: datetime, comments: Sequence[Comment | Shown], place: Place) -> str:
     """The Atom feed of one post's comments, newest first (RFC 4287, with RFC 4685's threading)."""
     entries = [Entry(comment, path, title, published_at) for comment in reversed(comments)]
     return _feed(
@@ -186,8 +192,13 @@ def _tag(site_url: str) -> str:
 
 def _post_tag(entry: Entry, place: Place) -> str:
     """A post's id, as the feed of posts has it: a comment answers that very entry (RFC 4685, section 3)."""
-    day = entry.published_at.astimezone(place.zone).date()
-    return f"tag:{urlsplit(place.site_url).hostname},{day}:{entry.path}"
+    return _tag_of(entry.path, entry.published_at, place)
+
+
+@lru_cache(maxsize=256)
+def _tag_of(path: str, published_at: datetime, place: Place) -> str:
+    day = published_at.astimezone(place.zone).date()
+    return f"tag:{urlsplit(place.site_url).hostname},{day}:{path}"
 
 
 _environment = Environment(

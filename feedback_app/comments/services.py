@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.comments.answers import tell_of_answers
 from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
-from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.models import Comment, CommentStatus, Shown, Thread
 from feedback_app.comments.verdicts import repeat_hash
 from feedback_app.db import changed
 from feedback_app.driver import Driver, Prepared
@@ -20,6 +20,9 @@ LARGEST_NUMBER = 2**31 - 1
 _VERSIONS = Prepared(select(Thread.id, Thread.version))
 # How many threads are named in one question; for more, all are asked about.
 MOST_NAMED = 500
+SHOWN = select(Comment.thread_id, *(getattr(Comment, name) for name in Shown._fields)).where(
+    Comment.status == CommentStatus.APPROVED
+)
 
 
 class NoSuchComment(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -196,22 +199,22 @@ def paths_of(session: Session, numbers: Collection[int]) -> list[str]:
     return list(session.scalars(select(Thread.path).where(Thread.id.in_(list(numbers)))))
 
 
-def approved_comments(session: Session, paths: Iterable[str] | None = None) -> dict[str, list[Comment]]:
+def approved_comments(session: Session, paths: Iterable[str] | None = None) -> dict[str, list[Shown]]:
     """The approved comments of these threads (or of all), oldest first, by the thread's path."""
     found = select(Thread.id, Thread.path)
     # Put in order here, and asked apart from their threads: otherwise SQLite would go through all approved comments of
     # the blog in their order, for however few threads.
-    query = select(Comment).where(Comment.status == CommentStatus.APPROVED)
+    query = SHOWN
     if paths is not None:
         found = found.where(Thread.path.in_(list(paths)))
     paths_of = {thread.id: thread.path for thread in session.execute(found)}
     if paths is not None:
         query = query.where(Comment.thread_id.in_(paths_of))
-    threads: dict[str, list[Comment]] = {}
-    for comment in session.scalars(query):
+    threads: dict[str, list[Shown]] = {}
+    for thread, *columns in session.execute(query):
         # A thread that began between the two questions is in the next answer.
-        if comment.thread_id in paths_of:
-            threads.setdefault(paths_of[comment.thread_id], []).append(comment)
+        if thread in paths_of:
+            threads.setdefault(paths_of[thread], []).append(Shown(*columns))
     for comments in threads.values():
         comments.sort(key=lambda comment: (comment.created_at, comment.id))
     return threads

@@ -18,7 +18,7 @@ from feedback_app.publishing.heads import line_of, problems
 from feedback_app.publishing.leaks import Leak
 from feedback_app.publishing.pictures import BadPicture
 from feedback_app.publishing.posts import Listed, Makers, card_of
-from feedback_app.publishing.reading import KeptReaders, links_of
+from feedback_app.publishing.reading import KeptReaders, QuickArticle, links_of
 from feedback_app.publishing.shelf import Known, Shelf
 from feedback_app.publishing.sources import Stamp, digest, is_racy, stamp_at, stamp_of
 
@@ -198,7 +198,7 @@ def read_article(path: str, generator: Any) -> Article:  # noqa: ANN401 - Pelica
     return generator.readers.read_file(
         base_path=generator.path,
         path=path,
-        content_class=Article,
+        content_class=QuickArticle,
         context=generator.context,
         preread_signal=signals.article_generator_preread,
         preread_sender=generator,

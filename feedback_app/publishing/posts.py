@@ -15,6 +15,8 @@ from feedback_app.publishing.sources import digest
 
 # What a card holds as it is; the rest is made of it.
 _PLAIN = ("title", "url", "save_as", "slug", "status", "lang", "locale_date", "source_path", "template", "timezone")
+# What a listed post has without its card, or not at all.
+_GIVEN = frozenset({"newer", "older", "thread", "comment_count"})
 
 
 class Listed:
@@ -71,9 +73,8 @@ class Listed:
             return shown
         if name == "picture":
             return self.card.get("picture")
-        if name in {"tags", "newer", "older", "thread", "comment_count"} or (
-            name == "modified" and name not in self.card
-        ):
+        # What a post has of these, its card has.
+        if name in {"author", "category", "modified", "tags"} - self.card.keys() or name in _GIVEN:
             raise AttributeError(name)
         return getattr(self.article, name)
 

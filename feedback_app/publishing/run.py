@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from feedback_app import clock
 from feedback_app.comments.closing import is_too_old
-from feedback_app.comments.models import Comment
+from feedback_app.comments.models import Shown
 from feedback_app.comments.moves import Moves, find_moves, move_threads
 from feedback_app.comments.rendering import (
     FEED_LENGTH,
@@ -68,7 +68,7 @@ class Build:
     announced: dict[str, Post] | None = None
     # Where the threads of posts are that have moved, and where old addresses lead.
     moves: Moves = field(default_factory=Moves)
-    _comments: dict[str, list[Comment]] = field(default_factory=dict)
+    _comments: dict[str, list[Shown]] = field(default_factory=dict)
 
     def begin(self, shown: dict[str, tuple[int, int]]) -> set[str]:
         """Ask the store what is new since it was `shown`: versions and counts by thread; returns the stale ones."""
@@ -132,7 +132,7 @@ class Build:
         """Let go of the comments that were fetched."""
         self._comments = {}
 
-    def _of(self, address: str) -> list[Comment]:
+    def _of(self, address: str) -> list[Shown]:
         if address not in self._comments:
             self.fetch([address])
         return self._comments[address]

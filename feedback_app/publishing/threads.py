@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.comments.closing import close_by_age, has_aged
-from feedback_app.comments.models import Comment, Thread
+from feedback_app.comments.models import Shown, Thread
 from feedback_app.comments.rendering import (
     FEED_LENGTH,
     NEVER,
@@ -39,7 +39,7 @@ from feedback_app.publishing.site import place_of, site_lock
 SITE_FEED = "feeds/comments.atom.xml"
 
 
-def pieces_of(path: str, comments: list[Comment], place: Place, *, closed: bool = False) -> dict[tuple[str, str], str]:
+def pieces_of(path: str, comments: list[Shown], place: Place, *, closed: bool = False) -> dict[tuple[str, str], str]:
     """What a thread puts into pages, by kind and path."""
     return {
         ("thread", path): thread_piece(path, thread_html(path, comments, place, closed=closed)),

@@ -10,7 +10,7 @@ from typing import Any
 from pelican import Pelican, signals
 from pelican.settings import read_settings
 
-from feedback_app.comments.models import Comment
+from feedback_app.comments.models import Shown
 from feedback_app.config import load_settings
 from feedback_app.publishing.articles import Articles
 from feedback_app.publishing.builder import CONFIGURATION
@@ -34,7 +34,7 @@ class AtOnce(Build):
     def __reduce__(self) -> tuple[type[str], tuple[str]]:  # noqa: D105 - as pickle has it
         return str, ("build",)
 
-    def _of(self, address: str) -> list[Comment]:
+    def _of(self, address: str) -> list[Shown]:
         if not self._comments:
             self.fetch(list(self.posts))
         return self._comments.get(address, [])

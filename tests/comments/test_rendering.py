@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from feedback_app.comments.markup import comment_html
-from feedback_app.comments.models import Comment, CommentStatus
+from feedback_app.comments.models import Comment, CommentStatus, Shown
 from feedback_app.comments.rendering import Entry, Place, site_feed, thread_feed, thread_html
 from feedback_app.comments.services import approved_comments
 from feedback_app.db import Store
@@ -54,7 +54,7 @@ def shape(soup: BeautifulSoup | Tag) -> list[object]:
     return found
 
 
-def feed_of(*comments: Comment, path: str = OPPS.path, title: str = OPPS.title) -> str:
+def feed_of(*comments: Comment | Shown, path: str = OPPS.path, title: str = OPPS.title) -> str:
     """The feed of one post's comments."""
     return thread_feed(path, title, OPPS.published_at, comments, PLACE)
 
