@@ -51,7 +51,7 @@ PLAIN_WORD = re.compile("<p>[0-9A-Za-z]")
 LINES = str.maketrans("\n\t", "  ")
 MASKED = "…@…"
 # Texts with nothing in them that a parser would have to make up its mind about, as most comments are.
-_SIMPLE = re.compile(r"[^<>&\r\0\ud800-\udfff]*+(?:<(?:/?(?:p|em|strong)|br)>[^<>&\r\0\ud800-\udfff]*+)*+")
+_SIMPLE = re.compile(r"[^<>&\r\0\ufeff\ud800-\udfff]*+(?:<(?:/?(?:p|em|strong)|br)>[^<>&\r\0\ufeff\ud800-\udfff]*+)*+")
 _SIMPLE_TAG = re.compile(r"<[^<>]*>")
 # Letters by name, but nothing to see: Hangul fillers and the empty Braille pattern.
 UNSEEN = "\u115f\u1160\u3164\uffa0\u2800"

@@ -122,7 +122,9 @@ def thread_html(path: str, comments: Sequence[Comment | Shown], place: Place, *,
     return Markup(html)  # noqa: S704 - made by the escaping environment
 
 
-def thread_feed(path: str, title: str, published_at: datetime, comments: Sequence[Comment | Shown], place: Place) -> str:
+def thread_feed(
+    path: str, title: str, published_at: datetime, comments: Sequence[Comment | Shown], place: Place
+) -> str:
     """The Atom feed of one post's comments, newest first (RFC 4287, with RFC 4685's threading)."""
     entries = [Entry(comment, path, title, published_at) for comment in reversed(comments)]
     return _feed(
@@ -192,13 +194,8 @@ def _tag(site_url: str) -> str:
 
 def _post_tag(entry: Entry, place: Place) -> str:
     """A post's id, as the feed of posts has it: a comment answers that very entry (RFC 4685, section 3)."""
-    return _tag_of(entry.path, entry.published_at, place)
-
-
-@lru_cache(maxsize=256)
-def _tag_of(path: str, published_at: datetime, place: Place) -> str:
-    day = published_at.astimezone(place.zone).date()
-    return f"tag:{urlsplit(place.site_url).hostname},{day}:{path}"
+    day = entry.published_at.astimezone(place.zone).date()
+    return f"tag:{urlsplit(place.site_url).hostname},{day}:{entry.path}"
 
 
 _environment = Environment(

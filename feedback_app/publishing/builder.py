@@ -205,7 +205,7 @@ class Builder:
             gone = sorted(old - last)
             written = self._place(build, stage, made, gone)
             written.unchanged += len(wanted) - len(made)
-        new = {name: output_of(settings.output / name, wanted[name]) for name in made}
+        new = {name: output_of(f"{settings.output}/{name}", wanted[name]) for name in made}
         pages = [name for name in made if name.endswith(".html")]
         shows = {name: counted((settings.output / name).read_text(encoding="utf-8")) for name in pages}
         shelf.keep_outputs(new, gone, shows)

@@ -61,8 +61,9 @@ def _check(text: _Text, content: Path, output: Path, now: datetime) -> Iterator[
     yield from _names(text)
     own = _own_page(text, output)
     for number, line in text.lines:
-        yield from ((number, words) for words in _pictures(line, text.path, content))
-        for link in _LINK.findall(line):
+        if "![" in line or "<" in line:
+            yield from ((number, words) for words in _pictures(line, text.path, content))
+        for link in _LINK.findall(line) if "](" in line or 'href="' in line.lower() else ():
             if words := _dead(html.unescape(link[0] or link[1]), own, output):
                 yield number, words
 
@@ -139,7 +140,11 @@ def _balance(text: _Text) -> Iterator[tuple[int, str]]:
     if text.unclosed:
         yield text.unclosed, "an example begins here and does not end: close it with the same signs"
     # What a program would say in them is no Markdown.
-    lines = [(number, _CODE.sub("", line)) for number, line in text.lines if not line.startswith(("    ", "\t"))]
+    lines = [
+        (number, _CODE.sub("", line) if "`" in line else line)
+        for number, line in text.lines
+        if not line.startswith(("    ", "\t"))
+    ]
     yield from _emphasis(lines)
     yield from _blocks(lines)
     left = NAME.sub(lambda name: "\n" * name[0].count("\n"), "\n".join(line for _, line in lines)).split("\n")

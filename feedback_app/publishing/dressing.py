@@ -1,5 +1,6 @@
 """What Pelican does for us beyond pages with threads: pictures, previews, related posts, files for machines."""
 
+import os
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,7 @@ def _asset(urls: dict[str, str], name: str) -> str:
 
 def cache_of(shop: Settings) -> Path:
     """Where made pictures are kept."""
-    return shop.instance.resolve() / "pictures"
+    return Path(os.path.abspath(shop.instance), "pictures")  # noqa: PTH100 - asked for each post
 
 
 def _dress(content: Content) -> None:

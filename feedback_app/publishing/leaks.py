@@ -20,6 +20,7 @@ TEXTS = frozenset({".md", ".markdown", ".mkd", ".mdown", ".html", ".htm", ".svg"
 FOLDERS = ("posts", "pages", "images")
 # What every address has, plain or in an encoding that a reader's browser would undo.
 _SUSPECT = re.compile("[@\uff20\ufe6b]|%40|&#|&commat", re.IGNORECASE)
+_SUSPECT_BYTES = re.compile("@|\uff20|\ufe6b|%40|&#|&commat".encode(), re.IGNORECASE)
 _HEAD = re.compile(r"([\w-]+)[ \t]*:[ \t]*(.*)")
 
 
@@ -33,6 +34,11 @@ def published_files(content: Path, *folders: str) -> Iterator[Path]:
         for path in sorted((content / folder).rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 yield path
+
+
+def is_suspect(data: bytes) -> bool:
+    """Whether there may be an address in a text file (UTF-8): one look, before anybody asks the store."""
+    return _SUSPECT_BYTES.search(data) is not None
 
 
 def find_leaks(files: Iterable[Path], settings: Settings, session: Session) -> list[str]:

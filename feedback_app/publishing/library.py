@@ -15,7 +15,7 @@ from pelican.plugins import signals
 from feedback_app.publishing.forks import cores, shared
 from feedback_app.publishing.guard import drop_connections, refuse_leaks
 from feedback_app.publishing.heads import line_of, problems
-from feedback_app.publishing.leaks import Leak
+from feedback_app.publishing.leaks import Leak, is_suspect
 from feedback_app.publishing.pictures import BadPicture
 from feedback_app.publishing.posts import Listed, Makers, card_of
 from feedback_app.publishing.reading import KeptReaders, QuickArticle, links_of
@@ -101,7 +101,7 @@ class Library:
                     continue
             now = time.time_ns()
             try:
-                what = self._digest(path, known)
+                what = digest(path.encode(), (self.base / path).read_bytes())
             except FileNotFoundError:
                 continue
             if known is not None and what == known.digest and self._as_it_was(known, waits=waits):
@@ -117,9 +117,6 @@ class Library:
 
     def _stamps(self, card: dict[str, Any]) -> list[Any]:
         return [list(stamp_at(self.base / path) or ()) for path in card.get("reads", [])]
-
-    def _digest(self, path: str, _known: Known | None) -> bytes:
-        return digest(path.encode(), (self.base / path).read_bytes())
 
     def _read(self, paths: list[str], generator: Any) -> tuple[list[Row], list[str]]:  # noqa: ANN401 - Pelican's
         shares = cores() if len(paths) >= WORTH_SHARING else 1
@@ -161,13 +158,15 @@ class Library:
 
     def _read_one(self, path: str, generator: Any) -> Row | None:  # noqa: ANN401 - Pelican's
         now = time.time_ns()
-        stamp = stamp_of((self.base / path).stat())
-        what = self._digest(path, None)
         file = self.base / path
-        wrong = [f"{file}:{number}: {words}" for number, words in problems(file, file.read_bytes(), generator.settings)]
+        stamp = stamp_of(file.stat())
+        data = file.read_bytes()
+        what = digest(path.encode(), data)
+        wrong = [f"{file}:{number}: {words}" for number, words in problems(file, data, generator.settings)]
         if wrong:
             raise PostRefused("\n".join(wrong))
-        refuse_leaks([file], generator.settings)
+        if is_suspect(data):
+            refuse_leaks([file], generator.settings)
         article = read_article(path, generator)
         if isinstance(article, SkipStub):
             return path, (stamp, now, what, {}), "", "{}", None

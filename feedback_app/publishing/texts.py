@@ -6,6 +6,8 @@ from collections.abc import Callable
 from urllib.parse import urljoin
 
 _TAG = re.compile(r"<[a-zA-Z/][^<>]*>")
+# Those of them in which a list has something to change.
+_CHANGED = re.compile(r'<(?=/?[hH][1-6]\b|[^<>]*\s(?:id="|href="#))[a-zA-Z/][^<>]*>')
 _HEADING = re.compile(r"^(</?h)([1-6])\b", re.IGNORECASE)
 _LINK = re.compile(r'(\s(?:href|src)=")([^"]*)"')
 _SRCSET = re.compile(r'(\ssrcset=")([^"]*)"')
@@ -15,7 +17,11 @@ DEEPEST = 6
 
 def listed(text: str, name: str, deeper: int) -> str:
     """A post's text among others: its headings that much deeper, its anchors with its name, so that each is one."""
-    return _in_tags(text, lambda tag: _ID.sub(rf'\g<1>{name}-\2"', _HEADING.sub(lambda h: _heading(h, deeper), tag)))
+
+    def among_others(tag: re.Match[str]) -> str:
+        return _ID.sub(rf'\g<1>{name}-\2"', _HEADING.sub(lambda h: _heading(h, deeper), tag[0]))
+
+    return _CHANGED.sub(among_others, text)
 
 
 def absolute(text: str, base: str) -> str:

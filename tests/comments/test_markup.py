@@ -1,10 +1,12 @@
 """The one gate between a reader's text and HTML."""
 
+import html as entities
 import re
 import time
 import unicodedata
 
 import html5lib
+import nh3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -181,6 +183,21 @@ def test_what_is_not_looked_for_would_not_have_been_found(typed: str) -> None:
     text = clean_text(typed)
     everything = _make_parser("".join(SIGNS_OF.values()))
     assert _rough_html(text) == everything.convert(text)
+
+
+PIECES = st.one_of(
+    st.sampled_from(
+        ["<p>", "</p>", "<em>", "</em>", "<strong>", "</strong>", "<br>", "<br />", "<P>", "<p >", "&amp;", "&nbsp;"]
+    ),
+    st.sampled_from(["<code>", "</code>", "<", ">", "&", "\n", "\r", " ", "\0", "\u00a0", "\ufeff", "\x0c", "\x85"]),
+    st.text(max_size=5),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_what_is_seen_of_simple_paragraphs_is_what_a_parser_sees(html: str) -> None:
+    assert visible_text(html) == entities.unescape(nh3.clean(html, tags=set())).strip()
 
 
 @settings(max_examples=150, deadline=None)
