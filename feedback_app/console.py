@@ -8,8 +8,6 @@ from functools import cached_property
 from typing import IO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from feedback_app import keys
 from feedback_app.config import Settings, load_settings
@@ -76,6 +74,15 @@ def print_json(document: object) -> None:
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, where somebody is there to see it; it is told how much is done, and of how much."""
+    from rich.console import Console  # noqa: PLC0415 - a small build is done in the time that importing it would take
+    from rich.progress import (  # noqa: PLC0415 - the same
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(doing, total=None)

@@ -5,8 +5,10 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from babel.support import NullTranslations, Translations
+if TYPE_CHECKING:
+    from babel.support import NullTranslations
 
 TRANSLATIONS = Path(__file__).with_name("translations")
 ENGLISH = "en"
@@ -18,8 +20,10 @@ def marked(text: str) -> str:
 
 
 @lru_cache
-def catalogue(language: str) -> NullTranslations:
+def catalogue(language: str) -> "NullTranslations":
     """The catalogue of a language; of English, one that changes nothing."""
+    from babel.support import NullTranslations, Translations  # noqa: PLC0415 - a build of the blog says nothing in them
+
     if language == ENGLISH:
         return NullTranslations()
     return Translations.load(TRANSLATIONS, [language])

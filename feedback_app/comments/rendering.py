@@ -3,11 +3,11 @@
 Everything is printed through an environment that escapes; only `Comment.html`, which the gate has cleaned, is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -66,7 +66,7 @@ def long_date(moment: datetime) -> str:
 
 def rfc3339(moment: datetime) -> str:
     """A moment for machines, in UTC (RFC 3339)."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def tree(comments: Sequence[Comment | Shown]) -> list[Node]:
@@ -182,24 +182,35 @@ def _entry(entry: Entry, place: Place) -> Markup:
 @lru_cache(maxsize=4 * FEED_LENGTH)
 def _entry_xml(shown: _Shown, place: Place) -> Markup:
     """A comment in a feed. Of the blog's feed, fifty of which one is new, those that are known are not made again."""
-    template = _environment.get_template("comments/entry.xml")
-    xml = template.render(shown._asdict(), place=place, tag=_tag(place.site_url))
-    return Markup(xml)  # noqa: S704 - made by the escaping environment
+    made: Markup = _entry_macro()(shown, place, _tag(place.site_url))
+    return made
+
+
+@cache
+def _entry_macro() -> Callable[[_Shown, Place, str], Markup]:
+    return cast("Any", _environment.get_template("comments/entry.xml").module).entry  # type: ignore[no-any-return]
+
+
+@cache
+def _host(site_url: str) -> str | None:
+    return urlsplit(site_url).hostname
 
 
 def _tag(site_url: str) -> str:
     # RFC 4151: a tag URI's authority is a host and a date on which the name was its owner's.
-    return f"tag:{urlsplit(site_url).hostname},2007:"
+    return f"tag:{_host(site_url)},2007:"
 
 
 def _post_tag(entry: Entry, place: Place) -> str:
     """A post's id, as the feed of posts has it: a comment answers that very entry (RFC 4685, section 3)."""
     day = entry.published_at.astimezone(place.zone).date()
-    return f"tag:{urlsplit(place.site_url).hostname},{day}:{entry.path}"
+    return f"tag:{_host(place.site_url)},{day}:{entry.path}"
 
 
 _environment = Environment(
     loader=PackageLoader("feedback_app"),
+    # A program's own templates change with the program; looking each time takes as long as a short thread.
+    auto_reload=False,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

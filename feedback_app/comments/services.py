@@ -49,12 +49,12 @@ def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False
     only counts them.
     """
     columns = (Thread.path, Thread.title, Thread.published_at, Thread.source, Thread.open)
-    known = {path: tuple(rest) for path, *rest in session.execute(select(*columns))}
+    known = {path: rest for path, *rest in session.execute(select(*columns))}
     published = {post.path: post for post in posts}
     new = [
         post
         for path, post in published.items()
-        if known.get(path) != (post.title, post.published_at, post.source, True)
+        if known.get(path) != [post.title, post.published_at, post.source, True]
     ]
     gone = [path for path, (*_, is_open) in known.items() if is_open and path not in published]
     if not dry:

@@ -4,10 +4,12 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-
-from email_validator import EmailNotValidError, validate_email
+from typing import TYPE_CHECKING
 
 from feedback_app.languages import marked
+
+if TYPE_CHECKING:
+    from email_validator import ValidatedEmail
 
 NAME_LENGTH = 100
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -37,6 +39,8 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> "Address":
         """Validate (RFC 5321 and 6531) and normalise. Raises BadAddress."""
+        from email_validator import EmailNotValidError  # noqa: PLC0415 - a build of the blog parses no address
+
         text = text.strip()
         if len(text) > ADDRESS_LENGTH:
             message = marked("the address is too long")
@@ -44,7 +48,7 @@ class Address:
         try:
             if (plain := _plain_key(text)) is not None:
                 return cls(text, plain)
-            valid = validate_email(text, check_deliverability=False, test_environment=True)
+            valid = _validated(text)
         except EmailNotValidError as error:
             raise BadAddress(_reason(str(error), text)) from None
         # Not casefold(): it makes ß and ss one, and those are two people's addresses.
@@ -55,6 +59,12 @@ class Address:
         """Enough for its owner to recognise, nothing for anybody else: `h…@e…`, always this long."""
         local, _, domain = self.written.rpartition("@")
         return f"{local[:1]}…@{domain[:1]}…"
+
+
+def _validated(text: str) -> "ValidatedEmail":
+    from email_validator import validate_email  # noqa: PLC0415 - the same
+
+    return validate_email(text, check_deliverability=False, test_environment=True)
 
 
 def _plain_key(text: str) -> str | None:
@@ -70,7 +80,7 @@ def _plain_key(text: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _domain_key(domain: str) -> str:
-    valid = validate_email(f"x@{domain}", check_deliverability=False, test_environment=True)
+    valid = _validated(f"x@{domain}")
     return (valid.ascii_domain or valid.domain).lower()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, Table, Text, Uniq
 from sqlalchemy.orm import Mapped, mapped_column
 
 from feedback_app.customers.models import Frequency, Topic
-from feedback_app.db import Base, word
+from feedback_app.db import Base, few, word
 
 
 class MailingState(StrEnum):
@@ -92,7 +92,7 @@ class Delivery(Base):
         UniqueConstraint("mailing_id", "customer_id"),
         # What is queued, in its order, and what is deferred, by its time: neither is sorted to find the next few.
         Index(None, "mailing_id", "state", "id"),
-        Index(None, "mailing_id", "next_try_at", sqlite_where=IS_DEFERRED, postgresql_where=IS_DEFERRED),
+        few("mailing_id", "next_try_at", where=IS_DEFERRED),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -7,9 +7,7 @@ was sent or cancelled, there is no second one.
 import hashlib
 import re
 from collections.abc import Iterable
-from typing import Any
 
-from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -22,19 +20,9 @@ from feedback_app.mailing.models import Mailing
 from feedback_app.mailing.services import hold
 from feedback_app.mailing.shapes import address_shaped
 
-YES = frozenset({"yes", "true", "1"})
-LONGEST_SUMMARY = 600
 LONGEST_SLUG = 90
 # What Markdown or a placeholder would be made of; plain mail programs show a backslash in front of it.
 _MARKS = str.maketrans({"[": "(", "]": ")", "<": "(", ">": ")", "{": "(", "}": ")", "*": "·", "`": "'", "\\": "/"})
-
-
-def words_of(article: Any) -> str | None:  # noqa: ANN401 - Pelican's article has no type
-    """The summary with which a post is announced, in plain words; None when its head does not ask for it."""
-    if str(getattr(article, "announce", None)).strip().lower() not in YES or article.status != "published":
-        return None
-    # Not for a page: what is left of it has no tags.
-    return " ".join(Markup(str(article.summary)).striptags().split())[:LONGEST_SUMMARY]  # noqa: S704
 
 
 def announce(session: Session, settings: Settings, posts: Iterable[Post]) -> list[str]:

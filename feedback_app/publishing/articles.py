@@ -189,6 +189,11 @@ class Articles(ArticlesGenerator):
     def refresh_metadata_intersite_links(self) -> None:
         """Nothing: it is done to each whole article when it is loaded."""
 
+    def check_disabled_readers(self) -> None:
+        """Warn of files that nobody here can read, where there is a kind of them."""
+        if self.readers.disabled_extensions:
+            super().check_disabled_readers()
+
     def generate_output(self, writer: KeyedWriter) -> None:
         """Write what is new, and fetch the comments that are needed for it."""
         self.writer = writer

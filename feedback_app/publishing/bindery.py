@@ -15,6 +15,7 @@ from feedback_app.publishing.library import WORTH_SHARING, collecting
 from feedback_app.publishing.reading import OneMarkdown
 from feedback_app.publishing.run import BUILD, Build
 from feedback_app.publishing.shelf import Output
+from feedback_app.publishing.templates import CompiledTemplates
 from feedback_app.publishing.writer import KeyedWriter
 
 _OURS = {ArticlesGenerator: Articles, StaticGenerator: Statics}
@@ -28,12 +29,14 @@ class Bindery(Pelican):
     def __init__(self, settings: dict[str, Any]) -> None:
         """As Pelican is made; the plugins are told."""
         settings["READERS"] = {**settings["READERS"], **dict.fromkeys(OneMarkdown.file_extensions, OneMarkdown)}
-        super().__init__(settings)
         self.build: Build = settings[BUILD]
+        compiled = CompiledTemplates(self.build.shelf)
+        settings["JINJA_ENVIRONMENT"] = {**settings["JINJA_ENVIRONMENT"], "bytecode_cache": compiled}
+        super().__init__(settings)
         self._generators: list[Any] = []
         self._checked = False
         # The theme is the same for as long as this lives, and so are the names that its templates mention.
-        self._names: dict[str, frozenset[str] | None] = {}
+        self._names = self.build.shelf.names()
 
     def bind(self, known: dict[str, Output]) -> KeyedWriter:
         """Write into the output path what the site does not have."""
@@ -57,12 +60,15 @@ class Bindery(Pelican):
             if hasattr(generator, "refresh_metadata_intersite_links"):
                 generator.refresh_metadata_intersite_links()
         self._attach_files()
+        before = len(self._names)
         writer = KeyedWriter(self.output_path, self.settings, known, self._names)
         library = self.build.library
         fresh = 0 if library is None else len(library.fresh if known else library.listed)
         self._write(writer, cores() if fresh >= WORTH_SHARING else 1)
         write_extras(self, self._generators, writer)
         signals.finalized.send(self)
+        if len(self._names) > before:
+            self.build.shelf.keep_names(self._names)
         return writer
 
     def _begin(self, context: dict[str, Any]) -> None:

@@ -283,10 +283,14 @@ class Builder:
 def build_site(settings: Settings, store: Store, *, full: bool = False, configuration: Path = CONFIGURATION) -> Report:
     """Make the output right once; with `full`, knowing nothing of what is there. Raises BuildRefused."""
     builder = Builder(settings, store, configuration)
-    try:
-        return builder.build(full=full)
-    finally:
-        builder.close()
+    with _uncollected():
+        try:
+            return builder.build(full=full)
+        finally:
+            builder.close()
+            # What is left of it counts as old: whoever ends now, as the command does, looks through none of it.
+            gc.freeze()
+            gc.unfreeze()
 
 
 def put_mark(stage: Path) -> None:

@@ -101,15 +101,22 @@ def place(source: Path, target: Path, names: Iterable[str], gone: Iterable[str],
 def verified(known: Mapping[str, Output], target: Path) -> dict[str, Output]:
     """The site as it is known, and with an empty key whatever is not what it was: that is made again, or removed."""
     site: dict[str, Output] = {}
-    for name in list(files_below(target)) if target.exists() else []:
-        if name.startswith("pagefind/"):
-            continue
-        status = (target / name).stat()
+    for name, status in _statuses(target) if known and target.exists() else ():
         output = known.get(name)
         if output is None or output[1:] != (status.st_mtime_ns, status.st_size, status.st_ino):
             output = Output(b"", status.st_mtime_ns, status.st_size, status.st_ino)
         site[name] = output
-    return site if known else {}
+    return site
+
+
+def _statuses(folder: Path | str, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if not entry.is_dir():
+                yield name, entry.stat()
+            elif name != "pagefind" and not entry.is_symlink():
+                yield from _statuses(entry.path, f"{name}/")
 
 
 def _remove_if_empty(folder: Path, root: Path) -> None:

@@ -12,11 +12,11 @@ from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 
 from feedback_app.comments.rendering import NEVER, Place, clock, feed_path, form_url
-from feedback_app.publishing import announcing, dressing
+from feedback_app.publishing import dressing
 from feedback_app.publishing.files import write_whole
 from feedback_app.publishing.heads import line_of
 from feedback_app.publishing.library import PostRefused
-from feedback_app.publishing.posts import Listed
+from feedback_app.publishing.posts import Listed, words_of
 from feedback_app.publishing.run import BUILD, Build, post_of, source_of
 from feedback_app.publishing.texts import absolute, listed
 from feedback_app.publishing.threads import SITE_FEED
@@ -92,7 +92,7 @@ def _post(article: Any, build: Build, content: Path) -> Any:  # noqa: ANN401 - P
         and known.source == source
         and known.title == article.title
         and known.published_at == article.date
-        and known.announce == announcing.words_of(article)
+        and known.announce == words_of(article)
     ):
         return known
     return post_of(article, content)

@@ -15,6 +15,9 @@ from feedback_app.publishing.sources import digest
 
 # What a card holds as it is; the rest is made of it.
 _PLAIN = ("title", "url", "save_as", "slug", "status", "lang", "locale_date", "source_path", "template", "timezone")
+# What says in a head that a post is to be announced, and how much of its summary is said then.
+YES = frozenset({"yes", "true", "1"})
+LONGEST_SUMMARY = 600
 # What a listed post has without its card, or not at all.
 _GIVEN = frozenset({"newer", "older", "thread", "comment_count"})
 
@@ -127,16 +130,18 @@ class Listed:
         newer, older = self._newer and self._newer.front, self._older and self._older.front
         parts = (common, self.version, newer, older, self.edges, self.save_as)
         if self._page_key is None or self._page_key[0] != parts:
-            self._page_key = parts, digest(common, self.own_key, self.save_as.encode())
+            self._page_key = parts, digest(common, self.version, self._beside(), self.save_as.encode())
         return self._page_key[1]
 
     @property
     def own_key(self) -> bytes:
         """What its own page is made of: itself, and what it shows of others."""
+        return digest(self.version, self._beside())
+
+    def _beside(self) -> bytes:
         newer = self._newer.front if self._newer else ""
         older = self._older.front if self._older else ""
-        edges = repr(self.edges) if self.edges else ""
-        return digest(self.version, f"{newer}\0{older}\0{edges}".encode())
+        return f"{newer}\0{older}\0{self.edges or ''}".encode()
 
     def put_away(self) -> None:
         """Forget the whole article: it is loaded again when it is needed."""
@@ -205,6 +210,14 @@ class Month:
     name: str
     url: str
     articles: list[Any]
+
+
+def words_of(article: Any) -> str | None:  # noqa: ANN401 - Pelican's article has no type
+    """The summary with which a post is announced, in plain words; None when its head does not ask for it."""
+    if str(getattr(article, "announce", None)).strip().lower() not in YES or article.status != "published":
+        return None
+    # Not for a page: what is left of it has no tags.
+    return " ".join(Markup(str(article.summary)).striptags().split())[:LONGEST_SUMMARY]  # noqa: S704
 
 
 def card_of(article: Article, links: list[list[str]]) -> dict[str, Any]:

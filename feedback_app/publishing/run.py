@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,10 @@ from feedback_app.comments.services import (
 )
 from feedback_app.config import Settings
 from feedback_app.db import Store
-from feedback_app.publishing import announcing
 from feedback_app.publishing.bake import count_piece, data_piece, thread_piece
 from feedback_app.publishing.extras import comments_data
 from feedback_app.publishing.library import Library
-from feedback_app.publishing.posts import Listed
+from feedback_app.publishing.posts import Listed, words_of
 from feedback_app.publishing.shelf import Shelf
 from feedback_app.publishing.sources import digest
 from feedback_app.publishing.threads import close_old_posts
@@ -182,7 +181,10 @@ class Build:
             else:
                 new = [post for path, post in self.posts.items() if before.get(path) != post]
                 update_posts(session, new, [path for path in before if path not in self.posts])
-            announcing.announce(session, self.settings, told)
+            if told:
+                from feedback_app.publishing.announcing import announce  # noqa: PLC0415 - most builds tell nobody
+
+                announce(session, self.settings, told)
         self.announced = dict(self.posts)
 
 
@@ -193,12 +195,13 @@ def source_of(article: Any, content: Path) -> str:  # noqa: ANN401 - Pelican's a
 
 def post_of(article: Any, content: Path) -> Post:  # noqa: ANN401 - Pelican's article, or a listed one
     """What a thread needs to know of its post."""
-    # Pelican's own datetime class adds strftime's codes; the store wants a plain one.
-    moment = datetime.fromtimestamp(article.date.timestamp(), tz=article.date.tzinfo)
+    # Pelican's own datetime class adds strftime's codes; the store wants a plain one, and compares its own with ours.
+    at = article.card["at"] if isinstance(article, Listed) else article.date.timestamp()
+    moment = datetime.fromtimestamp(at, tz=UTC)
     return Post(
         f"/{article.url}",
         str(article.title),
         moment,
         source=source_of(article, content),
-        announce=announcing.words_of(article),
+        announce=words_of(article),
     )

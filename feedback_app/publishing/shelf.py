@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from feedback_app.config import Settings
 from feedback_app.publishing.sources import Stamp
 
-FORMAT = "2"
+FORMAT = "3"
 # How many paths are named in one question; for more, all are asked about.
 MOST_NAMED = 500
 # Connections of a parent, kept from being closed when nothing refers to them any more.
@@ -31,6 +31,7 @@ CREATE TABLE shows (page TEXT, thread TEXT, PRIMARY KEY (page, thread)) WITHOUT 
 CREATE INDEX shown ON shows (thread);
 CREATE TABLE threads (path TEXT PRIMARY KEY, version INTEGER, count INTEGER) WITHOUT ROWID;
 CREATE TABLE fragments (name TEXT PRIMARY KEY, key BLOB, html TEXT);
+CREATE TABLE templates (key TEXT PRIMARY KEY, code BLOB);
 """
 
 
@@ -58,6 +59,7 @@ class Shelf:
 
     database: sqlite3.Connection
     path: Path
+    is_childs: bool = False
 
     @classmethod
     def at(cls, settings: Settings) -> "Shelf":
@@ -98,6 +100,7 @@ class Shelf:
         # Not closed: closing would end the locks of the parent, too.
         _parents.append(self.database)
         self.database = _connect(self.path)
+        self.is_childs = True
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -120,10 +123,20 @@ class Shelf:
         with self.writing() as database:
             database.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(facts.items()))
 
+    def names(self) -> dict[str, frozenset[str] | None]:
+        """Every name that a template may look up, for each that was asked about; None where that can't be said."""
+        known = json.loads(self.fact("names") or "{}")
+        return {template: None if names is None else frozenset(names) for template, names in known.items()}
+
+    def keep_names(self, names: Mapping[str, frozenset[str] | None]) -> None:
+        """Remember what templates may look up."""
+        kept = {template: None if of is None else sorted(of) for template, of in names.items()}
+        self.note(names=json.dumps(kept))
+
     def clear(self) -> None:
         """Know nothing any more, except where the output is."""
         with self.writing() as database:
-            for table in ("posts", "texts", "outputs", "shows", "threads", "fragments"):
+            for table in ("posts", "texts", "outputs", "shows", "threads", "fragments", "templates"):
                 database.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             database.execute("DELETE FROM facts WHERE name NOT IN ('format', 'output')")
 
@@ -167,7 +180,7 @@ class Shelf:
     def outputs(self) -> dict[str, Output]:
         """Every file of the site."""
         rows = self.database.execute("SELECT name, key, mtime, size, inode FROM outputs")
-        return {row[0]: Output(*row[1:]) for row in rows}
+        return {name: Output(key, mtime, size, inode) for name, key, mtime, size, inode in rows}
 
     def threads(self) -> dict[str, tuple[int, int]]:
         """The version and the count of every thread as the site shows them, by path."""
@@ -206,15 +219,19 @@ class Shelf:
         names = [(name,) for name in gone]
         with self.writing() as database:
             database.executemany("DELETE FROM outputs WHERE name = ?", names)
-            database.executemany("DELETE FROM shows WHERE page = ?", [*names, *((page,) for page in shows)])
+            database.executemany("DELETE FROM shows WHERE page = ?", names)
             database.executemany(
                 "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?)",
                 [(name, *output) for name, output in outputs.items()],
             )
-            database.executemany(
-                "INSERT OR IGNORE INTO shows VALUES (?, ?)",
-                [(page, thread) for page, threads in shows.items() for thread in threads],
-            )
+            for page, threads in shows.items():
+                # An archive of ten thousand posts was made anew for one of them.
+                now = set(threads)
+                before = {thread for (thread,) in database.execute("SELECT thread FROM shows WHERE page = ?", (page,))}
+                database.executemany(
+                    "DELETE FROM shows WHERE page = ? AND thread = ?", [(page, thread) for thread in before - now]
+                )
+                database.executemany("INSERT INTO shows VALUES (?, ?)", [(page, thread) for thread in now - before])
 
     def forget_threads(self, paths: Iterable[str]) -> None:
         """Forget threads that the site does not show any more."""
@@ -233,6 +250,16 @@ class Shelf:
         """A piece of a page that was made before, with its key."""
         row = self.database.execute("SELECT key, html FROM fragments WHERE name = ?", (name,)).fetchone()
         return (row[0], row[1]) if row else None
+
+    def template(self, key: str) -> bytes | None:
+        """The code of a template that was compiled before."""
+        row = self.database.execute("SELECT code FROM templates WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def keep_template(self, key: str, code: bytes) -> None:
+        """Remember a template's code."""
+        with self.writing() as database:
+            database.execute("INSERT OR REPLACE INTO templates VALUES (?, ?)", (key, code))
 
     def keep_fragments(self, rows: Iterable[tuple[str, bytes, str]]) -> None:
         """Remember pieces of pages: name, key, HTML."""
