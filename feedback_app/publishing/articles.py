@@ -4,7 +4,7 @@ import calendar
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -17,7 +17,7 @@ from pelican.utils import order_content
 from feedback_app.publishing.assets import KINDS, hashed_name
 from feedback_app.publishing.dressing import brought, cache_of
 from feedback_app.publishing.guard import desk_of
-from feedback_app.publishing.library import Library, read_article
+from feedback_app.publishing.library import WORTH_SHARING, Library, read_article
 from feedback_app.publishing.pictures import RASTER, clean_copy
 from feedback_app.publishing.posts import Listed, Makers, Month
 from feedback_app.publishing.reading import KeptReaders
@@ -38,6 +38,14 @@ class Articles(ArticlesGenerator):
         self.build: Build = self.settings[BUILD]
         self.readers = KeptReaders(self.settings, self.build.shelf)
         self.months: list[Month] = []
+        # Whether all lists are what they were in the build before, and what that claimed for pages of posts.
+        self.as_before = False
+        self._claimed: dict[str, bytes] = {}
+        # What the site's map says of posts.
+        self.mapped: list[tuple[str, str]] = []
+        self._common: dict[str, bytes] = {}
+        # Posts whose own page may be another all the same.
+        self.renewed: list[Listed] = []
         self.writer: KeyedWriter | None = None
         self.env.globals["remember"] = self.build.remember
 
@@ -54,9 +62,20 @@ class Articles(ArticlesGenerator):
         makers = Makers(self.settings, self._whole, shown, self.build.count, self.build.thread, {}, {}, {}, {})
         for path in library.refresh(found, self, makers):
             self._add_failed_source_path(path)
-        self._arrange(library.listed)
+        self.as_before = (
+            library.only_texts
+            and bool(self._claimed)
+            # What many processes claim, each for itself, is not known here.
+            and len(library.fresh) < WORTH_SHARING
+            and self.settings["ARTICLE_ORDER_BY"] == "reversed-date"
+        )
+        if not self.as_before:
+            self._claimed, self.mapped = {}, []
+            self._arrange(library.listed)
+        self._look_up(library)
         signals.article_generator_pretaxonomy.send(self)
-        self._sort()
+        if not self.as_before:
+            self._sort()
         self._update_context(
             (
                 "articles",
@@ -87,7 +106,6 @@ class Articles(ArticlesGenerator):
         posts = sorted(listed.values(), key=lambda post: post.order, reverse=True)
         by_status: dict[str, list[Listed]] = {"published": [], "hidden": [], "draft": []}
         for post in posts:
-            post.put_away()
             post.edges = []
             by_status[post.status].append(post)
         self.articles, self.hidden_articles, self.drafts = by_status.values()
@@ -96,19 +114,22 @@ class Articles(ArticlesGenerator):
                 setattr(self, name, order_content(articles, self.settings["ARTICLE_ORDER_BY"]))
         for name in ("translations", "hidden_translations", "drafts_translations"):
             setattr(self, name, [])
-        content = self.context["generated_content"]
-        for path, post in listed.items():
-            content[path] = post
-        for path, post in listed.items():
-            links = post.card.get("links")
-            if links:
-                self._follow(path, post, links)
-            else:
-                post.version = post.known
         for newer, older in pairwise(self.articles):
             newer._older, older._newer = older, newer  # noqa: SLF001 - a pair that one arranges
         if self.articles:
             self.articles[0]._newer = self.articles[-1]._older = None  # noqa: SLF001 - the same
+
+    def _look_up(self, library: Library) -> None:
+        """Every text is what its file says, and what the files are that it shows something of."""
+        self.context["generated_content"].update(library.listed)
+        self.renewed = [library.listed[path] for path in library.fresh if path in library.listed]
+        for path, post in library.listed.items():
+            post.put_away()
+            if links := post.card.get("links"):
+                before = post.version
+                self._follow(path, post, links)
+                if post.version != before:
+                    self.renewed.append(post)
 
     def _follow(self, path: str, post: Listed, links: list[list[str]]) -> None:
         """What a text shows of the files it links to is where they are."""
@@ -221,20 +242,26 @@ class Articles(ArticlesGenerator):
 
     def due(self, writer: KeyedWriter) -> Iterator[Listed]:
         """Posts whose page is not what it has to be; the names of the others' files are claimed."""
-        common: dict[str, bytes] = {}
-        for post in chain(self.articles, self.hidden_articles):
-            name = post.card["template"]
-            if name not in common:
-                given = {"category": None, "article": None}
-                common[name] = writer.page_key(self.get_template(name), self.context, given)
-            key = post.page_key(common[name])
-            feed = post.comments_feed_url.lstrip("/")
+        given = {"category": None, "article": None}
+        posts = [*self.articles, *self.hidden_articles]
+        names = {post.card["template"] for post in posts}
+        common = {name: writer.page_key(self.get_template(name), self.context, given) for name in names}
+        if self.as_before and common == self._common:
+            # Each page is what it was, but for these.
+            writer.wanted |= self._claimed
+            posts = [post for post in dict.fromkeys(self.renewed) if post.status != "draft"]
+            for post in posts:
+                del writer.wanted[post.save_as], writer.wanted[_feed(post)]
+        self._common = common
+        for post in posts:
+            key = post.page_key(common[post.card["template"]])
+            self._claimed[post.save_as] = self._claimed[_feed(post)] = key
             if writer.needs(post.save_as, key):
-                writer.needs(feed, key)
-                writer.made.add(feed)
+                writer.needs(_feed(post), key)
+                writer.made.add(_feed(post))
                 yield post
             else:
-                writer.wanted[feed] = key
+                writer.wanted[_feed(post)] = key
 
     def generate_tags(self, write: Callable[..., None]) -> None:
         """Write the labels' pages."""
@@ -290,6 +317,9 @@ class Statics(StaticGenerator):
         cache = cache_of(desk_of(self.settings).settings)
         for static in sorted(self.context["staticfiles"], key=lambda static: str(static.save_as)):
             source = Path(self.path) / static.source_path
+            if not source.is_file():
+                # Somebody links to what is not there: that is told with its line, as every dead link is.
+                continue
             # What cameras and editors write into a picture is published nowhere.
             raster = source.suffix.lower() in RASTER
             writer.copy(clean_copy(source, cache) if raster else source, static.save_as)
@@ -297,6 +327,10 @@ class Statics(StaticGenerator):
         pages = [*self.context.get("pages", ()), *self.context.get("hidden_pages", ())]
         for name, file in sorted(brought([*library.listed.values(), *pages]).items()):
             writer.copy(file, name)
+
+
+def _feed(post: Listed) -> str:
+    return post.comments_feed_url.lstrip("/")
 
 
 def _period(post: Listed, size: int) -> tuple[int, ...]:

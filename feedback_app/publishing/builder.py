@@ -28,7 +28,7 @@ from feedback_app.publishing.dressing import prepare
 from feedback_app.publishing.files import Written, files_below, place, verified
 from feedback_app.publishing.forks import ChildFailed, cores, shared
 from feedback_app.publishing.guard import SHOP, Desk
-from feedback_app.publishing.hearing import Heard, listening, one_line, said
+from feedback_app.publishing.hearing import DEAD, Heard, listening, one_line, said
 from feedback_app.publishing.identity import THEME, plain_settings, site_key
 from feedback_app.publishing.leaks import Leak
 from feedback_app.publishing.library import WORTH_SHARING, PostRefused
@@ -120,7 +120,8 @@ class Builder:
             try:
                 self._desk.refuse_other_leaks()
                 build = self._begin(stage, heard, full=full)
-                stale = build.begin(build.shelf.threads())
+                shown = build.shelf.threads()
+                stale = build.begin(shown)
                 assert self._bindery is not None  # noqa: S101 - begun
                 writer = self._bindery.bind(self._outputs)
             except (PostRefused, ChildFailed, BadAliases, BadPicture, Leak) as error:
@@ -136,9 +137,13 @@ class Builder:
         if heard.errors:
             raise BuildRefused("\n".join(dict.fromkeys(one_line(line, settings) for line in heard.errors)))
         build.announce()
-        files = self._apply(build, writer, stage, stale)
+        files = self._apply(build, writer, stage, shown, stale)
         shutil.rmtree(stage, ignore_errors=True)
-        warnings = [one_line(line, settings) for line in [*heard.warnings, *self._checked(build)]]
+        checked = self._checked(build)
+        # What is told with its line is told once.
+        lines = "\n".join(checked)
+        others = [line for line in heard.warnings if not (link := DEAD.match(line)) or link[1] not in lines]
+        warnings = [one_line(line, settings) for line in [*others, *checked]]
         return Report(len(build.posts), files, time.monotonic() - started, warnings)
 
     def _begin(self, stage: Path, heard: Heard, *, full: bool) -> Build:
@@ -185,7 +190,9 @@ class Builder:
         there = (self.settings.output / MARK).exists()
         return there and key == self._key and build.shelf.fact("generation") == self._generation
 
-    def _apply(self, build: Build, writer: KeyedWriter, stage: Path, stale: set[str]) -> Written:
+    def _apply(
+        self, build: Build, writer: KeyedWriter, stage: Path, shown: dict[str, tuple[int, int]], stale: set[str]
+    ) -> Written:
         """Put what was made in the place of what was there, and remember it."""
         settings, shelf = self.settings, build.shelf
         put_mark(stage)
@@ -209,12 +216,14 @@ class Builder:
         pages = [name for name in made if name.endswith(".html")]
         shows = {name: counted((settings.output / name).read_text(encoding="utf-8")) for name in pages}
         shelf.keep_outputs(new, gone, shows)
-        self._outputs = {name: output for name, output in self._outputs.items() if name in wanted or name in last} | new
+        for name in self._outputs.keys() - wanted.keys() - set(last):
+            del self._outputs[name]
+        self._outputs |= new
         if build.place is not None:
             keep_place(shelf, build.place)
         if build.fragments:
             shelf.keep_fragments((name, *kept) for name, kept in build.fragments.items())
-        self._follow(build, stale)
+        self._follow(build, shown, stale)
         self._generation = secrets.token_hex(8)
         shelf.note(key=self._key, generation=self._generation, compressed="yes" if compress else "")
         return written
@@ -266,10 +275,9 @@ class Builder:
 
         return sorted(line for lines in shared(check, cores() if len(files) >= WORTH_SHARING else 1) for line in lines)
 
-    def _follow(self, build: Build, stale: set[str]) -> None:
+    def _follow(self, build: Build, shown: dict[str, tuple[int, int]], stale: set[str]) -> None:
         """Threads that changed while nobody built are brought up to date where their pages were not made anew."""
         shelf = build.shelf
-        shown = shelf.threads()
         # The store had never heard of a new post when the versions were read.
         now = {path: (build.versions.get(path, 0), build.counts.get(path, 0)) for path in build.posts}
         old = {path: build.versions[path] for path in stale if path in shown and path in build.posts}

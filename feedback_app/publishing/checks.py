@@ -20,6 +20,7 @@ _CODE = re.compile(r"(`+).+?\1")
 _PICTURE = re.compile(r"!\[([^\]]*)\]\(\s*<?([^)\s>]*)")
 _IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(\s*<?([^)\s>]*)[^)]*\)|\bhref=\"([^\"]*)\"")
+_FILE_LINK = re.compile(r"[{|](?:filename|static|attach)[}|]([^#?]+)")
 _OPEN_LINK = re.compile(r"\]\([^)]*$")
 _BLOCK = re.compile(r"<(/?)(blockquote|div|section|aside|figure|details|table|ul|ol)\b[^>]*>", re.IGNORECASE)
 _ID = re.compile(r'\bid="([^"]+)"')
@@ -64,7 +65,8 @@ def _check(text: _Text, content: Path, output: Path, now: datetime) -> Iterator[
         if "![" in line or "<" in line:
             yield from ((number, words) for words in _pictures(line, text.path, content))
         for link in _LINK.findall(line) if "](" in line or 'href="' in line.lower() else ():
-            if words := _dead(html.unescape(link[0] or link[1]), own, output):
+            target = html.unescape(link[0] or link[1])
+            if words := _missing(target, text.path, content) or _dead(target, own, output):
                 yield number, words
 
 
@@ -78,6 +80,16 @@ def _pictures(line: str, source: Path, content: Path) -> Iterator[str]:
             yield f"the picture {link} has no text for those who can't see it: ![what it shows]({link})"
         if "://" not in link and picture_file(link, source, content) is None:
             yield f"the picture {link} is not there"
+
+
+def _missing(link: str, source: Path, content: Path) -> str | None:
+    """What is wrong with a link to a file of the content, or None."""
+    found = _FILE_LINK.match(link)
+    if found is None:
+        return None
+    path = unquote(found[1])
+    file = content / path.lstrip("/") if path.startswith("/") else source.parent / path
+    return None if file.exists() else f"the link to {link} leads nowhere: there is no such file"
 
 
 def _dead(link: str, own: Path | None, output: Path) -> str | None:

@@ -97,8 +97,8 @@ def _dress(content: Content) -> None:
 
 
 def dress_articles(generator: ArticlesGenerator) -> None:
-    """Give every post what its page shows of others, and every draft its private place."""
-    if not all(isinstance(post, Listed) for post in generator.articles):
+    """Give every post what its page shows of others, and every draft its private place; where they don't have it."""
+    if getattr(generator, "as_before", False) or not all(isinstance(post, Listed) for post in generator.articles):
         return
     relate(reversed(generator.articles))
     key = keys.signer(desk_of(generator.settings).settings).identifier_key
@@ -126,7 +126,8 @@ def write_extras(pelican: Pelican, generators: list[Any], writer: KeyedWriter) -
     posts, pages, lists = [], [], []
     for generator in generators:
         if isinstance(generator, ArticlesGenerator):
-            posts += [(f"/{post.url}", _day(post)) for post in generator.articles]
+            generator.mapped = getattr(generator, "mapped", []) or _mapped(generator.articles)
+            posts += generator.mapped
             lists += [f"/{month.url}" for month in getattr(generator, "months", ())]
             lists += [f"/{tag.url}" for tag in dict(generator.tags)]
         pages += [f"/{page.url}" for page in getattr(generator, "pages", ())]
@@ -134,13 +135,17 @@ def write_extras(pelican: Pelican, generators: list[Any], writer: KeyedWriter) -
         ("/", ""),
         ("/archives.html", ""),
         *((path, "") for path in sorted(pages) + sorted(lists)),
-        *sorted(posts),
+        *posts,
     ]
     writer.write_made("sitemap.xml", digest(repr(mapped).encode()), lambda: extras.sitemap(site_url, mapped).encode())
     write_whole(output / "robots.txt", extras.robots(site_url).encode())
     if contact := values.get("SECURITY_CONTACT"):
         text = extras.security(site_url, contact, values["SECURITY_EXPIRES"])
         write_whole(output / ".well-known" / "security.txt", text.encode())
+
+
+def _mapped(articles: list[Any]) -> list[tuple[str, str]]:
+    return sorted((f"/{post.url}", _day(post)) for post in articles)
 
 
 def write_redirects(pelican: Pelican, moves: Moves, posts: dict[str, Post]) -> None:

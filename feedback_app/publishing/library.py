@@ -47,8 +47,12 @@ class Library:
         self.base = base
         self.known = shelf.posts()
         self.listed: dict[str, Listed] = {}
-        # The files that were read in the latest build.
+        # The files that were read in the latest build; and whether nothing but the texts of some posts is new since the
+        # one before: all that lists know of them, and their order, is as it was.
         self.fresh: list[str] = []
+        self.only_texts = False
+        # Files that need no look as long as their stamps are these.
+        self._settled: dict[str, Stamp] = {}
 
     def refresh(self, found: dict[str, Stamp], generator: Any, makers: Makers) -> list[str]:  # noqa: ANN401 - Pelican's
         """Read what has changed, forget what is gone; returns the files that can't be read, which stay to be read."""
@@ -59,14 +63,20 @@ class Library:
         readers.stale = {path for path in changed if path not in self.known or changed[path] != self.known[path].digest}
         rows, failed = self._read(list(changed), generator)
         self.fresh = [row[0] for row in rows]
+        self.only_texts = not gone and not failed
         for path in [*gone, *failed]:
             self.known.pop(path, None)
             self.listed.pop(path, None)
+            self._settled.pop(path, None)
         kept: list[tuple[str, Known, str, str, str | None]] = []
         for path, plain, content, metadata, shown in rows:
-            known = Known(*plain)
+            before, known = self.known.get(path), Known(*plain)
             self.known[path] = known
-            self.listed.pop(path, None)
+            if before is not None and before.card == known.card and path in self.listed:
+                self.listed[path].renew(known.digest)
+            else:
+                self.listed.pop(path, None)
+                self.only_texts = False
             readers.fresh[path] = (content, metadata)
             kept.append((path, known, content, metadata, shown))
         readers.stale.clear()
@@ -85,6 +95,7 @@ class Library:
         for path, known in self.known.items():
             if path not in self.listed and known.card:
                 self.listed[path] = Listed(path, known.card, known.digest, makers)
+                self.only_texts = False
 
     def _changed(
         self, found: dict[str, Stamp], *, waits: bool
@@ -92,10 +103,11 @@ class Library:
         """Files that say something else than they did, with their fingerprints; and files that only look different."""
         changed: dict[str, bytes] = {}
         seen: list[tuple[str, Stamp, int]] = []
-        for path, stamp in found.items():
+        for path, stamp in sorted(found.items() - self._settled.items()):
             known = self.known.get(path)
             if known is not None and known.stamp == stamp and not is_racy(stamp, known.seen):
                 if not known.card or not (known.card.keys() & {"reads", "awaited"}):
+                    self._settled[path] = stamp
                     continue
                 if self._as_it_was(known, waits=waits):
                     continue

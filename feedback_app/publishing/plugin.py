@@ -57,9 +57,13 @@ def _help(generator: ArticlesGenerator) -> None:
 def _attach(generator: ArticlesGenerator) -> None:
     build: Build = generator.settings[BUILD]
     shown = [*generator.articles, *generator.hidden_articles]
-    _refuse_twins(shown)
     content = Path(generator.settings["PATH"])
-    build.posts = {f"/{article.url}": _post(article, build, content) for article in shown}
+    if getattr(generator, "as_before", False):
+        told = [post for post in generator.renewed if post.status != "draft"]
+        build.posts |= {post.address: _post(post, build, content) for post in told}
+    else:
+        _refuse_twins(shown)
+        build.posts = {f"/{article.url}": _post(article, build, content) for article in shown}
     build.find_moves()
     dressing.dress_articles(generator)
     generator.drafts_translations.clear()

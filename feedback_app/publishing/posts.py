@@ -143,6 +143,11 @@ class Listed:
         older = self._older.front if self._older else ""
         return f"{newer}\0{older}\0{self.edges or ''}".encode()
 
+    def renew(self, known: bytes) -> None:
+        """Its text is another; all that its card says is as it was."""
+        self.known = self.version = known
+        self.put_away()
+
     def put_away(self) -> None:
         """Forget the whole article: it is loaded again when it is needed."""
         self.__dict__.pop("article", None)

@@ -63,7 +63,9 @@ class Build:
     counts: dict[str, int] = field(default_factory=dict)
     # The threads that take no new comments.
     closed: set[str] = field(default_factory=set)
+    # Pieces of lists that were made in the latest build, and those that are known from before.
     fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    _known_fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     announced: dict[str, Post] | None = None
     # Where the threads of posts are that have moved, and where old addresses lead.
     moves: Moves = field(default_factory=Moves)
@@ -71,6 +73,7 @@ class Build:
 
     def begin(self, shown: dict[str, tuple[int, int]]) -> set[str]:
         """Ask the store what is new since it was `shown`: versions and counts by thread; returns the stale ones."""
+        self._known_fragments |= self.fragments
         self.fragments.clear()
         close_old_posts(self.settings, self.store)
         with self.store.reading() as session:
@@ -147,9 +150,11 @@ class Build:
         counts = repr([self.counts.get(post.address, 0) for post in posts]).encode()
         key = digest(name.encode(), counts, *(post.version for post in posts))
         place = f"{name} {len(posts) > 1} {posts[-1].path}"
-        kept = self.fragments.get(place) or self.shelf.fragment(place)
+        kept = self.fragments.get(place) or self._known_fragments.get(place) or self.shelf.fragment(place)
         if kept is None or kept[0] != key:
             kept = self.fragments[place] = key, str(caller())
+        else:
+            self._known_fragments.setdefault(place, kept)
         return Markup(kept[1])  # noqa: S704 - a template made it
 
     def find_moves(self) -> None:

@@ -205,6 +205,18 @@ def test_what_is_somebody_elses_in_the_output_is_left_alone_and_the_rest_goes(bl
     assert not (blog.output / "old").exists()
 
 
+def test_a_link_to_a_file_that_is_not_there_is_told_once_with_its_line_and_stops_nothing(blog: Blog) -> None:
+    blog.write("list", text="See [our list]({static}/images/list.pdf) and [the dog]({filename}dog.md).")
+    page = blog.settings.content / "pages" / "about.md"
+    page.write_text("Title: About\nSlug: about\n\nSee [it]({static}/images/none.pdf).\n", encoding="utf-8")
+    warnings = blog.build().warnings
+    assert [line.partition("content/posts/")[2] for line in warnings if "list.pdf" in line or "dog.md" in line] == [
+        "list.md:8: the link to {filename}dog.md leads nowhere: there is no such file",
+        "list.md:8: the link to {static}/images/list.pdf leads nowhere: there is no such file",
+    ]
+    assert "See <a" in blog.page("about.html")
+
+
 def test_a_blog_without_posts_can_be_built(blog: Blog) -> None:
     for file in (blog.settings.content / "posts").glob("*.md"):
         file.unlink()

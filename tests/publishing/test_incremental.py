@@ -11,11 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.services import list_comments
 from feedback_app.config import load_settings
+from feedback_app.publishing.articles import Articles
 from feedback_app.publishing.builder import Builder, BuildRefused
 from feedback_app.store import open_store
 from tests.comments.talk import say, set_status
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, SECRET_KEY, Clock
-from tests.publishing.conftest import make_blog, tree
+from tests.publishing.conftest import Blog, make_blog, tree
 
 TITLES = st.sampled_from(["Opps!", "Sorry & thanks", "“Undisclosed”", "<b>Bold</b>"])
 # Two of the same minute, two of one month, one of another year; and a time that the clocks skip in spring.
@@ -27,6 +28,7 @@ TEXTS = st.sampled_from(
         "See [the dog]({filename}biscuit.md) and [nowhere]({filename}gone.md).",
         "## A heading\n\nWords[^1].\n\n[^1]: A note.\n",
         "![A logo]({static}/images/logo.svg)",
+        "[A list]({static}/images/list.txt) and [another]({attach}/images/more.txt).",
     ]
 )
 STATUSES = st.sampled_from(["published", "published", "published", "draft", "hidden"])
@@ -78,6 +80,24 @@ class Editing(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["a", "b", "c", "biscuit"]), head=HEADS, text=TEXTS)
     def write(self, name: str, head: str, text: str) -> None:
         (self.posts / f"{name}.md").write_text(f"{head}\n{text}\n", encoding="utf-8")
+        self.built()
+
+    @rule(which=st.integers(0, 9), text=TEXTS)
+    def reword(self, which: int, text: str) -> None:
+        files = self.files()
+        if files:
+            file = files[which % len(files)]
+            head, _, _ = file.read_text(encoding="utf-8").partition("\n\n")
+            file.write_text(f"{head}\n\n{text}\n", encoding="utf-8")
+            self.built()
+
+    @rule(name=st.sampled_from(["list.txt", "more.txt"]))
+    def drop_or_take_a_file(self, name: str) -> None:
+        file = self.posts.parent / "images" / name
+        if file.exists():
+            file.unlink()
+        else:
+            file.write_text("Socks.", encoding="utf-8")
         self.built()
 
     @rule(which=st.integers(0, 9), slug=st.sampled_from(["one", "two", "opps"]))
@@ -169,6 +189,30 @@ def test_whatever_is_edited_a_small_build_makes_what_a_full_one_would(
 ) -> None:
     Editing.template, Editing.folder = sqlite_template, tmp_path_factory.mktemp("edited")
     edit(examples=3, steps=7)
+
+
+def test_a_post_whose_text_alone_changes_has_no_list_put_in_order_again(
+    blog: Blog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    post = blog.write("opps", "Opps")
+    builder.build()
+
+    def again(*_: object) -> None:
+        pytest.fail("the lists are what they were")
+
+    for words in ("We are sorry.", "We are very sorry."):
+        post.write_text(post.read_text(encoding="utf-8") + f"\n{words}\n", encoding="utf-8")
+        with monkeypatch.context() as patched:
+            patched.setattr(Articles, "_arrange", again)
+            patched.setattr(Articles, "_sort", again)
+            builder.build()
+        assert words in blog.page("2007/10/opps.html")
+        assert tree(blog.output) == blog.built_elsewhere()
+    post.write_text(post.read_text(encoding="utf-8").replace("Title: ", "Title: Again: "), encoding="utf-8")
+    builder.build()
+    assert tree(blog.output) == blog.built_elsewhere()
+    builder.close()
 
 
 @pytest.mark.slow
