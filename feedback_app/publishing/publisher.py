@@ -121,7 +121,7 @@ def _watch(settings: Settings, changed: threading.Event, stop: threading.Event) 
         try:
             unseen = True
             for changes in watch(
-                *places, stop_event=stop, debounce=100, step=20, rust_timeout=1000, yield_on_timeout=True
+                *places, stop_event=stop, debounce=100, step=10, rust_timeout=1000, yield_on_timeout=True
             ):
                 # What changed before anybody watched is built too.
                 if changes or unseen:

@@ -145,10 +145,11 @@ class Build:
         For templates: `{% call remember([article], "brief") %}…{% endcall %}`. Each piece has a name of its own.
         """
         posts = list(articles)
-        if not posts or not all(isinstance(post, Listed) for post in posts):
+        if set(map(type, posts)) != {Listed}:
             return caller()
-        counts = repr([self.counts.get(post.address, 0) for post in posts]).encode()
-        key = digest(name.encode(), counts, *(post.version for post in posts))
+        # In full where it is short: a label can have a thousand posts.
+        key = b" ".join(b"%d %b" % (self.counts.get(post.address, 0), post.version) for post in posts)
+        key = key if len(posts) == 1 else digest(key)
         place = f"{name} {len(posts) > 1} {posts[-1].path}"
         kept = self.fragments.get(place) or self._known_fragments.get(place) or self.shelf.fragment(place)
         if kept is None or kept[0] != key:
