@@ -1,6 +1,5 @@
 """The command `undisclosed`: `build` and `serve`, and every slice's own, imported when they are called."""
 
-import gc
 import logging
 import os
 import signal
@@ -206,6 +205,3 @@ def main() -> None:
         # Somebody closed the pipe (`| head`): that is no failure worth a traceback.
         sys.stderr.close()
         sys.exit(1)
-    finally:
-        # All goes with the process: a last look through ten thousand posts for what could go would take long.
-        gc.freeze()

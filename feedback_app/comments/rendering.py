@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from feedback_app.comments.models import Comment, Shown
+from feedback_app.comments.models import Shown
 
 DEEPEST = 4
 FEED_LENGTH = 50
@@ -40,7 +40,7 @@ class Place:
 class Node:
     """A comment and the answers drawn below it."""
 
-    comment: Comment | Shown
+    comment: Shown
     answers: "list[Node]" = field(default_factory=list)
 
 
@@ -48,7 +48,7 @@ class Node:
 class Entry:
     """A comment in a feed, with its post's path, title and time."""
 
-    comment: Comment | Shown
+    comment: Shown
     path: str
     title: str
     published_at: datetime
@@ -69,7 +69,7 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
-def tree(comments: Sequence[Comment | Shown]) -> list[Node]:
+def tree(comments: Sequence[Shown]) -> list[Node]:
     """The comments as they are drawn: answers below what they answer, the deepest ones side by side.
 
     An answer to a comment that is not shown any more stands on its own.
@@ -100,7 +100,7 @@ def count_text(count: int) -> str:
 def form_url(path: str, parent: int | None = None) -> str:
     """Where the form for a comment on a post (or an answer) is."""
     answer = "" if parent is None else f"&parent={parent}"
-    return f"/feedback/comments/new?post={quote(path)}{answer}"
+    return f"/feedback/comments/new?post={link_path(path)}{answer}"
 
 
 @lru_cache(maxsize=256)
@@ -114,7 +114,7 @@ def feed_path(path: str) -> str:
     return f"{path.removesuffix('.html')}.comments.atom.xml"
 
 
-def thread_html(path: str, comments: Sequence[Comment | Shown], place: Place, *, closed: bool = False) -> Markup:
+def thread_html(path: str, comments: Sequence[Shown], place: Place, *, closed: bool = False) -> Markup:
     """A post's thread as it stands in its page, and below it the way to the form, or that there is none any more."""
     html = _environment.get_template("comments/thread.html").render(
         path=path, count=count_text(len(comments)), nodes=tree(comments), zone=place.zone, closed=closed
@@ -122,9 +122,7 @@ def thread_html(path: str, comments: Sequence[Comment | Shown], place: Place, *,
     return Markup(html)  # noqa: S704 - made by the escaping environment
 
 
-def thread_feed(
-    path: str, title: str, published_at: datetime, comments: Sequence[Comment | Shown], place: Place
-) -> str:
+def thread_feed(path: str, title: str, published_at: datetime, comments: Sequence[Shown], place: Place) -> str:
     """The Atom feed of one post's comments, newest first (RFC 4287, with RFC 4685's threading)."""
     entries = [Entry(comment, path, title, published_at) for comment in reversed(comments)]
     return _feed(
@@ -152,42 +150,20 @@ def site_feed(entries: Sequence[Entry], published_at: datetime, place: Place) ->
 def _feed(place: Place, *, title: str, page: str, feed: str, entries: Sequence[Entry], published_at: datetime) -> str:
     # Where nobody has commented yet, the post itself is the latest that happened.
     updated = max([published_at, *(entry.comment.changed_at for entry in entries)])
-    shown = [_entry(one, place) for one in entries]
+    shown = [_entry_xml(one, place) for one in entries]
     return _environment.get_template("comments/feed.xml").render(
         title=title, page=page, feed=feed, entries=shown, updated=updated, place=place, tag=_tag(place.site_url)
     )
 
 
-class _Shown(NamedTuple):
-    """All that a feed shows of a comment."""
-
-    number: int
-    parent: int | None
-    author: str
-    html: str
-    created_at: datetime
-    changed_at: datetime
-    path: str
-    title: str
-    post: str
-
-
-def _entry(entry: Entry, place: Place) -> Markup:
-    one = entry.comment
-    words = one.id, one.parent_id, one.author, one.html
-    post = entry.path, entry.title, _post_tag(entry, place)
-    return _entry_xml(_Shown(*words, one.created_at, one.changed_at, *post), place)
-
-
 @lru_cache(maxsize=4 * FEED_LENGTH)
-def _entry_xml(shown: _Shown, place: Place) -> Markup:
+def _entry_xml(entry: Entry, place: Place) -> Markup:
     """A comment in a feed. Of the blog's feed, fifty of which one is new, those that are known are not made again."""
-    made: Markup = _entry_macro()(shown, place, _tag(place.site_url))
-    return made
+    return _entry_macro()(entry, _post_tag(entry, place), _tag(place.site_url), place)
 
 
 @cache
-def _entry_macro() -> Callable[[_Shown, Place, str], Markup]:
+def _entry_macro() -> Callable[[Entry, str, str, Place], Markup]:
     return cast("Any", _environment.get_template("comments/entry.xml").module).entry  # type: ignore[no-any-return]
 
 
@@ -209,7 +185,7 @@ def _post_tag(entry: Entry, place: Place) -> str:
 
 _environment = Environment(
     loader=PackageLoader("feedback_app"),
-    # A program's own templates change with the program; looking each time takes as long as a short thread.
+    # The program's own templates change with the program.
     auto_reload=False,
     autoescape=True,
     undefined=StrictUndefined,

@@ -20,9 +20,7 @@ LARGEST_NUMBER = 2**31 - 1
 _VERSIONS = Prepared(select(Thread.id, Thread.version))
 # How many threads are named in one question; for more, all are asked about.
 MOST_NAMED = 500
-SHOWN = select(Comment.thread_id, *(getattr(Comment, name) for name in Shown._fields)).where(
-    Comment.status == CommentStatus.APPROVED
-)
+_SHOWN = [getattr(Comment, name) for name in Shown._fields]
 
 
 class NoSuchComment(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -204,7 +202,7 @@ def approved_comments(session: Session, paths: Iterable[str] | None = None) -> d
     found = select(Thread.id, Thread.path)
     # Put in order here, and asked apart from their threads: otherwise SQLite would go through all approved comments of
     # the blog in their order, for however few threads.
-    query = SHOWN
+    query = select(Comment.thread_id, *_SHOWN).where(Comment.status == CommentStatus.APPROVED)
     if paths is not None:
         found = found.where(Thread.path.in_(list(paths)))
     paths_of = {thread.id: thread.path for thread in session.execute(found)}
@@ -220,16 +218,16 @@ def approved_comments(session: Session, paths: Iterable[str] | None = None) -> d
     return threads
 
 
-def newest_comments(session: Session, most: int) -> list[tuple[Comment, Thread]]:
+def newest_comments(session: Session, most: int) -> list[tuple[Shown, Thread]]:
     """The newest approved comments of the whole blog, newest first."""
     query = (
-        select(Comment, Thread)
-        .join(Thread, Comment.thread_id == Thread.id)
+        select(Thread, *_SHOWN)
+        .join(Comment, Comment.thread_id == Thread.id)
         .where(Comment.status == CommentStatus.APPROVED, Thread.open)
         .order_by(Comment.created_at.desc(), Comment.id.desc())
         .limit(most)
     )
-    return [(comment, thread) for comment, thread in session.execute(query)]
+    return [(Shown(*columns), thread) for thread, *columns in session.execute(query)]
 
 
 def approved_counts(session: Session, paths: Collection[str]) -> dict[str, int]:
@@ -245,18 +243,18 @@ def approved_counts(session: Session, paths: Collection[str]) -> dict[str, int]:
     return {path: number for path, number in session.execute(query) if path in paths}
 
 
-def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[Comment, str]]:
+def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[Shown, str]]:
     """The newest approved comments of these threads, newest first, with their threads' paths."""
     query = (
-        select(Comment, Thread.path)
-        .join(Thread, Comment.thread_id == Thread.id)
+        select(Thread.path, *_SHOWN)
+        .join(Comment, Comment.thread_id == Thread.id)
         .where(Comment.status == CommentStatus.APPROVED)
         .order_by(Comment.created_at.desc(), Comment.id.desc())
     )
-    found: list[tuple[Comment, str]] = []
+    found: list[tuple[Shown, str]] = []
     for start in count(0, 2 * most):
         rows = session.execute(query.offset(start).limit(2 * most)).all()
-        found += [(comment, path) for comment, path in rows if path in paths]
+        found += [(Shown(*columns), path) for path, *columns in rows if path in paths]
         if len(found) >= most or len(rows) < 2 * most:
             break
     return found[:most]

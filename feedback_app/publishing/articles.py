@@ -41,10 +41,8 @@ class Articles(ArticlesGenerator):
         # Whether all lists are what they were in the build before, and what that claimed for pages of posts.
         self.as_before = False
         self._claimed: dict[str, bytes] = {}
-        # What the site's map says of posts.
-        self.mapped: list[tuple[str, str]] = []
         self._common: dict[str, bytes] = {}
-        # Posts whose own page may be another all the same.
+        # Posts whose own page may be another all the same, but for drafts.
         self.renewed: list[Listed] = []
         self.writer: KeyedWriter | None = None
         self.env.globals["remember"] = self.build.remember
@@ -70,7 +68,7 @@ class Articles(ArticlesGenerator):
             and self.settings["ARTICLE_ORDER_BY"] == "reversed-date"
         )
         if not self.as_before:
-            self._claimed, self.mapped = {}, []
+            self._claimed = {}
             self._arrange(library.listed)
         self._look_up(library)
         signals.article_generator_pretaxonomy.send(self)
@@ -122,14 +120,15 @@ class Articles(ArticlesGenerator):
     def _look_up(self, library: Library) -> None:
         """Every text is what its file says, and what the files are that it shows something of."""
         self.context["generated_content"].update(library.listed)
-        self.renewed = [library.listed[path] for path in library.fresh if path in library.listed]
+        fresh = set(library.fresh)
+        self.renewed = []
         for path, post in library.listed.items():
             post.put_away()
+            before = post.version
             if links := post.card.get("links"):
-                before = post.version
                 self._follow(path, post, links)
-                if post.version != before:
-                    self.renewed.append(post)
+            if post.status != "draft" and (path in fresh or post.version != before):
+                self.renewed.append(post)
 
     def _follow(self, path: str, post: Listed, links: list[list[str]]) -> None:
         """What a text shows of the files it links to is where they are."""
@@ -249,7 +248,7 @@ class Articles(ArticlesGenerator):
         if self.as_before and common == self._common:
             # Each page is what it was, but for these.
             writer.wanted |= self._claimed
-            posts = [post for post in dict.fromkeys(self.renewed) if post.status != "draft"]
+            posts = self.renewed
             for post in posts:
                 del writer.wanted[post.save_as], writer.wanted[_feed(post)]
         self._common = common

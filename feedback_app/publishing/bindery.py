@@ -1,7 +1,7 @@
 """Pelican's run, with our generators and our writer, on all cores where there is a lot to write."""
 
 import logging
-import os
+from pathlib import Path
 from typing import Any
 
 from pelican import Pelican
@@ -114,7 +114,7 @@ class Bindery(Pelican):
                 log.log(level, "%s", words)
 
 
-def output_of(path: str, key: bytes) -> Output:
+def output_of(path: Path, key: bytes) -> Output:
     """A file of the site as it is now."""
-    status = os.stat(path)  # noqa: PTH116 - of twenty thousand files
+    status = path.stat()
     return Output(key, status.st_mtime_ns, status.st_size, status.st_ino)

@@ -118,10 +118,9 @@ class Builder:
         shutil.rmtree(stage, ignore_errors=True)
         with listening() as heard:
             try:
-                self._desk.refuse_other_leaks()
+                others = self._desk.refuse_other_leaks()
                 build = self._begin(stage, heard, full=full)
-                shown = build.shelf.threads()
-                stale = build.begin(shown)
+                stale = build.begin()
                 assert self._bindery is not None  # noqa: S101 - begun
                 writer = self._bindery.bind(self._outputs)
             except (PostRefused, ChildFailed, BadAliases, BadPicture, Leak) as error:
@@ -137,13 +136,13 @@ class Builder:
         if heard.errors:
             raise BuildRefused("\n".join(dict.fromkeys(one_line(line, settings) for line in heard.errors)))
         build.announce()
-        files = self._apply(build, writer, stage, shown, stale)
+        files = self._apply(build, writer, stage, stale)
         shutil.rmtree(stage, ignore_errors=True)
-        checked = self._checked(build)
+        checked = self._checked(build, others)
         # What is told with its line is told once.
         lines = "\n".join(checked)
-        others = [line for line in heard.warnings if not (link := DEAD.match(line)) or link[1] not in lines]
-        warnings = [one_line(line, settings) for line in [*others, *checked]]
+        unplaced = [line for line in heard.warnings if not (link := DEAD.match(line)) or link[1] not in lines]
+        warnings = [one_line(line, settings) for line in [*unplaced, *checked]]
         return Report(len(build.posts), files, time.monotonic() - started, warnings)
 
     def _begin(self, stage: Path, heard: Heard, *, full: bool) -> Build:
@@ -190,9 +189,7 @@ class Builder:
         there = (self.settings.output / MARK).exists()
         return there and key == self._key and build.shelf.fact("generation") == self._generation
 
-    def _apply(
-        self, build: Build, writer: KeyedWriter, stage: Path, shown: dict[str, tuple[int, int]], stale: set[str]
-    ) -> Written:
+    def _apply(self, build: Build, writer: KeyedWriter, stage: Path, stale: set[str]) -> Written:
         """Put what was made in the place of what was there, and remember it."""
         settings, shelf = self.settings, build.shelf
         put_mark(stage)
@@ -212,7 +209,7 @@ class Builder:
             gone = sorted(old - last)
             written = self._place(build, stage, made, gone)
             written.unchanged += len(wanted) - len(made)
-        new = {name: output_of(f"{settings.output}/{name}", wanted[name]) for name in made}
+        new = {name: output_of(settings.output / name, wanted[name]) for name in made}
         pages = [name for name in made if name.endswith(".html")]
         shows = {name: counted((settings.output / name).read_text(encoding="utf-8")) for name in pages}
         shelf.keep_outputs(new, gone, shows)
@@ -223,7 +220,7 @@ class Builder:
             keep_place(shelf, build.place)
         if build.fragments:
             shelf.keep_fragments((name, *kept) for name, kept in build.fragments.items())
-        self._follow(build, shown, stale)
+        self._follow(build, stale)
         self._generation = secrets.token_hex(8)
         shelf.note(key=self._key, generation=self._generation, compressed="yes" if compress else "")
         return written
@@ -263,21 +260,20 @@ class Builder:
         library = self._build.library if self._build else None
         return library.next_due() if library else None
 
-    def _checked(self, build: Build) -> list[str]:
-        """What a reader would stumble over in what was read in this build."""
-        if build.library is None:
-            return []
+    def _checked(self, build: Build, others: list[Path]) -> list[str]:
+        """What a reader would stumble over in the posts that were read in this build, and in pages that changed."""
         settings, now = self.settings, clock.now()
-        files = [settings.content / path for path in sorted(build.library.fresh)]
+        fresh = build.library.fresh if build.library else ()
+        files = [*(settings.content / path for path in sorted(fresh)), *others]
 
         def check(share: int, shares: int) -> list[str]:
             return check_files(files[share::shares], settings.content, settings.output, now=now)
 
         return sorted(line for lines in shared(check, cores() if len(files) >= WORTH_SHARING else 1) for line in lines)
 
-    def _follow(self, build: Build, shown: dict[str, tuple[int, int]], stale: set[str]) -> None:
+    def _follow(self, build: Build, stale: set[str]) -> None:
         """Threads that changed while nobody built are brought up to date where their pages were not made anew."""
-        shelf = build.shelf
+        shelf, shown = build.shelf, build.shown
         # The store had never heard of a new post when the versions were read.
         now = {path: (build.versions.get(path, 0), build.counts.get(path, 0)) for path in build.posts}
         old = {path: build.versions[path] for path in stale if path in shown and path in build.posts}

@@ -1,6 +1,5 @@
 """What Pelican does for us beyond pages with threads: pictures, previews, related posts, files for machines."""
 
-import os
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -68,7 +67,7 @@ def _asset(urls: dict[str, str], name: str) -> str:
 
 def cache_of(shop: Settings) -> Path:
     """Where made pictures are kept."""
-    return Path(os.path.abspath(shop.instance), "pictures")  # noqa: PTH100 - asked for each post
+    return shop.instance.resolve() / "pictures"
 
 
 def _dress(content: Content) -> None:
@@ -126,8 +125,7 @@ def write_extras(pelican: Pelican, generators: list[Any], writer: KeyedWriter) -
     posts, pages, lists = [], [], []
     for generator in generators:
         if isinstance(generator, ArticlesGenerator):
-            generator.mapped = getattr(generator, "mapped", []) or _mapped(generator.articles)
-            posts += generator.mapped
+            posts += [(f"/{post.url}", _day(post)) for post in generator.articles]
             lists += [f"/{month.url}" for month in getattr(generator, "months", ())]
             lists += [f"/{tag.url}" for tag in dict(generator.tags)]
         pages += [f"/{page.url}" for page in getattr(generator, "pages", ())]
@@ -135,17 +133,13 @@ def write_extras(pelican: Pelican, generators: list[Any], writer: KeyedWriter) -
         ("/", ""),
         ("/archives.html", ""),
         *((path, "") for path in sorted(pages) + sorted(lists)),
-        *posts,
+        *sorted(posts),
     ]
     writer.write_made("sitemap.xml", digest(repr(mapped).encode()), lambda: extras.sitemap(site_url, mapped).encode())
     write_whole(output / "robots.txt", extras.robots(site_url).encode())
     if contact := values.get("SECURITY_CONTACT"):
         text = extras.security(site_url, contact, values["SECURITY_EXPIRES"])
         write_whole(output / ".well-known" / "security.txt", text.encode())
-
-
-def _mapped(articles: list[Any]) -> list[tuple[str, str]]:
-    return sorted((f"/{post.url}", _day(post)) for post in articles)
 
 
 def write_redirects(pelican: Pelican, moves: Moves, posts: dict[str, Post]) -> None:

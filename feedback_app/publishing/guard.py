@@ -33,13 +33,14 @@ class Desk:
         if leaks:
             raise Leak("\n".join(leaks))
 
-    def refuse_other_leaks(self) -> None:
-        """Look at pages and pictures that have changed since they were looked at. Raises Leak."""
+    def refuse_other_leaks(self) -> list[Path]:
+        """Look at pages and pictures that have changed since they were looked at; returns which. Raises Leak."""
         files = {path: stamp_of(path.stat()) for path in published_files(self.settings.content, "pages", "images")}
         changed = [path for path, stamp in files.items() if self._harmless.get(path) != stamp]
         if changed:
             self.refuse_leaks(changed)
             self._harmless = files
+        return changed
 
 
 def desk_of(values: Mapping[str, Any]) -> Desk:

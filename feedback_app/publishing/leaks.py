@@ -20,7 +20,6 @@ TEXTS = frozenset({".md", ".markdown", ".mkd", ".mdown", ".html", ".htm", ".svg"
 FOLDERS = ("posts", "pages", "images")
 # What every address has, plain or in an encoding that a reader's browser would undo.
 _SUSPECT = re.compile("[@\uff20\ufe6b]|%40|&#|&commat", re.IGNORECASE)
-_SUSPECT_BYTES = re.compile("@|\uff20|\ufe6b|%40|&#|&commat".encode(), re.IGNORECASE)
 _HEAD = re.compile(r"([\w-]+)[ \t]*:[ \t]*(.*)")
 
 
@@ -36,9 +35,9 @@ def published_files(content: Path, *folders: str) -> Iterator[Path]:
                 yield path
 
 
-def is_suspect(data: bytes) -> bool:
-    """Whether there may be an address in a text file (UTF-8): one look, before anybody asks the store."""
-    return _SUSPECT_BYTES.search(data) is not None
+def is_suspect(text: str) -> bool:
+    """Whether there may be an address in a text: one look, before anybody asks the store."""
+    return _SUSPECT.search(text) is not None
 
 
 def find_leaks(files: Iterable[Path], settings: Settings, session: Session) -> list[str]:
@@ -55,7 +54,7 @@ def allowed_addresses(values: str | Collection[str] | None) -> frozenset[str]:
 
 def refuse_shown(html: str, allowed: Collection[str], where: str) -> None:
     """Look at a text as it is shown: Markdown can put together what no line has in it. Raises Leak."""
-    if _SUSPECT.search(html) and address_shaped(html, allowed):
+    if is_suspect(html) and address_shaped(html, allowed):
         message = f"{where}: this shows an address: take it out, or allow it in the head with `Allow-Address:`"
         raise Leak(message)
 
@@ -70,7 +69,7 @@ def _in_file(path: Path, own: frozenset[str], session: Session) -> Iterator[str]
         except (OSError, UnicodeDecodeError):
             # Whoever reads it to publish it says what is wrong with it.
             return
-        if _SUSPECT.search(text):
+        if is_suspect(text):
             yield from _in_text(path, text, own, session)
 
 
@@ -82,7 +81,7 @@ def _in_text(path: Path, text: str, own: frozenset[str], session: Session) -> It
             yield f"{path}:{number}: the head allows an address that is a customer's: no page shows one"
     allowed = own.union(*allowing.values())
     for number, line in enumerate(lines, 1):
-        if number not in allowing and _SUSPECT.search(line) and address_shaped(line, allowed):
+        if number not in allowing and is_suspect(line) and address_shaped(line, allowed):
             yield (
                 f"{path}:{number}: an address stands here: take it out, or, if it is nobody's secret, "
                 "allow it in the head with `Allow-Address:`"
@@ -106,5 +105,5 @@ def _is_customers(address: str, session: Session) -> bool:
 
 
 def _in_picture(path: Path, own: frozenset[str]) -> Iterator[str]:
-    if any(_SUSPECT.search(text) and address_shaped(text, own) for text in metadata_texts(path)):
+    if any(is_suspect(text) and address_shaped(text, own) for text in metadata_texts(path)):
         yield f"{path}: an address stands in what the camera or the editor wrote into this picture: take it out there"

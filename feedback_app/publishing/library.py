@@ -177,7 +177,7 @@ class Library:
         wrong = [f"{file}:{number}: {words}" for number, words in problems(file, data, generator.settings)]
         if wrong:
             raise PostRefused("\n".join(wrong))
-        if is_suspect(data):
+        if is_suspect(data.decode()):
             refuse_leaks([file], generator.settings)
         article = read_article(path, generator)
         if isinstance(article, SkipStub):

@@ -59,8 +59,7 @@ def _attach(generator: ArticlesGenerator) -> None:
     shown = [*generator.articles, *generator.hidden_articles]
     content = Path(generator.settings["PATH"])
     if getattr(generator, "as_before", False):
-        told = [post for post in generator.renewed if post.status != "draft"]
-        build.posts |= {post.address: _post(post, build, content) for post in told}
+        build.posts |= {post.address: _post(post, build, content) for post in generator.renewed}
     else:
         _refuse_twins(shown)
         build.posts = {f"/{article.url}": _post(article, build, content) for article in shown}

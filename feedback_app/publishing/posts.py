@@ -16,8 +16,8 @@ from feedback_app.publishing.sources import digest
 # What a card holds as it is; the rest is made of it.
 _PLAIN = ("title", "url", "save_as", "slug", "status", "lang", "locale_date", "source_path", "template", "timezone")
 # What says in a head that a post is to be announced, and how much of its summary is said then.
-YES = frozenset({"yes", "true", "1"})
-LONGEST_SUMMARY = 600
+_YES = frozenset({"yes", "true", "1"})
+_LONGEST_SUMMARY = 600
 # What a listed post has without its card, or not at all.
 _GIVEN = frozenset({"newer", "older", "thread", "comment_count"})
 
@@ -219,10 +219,10 @@ class Month:
 
 def words_of(article: Any) -> str | None:  # noqa: ANN401 - Pelican's article has no type
     """The summary with which a post is announced, in plain words; None when its head does not ask for it."""
-    if str(getattr(article, "announce", None)).strip().lower() not in YES or article.status != "published":
+    if str(getattr(article, "announce", None)).strip().lower() not in _YES or article.status != "published":
         return None
     # Not for a page: what is left of it has no tags.
-    return " ".join(Markup(str(article.summary)).striptags().split())[:LONGEST_SUMMARY]  # noqa: S704
+    return " ".join(Markup(str(article.summary)).striptags().split())[:_LONGEST_SUMMARY]  # noqa: S704
 
 
 def card_of(article: Article, links: list[list[str]]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from feedback_app.publishing.shelf import Shelf
 
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?: (\d\d):(\d\d)(?::(\d\d))?)?")
 # Before that, what a year looks like depends on the system.
-FOUR_DIGITS = 1000
+_FOUR_DIGITS = 1000
 _WRAPPERS: dict[str, type[URLWrapper]] = {"tag": Tag, "author": Author, "category": Category}
 
 
@@ -32,7 +32,7 @@ class QuickDate(SafeDatetime):
     def strftime(self, fmt: str, safe: bool = True) -> str:  # noqa: FBT001, FBT002 - as Pelican has it
         """As Pelican writes dates."""
         match fmt:
-            case "%Y" if self.year >= FOUR_DIGITS:
+            case "%Y" if self.year >= _FOUR_DIGITS:
                 return str(self.year)
             case "%m":
                 return f"{self.month:02}"
@@ -75,8 +75,7 @@ class OneMarkdown(MarkdownReader):
         md.reset()
         self._md = md
         # The mark of some editors at a file's start is no part of its text.
-        with open(source_path, encoding="utf-8-sig") as file:  # noqa: PTH123 - ten thousand times
-            content = md.convert(file.read())
+        content = md.convert(Path(source_path).read_text(encoding="utf-8-sig"))
         return content, self._parse_metadata(getattr(md, "Meta", {}))
 
     def process_metadata(self, name: str, value: Any) -> Any:  # noqa: ANN401 - as Pelican has it

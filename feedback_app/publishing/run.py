@@ -58,6 +58,8 @@ class Build:
     posts: dict[str, Post] = field(default_factory=dict)
     # What each was made of: its file, and what that says.
     made_of: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    # What the site showed of threads when the latest build began: versions and counts.
+    shown: dict[str, tuple[int, int]] = field(default_factory=dict)
     # The threads' versions that the latest build began with, and how many comments each has.
     versions: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -71,8 +73,9 @@ class Build:
     moves: Moves = field(default_factory=Moves)
     _comments: dict[str, list[Shown]] = field(default_factory=dict)
 
-    def begin(self, shown: dict[str, tuple[int, int]]) -> set[str]:
-        """Ask the store what is new since it was `shown`: versions and counts by thread; returns the stale ones."""
+    def begin(self) -> set[str]:
+        """Ask the store which threads are not what the site shows of them; returns their paths."""
+        shown = self.shown = self.shelf.threads()
         self._known_fragments |= self.fragments
         self.fragments.clear()
         close_old_posts(self.settings, self.store)

@@ -30,18 +30,16 @@ def _below(
 ) -> Iterator[tuple[str, Stamp]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            name = entry.name
-            if skip.match(name):
+            if skip.match(entry.name):
                 continue
             if entry.is_dir():
-                yield from _below(entry.path, f"{prefix}{name}/", extensions, skip)
-            elif name.rpartition(".")[2] in extensions:
+                yield from _below(entry.path, f"{prefix}{entry.name}/", extensions, skip)
+            elif entry.name.rpartition(".")[2] in extensions:
                 try:
-                    status = entry.stat()
+                    yield f"{prefix}{entry.name}", stamp_of(entry.stat())
                 except FileNotFoundError:
                     # Taken away since the folder was read, or a link to nothing.
                     continue
-                yield prefix + name, (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 def stamp_of(status: os.stat_result) -> Stamp:

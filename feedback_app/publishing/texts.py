@@ -18,10 +18,10 @@ DEEPEST = 6
 def listed(text: str, name: str, deeper: int) -> str:
     """A post's text among others: its headings that much deeper, its anchors with its name, so that each is one."""
 
-    def among_others(tag: re.Match[str]) -> str:
-        return _ID.sub(rf'\g<1>{name}-\2"', _HEADING.sub(lambda h: _heading(h, deeper), tag[0]))
+    def among_others(tag: str) -> str:
+        return _ID.sub(rf'\g<1>{name}-\2"', _HEADING.sub(lambda h: _heading(h, deeper), tag))
 
-    return _CHANGED.sub(among_others, text)
+    return _in_tags(text, among_others, _CHANGED)
 
 
 def absolute(text: str, base: str) -> str:
@@ -37,9 +37,9 @@ def absolute(text: str, base: str) -> str:
     return _in_tags(text, whole)
 
 
-def _in_tags(text: str, change: Callable[[str], str]) -> str:
+def _in_tags(text: str, change: Callable[[str], str], tags: re.Pattern[str] = _TAG) -> str:
     # What only looks like a tag, in an example of code say, is escaped and stays as it is.
-    return _TAG.sub(lambda tag: change(tag[0]), text)
+    return tags.sub(lambda tag: change(tag[0]), text)
 
 
 def _heading(found: re.Match[str], deeper: int) -> str:

@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from feedback_app.comments.markup import comment_html
-from feedback_app.comments.models import Comment, CommentStatus, Shown
+from feedback_app.comments.models import CommentStatus, Shown
 from feedback_app.comments.rendering import Entry, Place, site_feed, thread_feed, thread_html
 from feedback_app.comments.services import approved_comments
 from feedback_app.db import Store
@@ -23,23 +23,23 @@ THREADING = "{http://purl.org/syndication/thread/1.0}"
 TAG_URI = re.compile(r"tag:socks\.example,2007:[!-~]+")
 
 
-def a_comment(number: int, parent: int | None = None, *, author: str = "Nora", text: str = "Bcc!") -> Comment:
+def a_comment(number: int, parent: int | None = None, *, author: str = "Nora", text: str = "Bcc!") -> Shown:
     """An approved comment, as the store would give it; each a minute after the one before."""
     moment = OPPS_DAY + timedelta(minutes=number)
-    return Comment(
+    return Shown(
         id=number,
-        thread_id=1,
         parent_id=parent,
         author=author,
-        text=text,
         html=comment_html(text),
-        status=CommentStatus.APPROVED,
+        by_owner=False,
         created_at=moment,
         changed_at=moment,
+        edited_at=None,
+        edited_by_owner=False,
     )
 
 
-def drawn(*comments: Comment, path: str = OPPS.path) -> BeautifulSoup:
+def drawn(*comments: Shown, path: str = OPPS.path) -> BeautifulSoup:
     """A thread, to look around in."""
     return BeautifulSoup(thread_html(path, comments, PLACE), "html5lib")
 
@@ -54,7 +54,7 @@ def shape(soup: BeautifulSoup | Tag) -> list[object]:
     return found
 
 
-def feed_of(*comments: Comment | Shown, path: str = OPPS.path, title: str = OPPS.title) -> str:
+def feed_of(*comments: Shown, path: str = OPPS.path, title: str = OPPS.title) -> str:
     """The feed of one post's comments."""
     return thread_feed(path, title, OPPS.published_at, comments, PLACE)
 
@@ -166,8 +166,7 @@ def test_a_feed_is_as_new_as_its_newest_change_or_its_post() -> None:
         return ET.fromstring(xml).findtext(f"{ATOM}updated")  # noqa: S314 - ours
 
     assert updated(feed_of()) == "2007-10-10T13:41:00Z"
-    changed = a_comment(1)
-    changed.changed_at = datetime(2007, 11, 1, 12, tzinfo=UTC)
+    changed = a_comment(1)._replace(changed_at=datetime(2007, 11, 1, 12, tzinfo=UTC))
     assert updated(feed_of(changed, a_comment(2))) == "2007-11-01T12:00:00Z"
 
 
