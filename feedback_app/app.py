@@ -1,22 +1,21 @@
 """The web app, put together in a readable list of steps."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from babel import negotiate_locale
-from flask import Flask, Response, abort, g, request, send_from_directory
+from flask import Flask, g, request
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from feedback_app import clock, keys
 from feedback_app.api.views import api
+from feedback_app.built_site import serve_site
 from feedback_app.comments.own_views import own_comments
 from feedback_app.comments.views import comments
 from feedback_app.config import Settings, Switch
@@ -29,17 +28,14 @@ from feedback_app.languages import ENGLISH, TRANSLATIONS, big, small
 from feedback_app.mailing.outbox import outbox_pages
 from feedback_app.owner.views import prepare_owner
 from feedback_app.privacy.views import own_data
-from feedback_app.reloading import followed, reload_pages
+from feedback_app.reloading import reload_pages
 from feedback_app.store import open_store
-from feedback_app.web import HEADERS, MOST_BYTES, PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
+from feedback_app.web import MOST_BYTES, PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
 from feedback_app.workers import alive
 
 FORM_SECONDS = 24 * 3600
-HASHED = re.compile(r"theme/.+\.[0-9a-f]{10}\.(?:css|js)|pictures/[^/]+")
 # The parts of the app that are translated.
 SPOKEN = frozenset({"customers", "leaving", "joining", "new_address", "own_data"})
-# The search reads its index, which is a program for the browser (WebAssembly).
-SEARCH_POLICY = HEADERS["Content-Security-Policy"].replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +85,7 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     if serving and serving.loopback:
         app.register_blueprint(reload_pages())
     if serving:
-        _serve_site(app, settings.output.resolve(), follows=serving.loopback)
+        serve_site(app, settings.output.resolve(), follows=serving.loopback)
     return app
 
 
@@ -128,28 +124,3 @@ def _health(store: Store, serving: Serving | None) -> Callable[[], ResponseRetur
 def _answering(session: Session) -> set[str]:
     session.execute(select(1))
     return alive(session, now=clock.now())
-
-
-def _serve_site(app: Flask, output: Path, *, follows: bool) -> None:
-    """The built site, as any static server would give it out."""
-
-    @app.get("/", defaults={"path": ""})
-    @app.get("/<path:path>")
-    def site(path: str) -> Response:
-        if any(piece.startswith(".") for piece in path.removeprefix(".well-known/").split("/")):
-            abort(404)
-        if not path or path.endswith("/"):
-            path += "index.html"
-        try:
-            page = send_from_directory(output, path, conditional=True)
-        except NotFound:
-            page = send_from_directory(output, f"{path}/index.html", conditional=True)
-        if path.endswith(".atom.xml"):
-            page.content_type = "application/atom+xml; charset=utf-8"
-        # A file with its fingerprint in its name never changes.
-        page.headers["Cache-Control"] = "public, max-age=31536000, immutable" if HASHED.fullmatch(path) else "no-cache"
-        page.headers["Referrer-Policy"] = "same-origin"
-        # Its worker is a program of its own, with the policy that it came with.
-        if path == "search.html" or path.startswith("pagefind/"):
-            page.headers["Content-Security-Policy"] = SEARCH_POLICY
-        return followed(page) if follows else page

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from feedback_app.app import SEARCH_POLICY
+from feedback_app.built_site import SEARCH_POLICY
 from feedback_app.cli import undisclosed
 from feedback_app.web import HEADERS
 from tests.support.shop import ROOT

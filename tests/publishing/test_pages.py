@@ -313,6 +313,7 @@ def follows_its_writer(browser: Browser, shop: Shop, path: str) -> None:
     page = context.new_page()
     page.goto(f"{shop.url}/feedback/reload/")
     page.get_by_role("button", name="Follow my writing").click()
+    expect(page.get_by_role("button", name="Follow my writing")).to_have_count(0)
     page.goto(shop.url + path)
     expect(page.get_by_role("heading", level=1)).to_have_text("Biscuit, the dog")
     text = post.read_text(encoding="utf-8")

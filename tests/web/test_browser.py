@@ -121,6 +121,7 @@ def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
     page.evaluate("document.forms[0].noValidate = true")
     page.get_by_label("Your e-mail address").fill("not an address@")
     page.get_by_role("button").click()
+    expect(page.get_by_label("Your e-mail address")).to_have_attribute("aria-invalid", "true")
     look("a bad address")
     for url in (centre, f"{centre}?show=address", out):
         page.goto(url)
@@ -129,12 +130,14 @@ def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
     look("errors")
     page.goto(centre)
     page.get_by_role("button", name="Save my choices").click()
+    expect(page.get_by_role("status")).to_contain_text("saved")
     look("saved")
     for more in ("history", "letters", "erase"):
         page.goto(f"{centre}/{more}")
         look(more)
     page.goto(out)
     page.get_by_role("button", name="Stop these letters").click()
+    expect(page.get_by_role("status")).to_contain_text("no more letters")
     look("unsubscribed")
     context.close()
 
