@@ -42,7 +42,7 @@ class Articles(ArticlesGenerator):
         self.as_before = False
         self._claimed: dict[str, bytes] = {}
         self._common: dict[str, bytes] = {}
-        # Posts whose own page may be another all the same, but for drafts.
+        # Published posts whose own page may be another all the same.
         self.renewed: list[Listed] = []
         self.writer: KeyedWriter | None = None
         self.env.globals["remember"] = self.build.remember
@@ -102,14 +102,14 @@ class Articles(ArticlesGenerator):
 
     def _arrange(self, listed: dict[str, Listed]) -> None:
         posts = sorted(listed.values(), key=lambda post: post.order, reverse=True)
-        by_status: dict[str, list[Listed]] = {"published": [], "hidden": [], "draft": []}
+        self.articles: list[Listed] = []
+        self.drafts: list[Listed] = []
         for post in posts:
             post.edges = []
-            by_status[post.status].append(post)
-        self.articles, self.hidden_articles, self.drafts = by_status.values()
-        for name, articles in (("articles", self.articles), ("hidden", self.hidden_articles), ("drafts", self.drafts)):
-            if self.settings["ARTICLE_ORDER_BY"] != "reversed-date":
-                setattr(self, name, order_content(articles, self.settings["ARTICLE_ORDER_BY"]))
+            # A hidden post is where a draft is: where nobody comes who was not given its link.
+            (self.articles if post.status == "published" else self.drafts).append(post)
+        if self.settings["ARTICLE_ORDER_BY"] != "reversed-date":
+            self.articles = order_content(self.articles, self.settings["ARTICLE_ORDER_BY"])
         for name in ("translations", "hidden_translations", "drafts_translations"):
             setattr(self, name, [])
         for newer, older in pairwise(self.articles):
@@ -127,7 +127,7 @@ class Articles(ArticlesGenerator):
             before = post.version
             if links := post.card.get("links"):
                 self._follow(path, post, links)
-            if post.status != "draft" and (path in fresh or post.version != before):
+            if post.status == "published" and (path in fresh or post.version != before):
                 self.renewed.append(post)
 
     def _follow(self, path: str, post: Listed, links: list[list[str]]) -> None:
@@ -242,7 +242,7 @@ class Articles(ArticlesGenerator):
     def due(self, writer: KeyedWriter) -> Iterator[Listed]:
         """Posts whose page is not what it has to be; the names of the others' files are claimed."""
         given = {"category": None, "article": None}
-        posts = [*self.articles, *self.hidden_articles]
+        posts = self.articles
         names = {post.card["template"] for post in posts}
         common = {name: writer.page_key(self.get_template(name), self.context, given) for name in names}
         if self.as_before and common == self._common:

@@ -89,7 +89,7 @@ class Bindery(Pelican):
         """Move the files that posts took with them, before anything says where they are."""
         for generator in self._generators:
             if isinstance(generator, Articles):
-                for post in [*generator.articles, *generator.hidden_articles, *generator.drafts]:
+                for post in [*generator.articles, *generator.drafts]:
                     if any(what == "attach" for what, _ in post.card.get("links", ())):
                         _ = post.content
 

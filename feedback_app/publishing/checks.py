@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from feedback_app.publishing.masking import NAME, masked_name
 from feedback_app.publishing.pictures import picture_file
-from feedback_app.publishing.writing import KINDS
+from feedback_app.publishing.writing import KINDS, PostStatus, status_of
 
 FIRST_YEAR = 1990
 FAR = timedelta(days=2 * 366)
@@ -66,7 +66,7 @@ def _check(text: _Text, content: Path, output: Path, now: datetime) -> Iterator[
             yield from ((number, words) for words in _pictures(line, text.path, content))
         for link in _LINK.findall(line) if "](" in line or 'href="' in line.lower() else ():
             target = html.unescape(link[0] or link[1])
-            if words := _missing(target, text.path, content) or _dead(target, own, output):
+            if words := _missing(target, text.path, content, now) or _dead(target, own, output):
                 yield number, words
 
 
@@ -82,14 +82,23 @@ def _pictures(line: str, source: Path, content: Path) -> Iterator[str]:
             yield f"the picture {link} is not there"
 
 
-def _missing(link: str, source: Path, content: Path) -> str | None:
+def _missing(link: str, source: Path, content: Path, now: datetime) -> str | None:
     """What is wrong with a link to a file of the content, or None."""
     found = _FILE_LINK.match(link)
     if found is None:
         return None
     path = unquote(found[1])
     file = content / path.lstrip("/") if path.startswith("/") else source.parent / path
-    return None if file.exists() else f"the link to {link} leads nowhere: there is no such file"
+    if not file.exists():
+        return f"the link to {link} leads nowhere: there is no such file"
+    if _is_private(file, now) and not _is_private(source, now):
+        return f"the link to {link} shows everybody the private link of what is not published"
+    return None
+
+
+def _is_private(file: Path, now: datetime) -> bool:
+    """Whether a file is a post that only those see who have its link."""
+    return file.suffix.lower() in KINDS and status_of(file, now=now) is not PostStatus.PUBLISHED
 
 
 def _dead(link: str, own: Path | None, output: Path) -> str | None:

@@ -45,7 +45,7 @@ def new(context: Context, title: str, labels: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
 def list_posts(context: Context, *, as_json: bool) -> None:
-    """Every post, newest first, with its status and its link: for a draft, the private one."""
+    """Every post, newest first, with its status and its link: the private one of what is not published."""
     try:
         now = clock.now().astimezone(zone_of(CONFIGURATION))
     except NotWritten as error:
@@ -128,14 +128,13 @@ def check_site(settings: Settings, files: list[Path] | None = None) -> list[str]
 
 def _link(context: Context, one: Written) -> str:
     path = one.path
-    if one.status in {PostStatus.DRAFT, PostStatus.SCHEDULED}:
+    if one.status is not PostStatus.PUBLISHED:
         source = one.file.resolve().relative_to(context.settings.content.resolve())
         path = f"/{preview_path(context.signer.identifier_key, source, one.slug)}"
     return f"{context.settings.site_url}{path}"
 
 
 def _described(context: Context, one: Written) -> dict[str, object]:
-    private = one.status in {PostStatus.DRAFT, PostStatus.SCHEDULED}
     return {
         "file": str(one.file),
         "title": one.title,
@@ -144,5 +143,5 @@ def _described(context: Context, one: Written) -> dict[str, object]:
         "status": one.status.value,
         "labels": one.labels,
         "url": f"{context.settings.site_url}{one.path}",
-        "preview": _link(context, one) if private else None,
+        "preview": None if one.status is PostStatus.PUBLISHED else _link(context, one),
     }

@@ -96,7 +96,7 @@ def _dress(content: Content) -> None:
 
 
 def dress_articles(generator: ArticlesGenerator) -> None:
-    """Give every post what its page shows of others, and every draft its private place; where they don't have it."""
+    """Give published posts what their pages show of others, and the rest their private places, where they have none."""
     if getattr(generator, "as_before", False) or not all(isinstance(post, Listed) for post in generator.articles):
         return
     relate(reversed(generator.articles))

@@ -56,7 +56,7 @@ def _help(generator: ArticlesGenerator) -> None:
 
 def _attach(generator: ArticlesGenerator) -> None:
     build: Build = generator.settings[BUILD]
-    shown = [*generator.articles, *generator.hidden_articles]
+    shown = generator.articles
     content = Path(generator.settings["PATH"])
     if getattr(generator, "as_before", False):
         build.posts |= {post.address: _post(post, build, content) for post in generator.renewed}

@@ -49,7 +49,7 @@ class Written:
 
 
 def preview_path(key: bytes, source: Path, slug: str) -> str:
-    """Where a draft can be seen by whoever was given its link: a place that can't be guessed without the key."""
+    """Where whoever was given the link sees what is not published: a place that can't be guessed without the key."""
     digest = hmac.digest(key, b"preview " + source.as_posix().encode(), "sha256")
     return f"preview/{base64.urlsafe_b64encode(digest).decode()[:TOKEN_LETTERS]}/{slug}.html"
 
@@ -121,6 +121,12 @@ def written(content: Path, *, now: datetime) -> list[Written]:
     """Every post, newest first; those without a readable date in front. `now` is the shop's own time."""
     posts = list(_written(content / "posts", now))
     return sorted(posts, key=lambda post: (post.date is None, post.date or now, post.slug), reverse=True)
+
+
+def status_of(file: Path, *, now: datetime) -> PostStatus:
+    """Where the post in a file stands at the shop's own time `now`."""
+    head = _head(file)
+    return _status(head.get("status", ""), _date(head.get("date", ""), now), now)
 
 
 def _written(folder: Path, now: datetime) -> Iterator[Written]:

@@ -176,7 +176,7 @@ def test_a_post_that_is_taken_away_disappears(blog: Blog) -> None:
         assert find_thread(session, "/2007/10/opps.html") is None
 
 
-def test_a_draft_is_nowhere_and_a_hidden_post_only_where_its_address_says(blog: Blog) -> None:
+def test_what_is_not_published_is_only_where_its_own_private_link_leads(blog: Blog) -> None:
     for slug, status in (("someday", "draft"), ("whisper", "hidden")):
         file = blog.write(slug, f"A {slug}")
         file.write_text(file.read_text(encoding="utf-8").replace("published", status), encoding="utf-8")
@@ -185,13 +185,39 @@ def test_a_draft_is_nowhere_and_a_hidden_post_only_where_its_address_says(blog: 
     blog.build()
     site = tree(blog.output)
     assert not [name for name, data in site.items() if b"later page" in data or "draft" in name]
-    # Only where its own private link leads, and nothing else does.
-    (private,) = [name for name, data in site.items() if b"someday" in data]
-    assert re.fullmatch(r"preview/[\w-]{24}/someday\.html", private)
-    assert b'name="robots" content="noindex' in site[private]
-    assert [name for name, data in site.items() if b"whisper" in data] == [
-        "2007/10/whisper.comments.atom.xml",
-        "2007/10/whisper.html",
+    for slug in ("someday", "whisper"):
+        (private,) = [name for name, data in site.items() if slug.encode() in data or slug in name]
+        assert re.fullmatch(rf"preview/[\w-]{{24}}/{slug}\.html", private)
+        assert b'name="robots" content="noindex' in site[private]
+        # Others' browsers send its place to nobody, and nobody can comment there.
+        assert b'name="referrer" content="no-referrer' in site[private]
+        assert b"Post a Comment" not in site[private]
+
+
+def test_a_post_that_is_hidden_and_shown_again_has_its_comments_as_before(blog: Blog) -> None:
+    blog.build()
+    say(blog.store, "Use Bcc.", author="Nora", post="/2007/10/opps.html")
+    blog.build()
+    before = tree(blog.output)
+    assert b"Use Bcc." in before["2007/10/opps.html"]
+    post = blog.settings.content / "posts" / "opps.md"
+    shown = post.read_text(encoding="utf-8")
+    post.write_text(shown.replace("Status: published", "Status: hidden"), encoding="utf-8")
+    blog.build()
+    hidden = tree(blog.output)
+    assert not [name for name, data in hidden.items() if b"Use Bcc." in data or name.startswith("2007/10/opps")]
+    post.write_text(shown, encoding="utf-8")
+    blog.build()
+    assert tree(blog.output) == before
+
+
+def test_a_published_post_that_links_to_a_private_one_is_told_so_and_another_private_one_is_not(blog: Blog) -> None:
+    for slug, status in (("someday", "draft"), ("whisper", "hidden"), ("told", "published"), ("between", "draft")):
+        file = blog.write(slug, f"A {slug}", text="See [it]({filename}someday.md), [it]({filename}whisper.md).")
+        file.write_text(file.read_text(encoding="utf-8").replace("published", status), encoding="utf-8")
+    assert [line.partition("posts/")[2] for line in blog.build().warnings] == [
+        f"told.md:8: the link to {{filename}}{slug}.md shows everybody the private link of what is not published"
+        for slug in ("someday", "whisper")
     ]
 
 
