@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.support.browser import find_browser
+from tests.support.lighthouse import prepare_lighthouse
 from tests.support.postgres import find_postgres
 from tests.support.redis import get_redis
 from tests.support.vnu import prepare_checker
@@ -23,6 +24,7 @@ def main() -> None:
     if not get_redis():
         sys.exit("There is no redis-server, and none could be installed: install it and run this again.")
     prepare_checker()
+    prepare_lighthouse()
     print(f"browser: {browser}; PostgreSQL: {find_postgres()}; Redis: {get_redis()}")  # noqa: T201 - this is what it is for
 
 

