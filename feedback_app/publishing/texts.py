@@ -8,6 +8,8 @@ from urllib.parse import urljoin
 _TAG = re.compile(r"<[a-zA-Z/][^<>]*>")
 # Those of them in which a list has something to change.
 _CHANGED = re.compile(r'<(?=/?[hH][1-6]\b|[^<>]*\s(?:id="|href="#))[a-zA-Z/][^<>]*>')
+# Pictures that a browser would get at once.
+_AT_ONCE = re.compile(r"<img(?=\s)(?![^<>]*\sloading=)")
 _HEADING = re.compile(r"^(</?h)([1-6])\b", re.IGNORECASE)
 _LINK = re.compile(r'(\s(?:href|src)=")([^"]*)"')
 _SRCSET = re.compile(r'(\ssrcset=")([^"]*)"')
@@ -15,12 +17,17 @@ _ID = re.compile(r'(\s(?:id="|href="#))([^"]+)"')
 DEEPEST = 6
 
 
-def listed(text: str, name: str, deeper: int) -> str:
-    """A post's text among others: its headings that much deeper, its anchors with its name, so that each is one."""
+def listed(text: str, name: str, deeper: int, *, first: bool = False) -> str:
+    """A post's text among others: its headings that much deeper, its anchors with its name, so that each is one.
+
+    But for the first post's, pictures come when somebody gets to them: what is seen at once need not wait for them.
+    """
 
     def among_others(tag: str) -> str:
         return _ID.sub(rf'\g<1>{name}-\2"', _HEADING.sub(lambda h: _heading(h, deeper), tag))
 
+    if not first:
+        text = _AT_ONCE.sub('<img loading="lazy"', text)
     return _in_tags(text, among_others, _CHANGED)
 
 

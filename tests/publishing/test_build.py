@@ -299,6 +299,20 @@ def test_what_only_looks_like_a_tag_is_left_as_it_is() -> None:
     assert listed('<h6 id="a">x</h6>', "opps", 2) == '<h6 id="opps-a">x</h6>'
 
 
+def test_in_a_list_only_the_first_post_has_a_picture_that_comes_at_once(blog: Blog) -> None:
+    for number in range(3):
+        pair = "![One](/images/opps.svg)\n\n![Two](/images/opps.svg)"
+        blog.write(f"pair{number}", date=f"2008-01-0{3 - number} 10:00", text=pair)
+    blog.build()
+    posts = BeautifulSoup(blog.page("index.html"), "html5lib").select("article.post")[:3]
+    come = [[image.get("loading") for image in post.select("img")] for post in posts]
+    assert come == [[None, "lazy"], ["lazy", "lazy"], ["lazy", "lazy"]]
+    alone = BeautifulSoup(blog.page("2008/01/pair2.html"), "html5lib").select("article.post img")
+    assert [image.get("loading") for image in alone] == [None, "lazy"]
+    # An example of a tag is none.
+    assert listed("<p>&lt;img src=&gt; and <code>&lt;img&gt;</code></p>", "opps", 2).count("lazy") == 0
+
+
 def test_what_is_compressed_beside_a_page_is_that_page_after_a_comment_and_after_a_build(blog: Blog) -> None:
     with (blog.folder / "pelicanconf.py").open("a", encoding="utf-8") as file:
         file.write("\nPRECOMPRESS = True\n")
