@@ -182,14 +182,14 @@ class Library:
         article = read_article(path, generator)
         if isinstance(article, SkipStub):
             return path, (stamp, now, what, {}), "", "{}", None
-        if not article.is_valid():
-            return None
         if article.status != "draft" and not SLUG.fullmatch(article.slug):
             message = (
                 f"{line_of(file, 'slug')}: the slug {article.slug!r} can't be part of an address: "
                 "use letters, digits and hyphens"
             )
             raise PostRefused(message)
+        if not article.is_valid():
+            return None
         links = links_of(article)
         card = card_of(article, links)
         if "reads" in card:

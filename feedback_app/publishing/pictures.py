@@ -141,10 +141,21 @@ def dressed(text: str, source: Path, content: Path, cache: Path) -> tuple[str, l
         reads.append(path)
         first = len(reads) == 1
         if path.suffix.lower() in RASTER:
-            return _raster(given, path, cache, brings, lazy=not first)
+            try:
+                return _raster(given, path, cache, brings, lazy=not first)
+            except BadPicture as error:
+                message = f"{_place_of(html.unescape(given['src']), source)}: {error}"
+                raise BadPicture(message) from error
         return _drawing(given, path, content, brings, lazy=not first)
 
     return _IMG.sub(one, text), reads, brings
+
+
+def _place_of(link: str, source: Path) -> str:
+    """`content/posts/opps.md:8`, the first line with a link; the file alone where it is written otherwise."""
+    lines = source.read_text(encoding="utf-8-sig").splitlines()
+    number = next((number for number, line in enumerate(lines, 1) if link in line), 0)
+    return f"{source}:{number}" if number else str(source)
 
 
 def picture_file(link: str, source: Path, content: Path) -> Path | None:

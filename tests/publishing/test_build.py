@@ -88,6 +88,7 @@ def test_the_build_is_refused_in_one_line_while_a_post(blog: Blog, what: str) ->
             blog.build()
         assert len(str(refused.value).splitlines()) == 1
         assert "posts/bad.md" in str(refused.value)
+        assert "slug" not in what or "posts/bad.md:3: the slug " in str(refused.value)
     assert tree(blog.output) == before
     assert not list(blog.folder.parent.rglob("bad.html"))
     broken.unlink()
