@@ -205,7 +205,15 @@ def page(browser: Browser) -> Iterator[Page]:
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(f"error in the page: {error}"))
     opened.on("console", lambda said: problems.append(f"console: {said.text}") if said.type == "error" else None)
-    opened.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
+    opened.on(
+        "requestfailed",
+        # Whoever goes on to the next page does not wait for the pictures of this one.
+        lambda request: (
+            None
+            if request.failure == "net::ERR_ABORTED"
+            else problems.append(f"failed: {request.url}: {request.failure}")
+        ),
+    )
     opened.on(
         "request",
         lambda request: None if "//127.0.0.1:" in request.url else problems.append(f"went elsewhere: {request.url}"),
