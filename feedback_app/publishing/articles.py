@@ -22,7 +22,7 @@ from feedback_app.publishing.pictures import RASTER, clean_copy
 from feedback_app.publishing.posts import Listed, Makers, Month
 from feedback_app.publishing.reading import KeptReaders
 from feedback_app.publishing.run import BUILD, Build
-from feedback_app.publishing.sources import digest, scan
+from feedback_app.publishing.sources import Stamp, digest, rescan, scan
 from feedback_app.publishing.writer import KeyedWriter
 
 # Posts whose comments are fetched at once.
@@ -41,6 +41,10 @@ class Articles(ArticlesGenerator):
         # Whether all lists are what they were in the build before, and what that claimed for pages of posts.
         self.as_before = False
         self._claimed: dict[str, bytes] = {}
+        # Lists of labels and the like in the order of dates, by their page; as long as the lists are what they were.
+        self._dated: dict[str, list[Listed]] = {}
+        # What the site's map says of posts; None until it is known.
+        self.mapped: list[tuple[str, str]] | None = None
         self._common: dict[str, bytes] = {}
         # Published posts whose own page may be another all the same.
         self.renewed: list[Listed] = []
@@ -50,12 +54,7 @@ class Articles(ArticlesGenerator):
     def generate_context(self) -> None:
         """Put all posts into their lists."""
         library = self._library()
-        found = scan(
-            Path(self.path),
-            self.settings["ARTICLE_PATHS"],
-            extensions=frozenset(self.readers.extensions),
-            ignored=self.settings["IGNORE_FILES"],
-        )
+        found = self.build.found = self._find()
         shown = self.build.shelf.shown
         makers = Makers(self.settings, self._whole, shown, self.build.count, self.build.thread, {}, {}, {}, {})
         for path in library.refresh(found, self, makers):
@@ -68,7 +67,7 @@ class Articles(ArticlesGenerator):
             and self.settings["ARTICLE_ORDER_BY"] == "reversed-date"
         )
         if not self.as_before:
-            self._claimed = {}
+            self._claimed, self._dated, self.mapped = {}, {}, None
             self._arrange(library.listed)
         self._look_up(library)
         signals.article_generator_pretaxonomy.send(self)
@@ -89,6 +88,16 @@ class Articles(ArticlesGenerator):
         )
         self.context["period_archives"] = self.period_archives
         signals.article_generator_finalized.send(self)
+
+    def _find(self) -> dict[str, Stamp]:
+        base, named = Path(self.path), self.build.named
+        found = rescan(self.build.found, base, named) if named else None
+        return found or scan(
+            base,
+            self.settings["ARTICLE_PATHS"],
+            extensions=frozenset(self.readers.extensions),
+            ignored=self.settings["IGNORE_FILES"],
+        )
 
     def _library(self) -> Library:
         if self.build.library is None:
@@ -278,7 +287,9 @@ class Articles(ArticlesGenerator):
         for wrapper, articles in lists:
             if not wrapper.save_as:
                 continue
-            dates = self._by_date(articles)
+            if wrapper.save_as not in self._dated:
+                self._dated[wrapper.save_as] = self._by_date(articles)
+            dates = self._dated[wrapper.save_as]
             write(
                 wrapper.save_as,
                 self.get_template(template),

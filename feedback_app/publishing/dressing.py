@@ -125,7 +125,7 @@ def write_extras(pelican: Pelican, generators: list[Any], writer: KeyedWriter) -
     posts, pages, lists = [], [], []
     for generator in generators:
         if isinstance(generator, ArticlesGenerator):
-            posts += [(f"/{post.url}", _day(post)) for post in generator.articles]
+            posts += _mapped(generator)
             lists += [f"/{month.url}" for month in getattr(generator, "months", ())]
             lists += [f"/{tag.url}" for tag in dict(generator.tags)]
         pages += [f"/{page.url}" for page in getattr(generator, "pages", ())]
@@ -133,13 +133,21 @@ def write_extras(pelican: Pelican, generators: list[Any], writer: KeyedWriter) -
         ("/", ""),
         ("/archives.html", ""),
         *((path, "") for path in sorted(pages) + sorted(lists)),
-        *sorted(posts),
+        *posts,
     ]
     writer.write_made("sitemap.xml", digest(repr(mapped).encode()), lambda: extras.sitemap(site_url, mapped).encode())
     write_whole(output / "robots.txt", extras.robots(site_url).encode())
     if contact := values.get("SECURITY_CONTACT"):
         text = extras.security(site_url, contact, values["SECURITY_EXPIRES"])
         write_whole(output / ".well-known" / "security.txt", text.encode())
+
+
+def _mapped(generator: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - ours, or Pelican's own
+    """The posts' addresses with the days of their latest change; while no list changes, those of the build before."""
+    known: list[tuple[str, str]] | None = getattr(generator, "mapped", None)
+    if known is None:
+        known = generator.mapped = sorted((f"/{post.url}", _day(post)) for post in generator.articles)
+    return known
 
 
 def write_redirects(pelican: Pelican, moves: Moves, posts: dict[str, Post]) -> None:

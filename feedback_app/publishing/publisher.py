@@ -4,15 +4,14 @@ import logging
 import sqlite3
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
-from watchfiles import watch
 
 from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.db import Store
-from feedback_app.publishing.builder import CONFIGURATION, Builder, BuildRefused
+from feedback_app.publishing.builder import Builder, BuildRefused, Report
+from feedback_app.publishing.changes import Changes, watch_files
 from feedback_app.publishing.following import Follower
 from feedback_app.publishing.search import Indexer
 from feedback_app.publishing.site import is_known
@@ -23,15 +22,14 @@ FOLLOW_SECONDS = 0.1
 # How often it is looked whether a post has become too old for comments; the form knows it to the moment.
 AGE_SECONDS = 5
 RETRY_SECONDS = 10
-THEME = Path("theme")
 
 log = logging.getLogger(__name__)
 
 
 def run_publisher(settings: Settings, store: Store, worker_id: str, stop: threading.Event) -> None:
     """Build when the content, the theme or the configuration changes; rewrite threads when the store does."""
-    changed = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(settings, changed, stop), daemon=True, name="watcher")
+    changes = Changes()
+    watcher = threading.Thread(target=watch_files, args=(settings, changes, stop), daemon=True, name="watcher")
     watcher.start()
     indexer = Indexer(settings.output, stop)
     last_beat = last_aged = None
@@ -50,21 +48,22 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
             if due is not None and due <= now.timestamp():
                 # Once: where the build is refused, the next change brings the post along.
                 due = None
-                changed.set()
+                changes.note()
+            changes.note_in_time()
             # A site that is not what it was built as (somebody emptied the folder) is built again, once.
-            if changed.is_set() or (built and not is_known(settings)):
-                changed.clear()
-                built = _build(builder)
+            if changes.noted.is_set() or (built and not is_known(settings)):
+                report = _build(builder, changes)
+                built, news = report is not None, True
                 due = builder.next_due() or due
-                indexer.wake()
-                news = True
+                if report is None or report.files.written or report.files.removed:
+                    indexer.wake()
             if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
                 close_old_posts(settings, store)
                 last_aged = now
-            news = _follow(settings, store, follower, changed, news=news)
+            news = _follow(settings, store, follower, changes.noted, news=news)
         except OSError as error:
             log.error("The site can't be written: %s: %s", error.filename, error.strerror)  # noqa: TRY400 - one line
-            changed.set()
+            changes.note()
             stop.wait(RETRY_SECONDS)
         except sqlite3.Error as error:
             news = True
@@ -93,12 +92,17 @@ def _follow(settings: Settings, store: Store, follower: Follower, changed: threa
     return False
 
 
-def _build(builder: Builder) -> bool:
+def _build(builder: Builder, changes: Changes) -> Report | None:
+    """Build what has changed, and say what came of it; None where it was refused."""
+    again = changes.again
     try:
-        report = builder.build()
+        report = builder.build(named=changes.take())
     except BuildRefused as error:
         log.error("Not built, what was live stays live:\n%s", error)  # noqa: TRY400 - the lines say it
-        return False
+        return None
+    if again and not report.files.written and not report.files.removed:
+        # As it should be.
+        return report
     log.info(
         "Built %d posts in %.1f s: %d files written, %d removed.",
         report.posts,
@@ -108,26 +112,4 @@ def _build(builder: Builder) -> bool:
     )
     for warning in report.warnings:
         log.warning("%s", warning)
-    return True
-
-
-def _watch(settings: Settings, changed: threading.Event, stop: threading.Event) -> None:
-    """Tell about changes, also when a folder is taken away and comes back."""
-    while not stop.is_set():
-        places = [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()]
-        if not places:
-            stop.wait(1)
-            continue
-        try:
-            unseen = True
-            for changes in watch(
-                *places, stop_event=stop, debounce=100, step=10, rust_timeout=1000, yield_on_timeout=True
-            ):
-                # What changed before anybody watched is built too.
-                if changes or unseen:
-                    changed.set()
-                unseen = False
-                if [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()] != places:
-                    break
-        except (OSError, RuntimeError):
-            stop.wait(1)
+    return report

@@ -1,6 +1,6 @@
 """One site's builds: the store they read, what they know of it, and what they have learned on the way."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,7 @@ from feedback_app.publishing.extras import comments_data
 from feedback_app.publishing.library import Library
 from feedback_app.publishing.posts import Listed, words_of
 from feedback_app.publishing.shelf import Shelf
-from feedback_app.publishing.sources import digest
+from feedback_app.publishing.sources import Stamp, digest
 from feedback_app.publishing.threads import close_old_posts
 
 BUILD = "UNDISCLOSED_BUILD"
@@ -69,6 +69,9 @@ class Build:
     fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     _known_fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     announced: dict[str, Post] | None = None
+    # The files that posts are in, as the latest build found them; and those alone that may have changed since, or None.
+    found: dict[str, Stamp] = field(default_factory=dict)
+    named: Collection[Path] | None = None
     # Where the threads of posts are that have moved, and where old addresses lead.
     moves: Moves = field(default_factory=Moves)
     _comments: dict[str, list[Shown]] = field(default_factory=dict)

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 # A file's time of change, its inode's, its size, its inode.
@@ -23,6 +23,18 @@ def scan(base: Path, folders: Sequence[str], *, extensions: frozenset[str], igno
     for folder in folders:
         found.update(_below(base / folder, folder.strip("/") + "/" if folder else "", extensions, skip))
     return dict(sorted(found.items()))
+
+
+def rescan(found: Mapping[str, Stamp], base: Path, named: Iterable[Path]) -> dict[str, Stamp] | None:
+    """The same files with the stamps that these have now; None where one of these is no file that was there before."""
+    again = dict(found)
+    for path in named:
+        name = path.relative_to(base).as_posix() if path.is_relative_to(base) else ""
+        stamp = stamp_at(path) if name in found else None
+        if stamp is None:
+            return None
+        again[name] = stamp
+    return again
 
 
 def _below(

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.services import list_comments
 from feedback_app.config import load_settings
+from feedback_app.publishing import articles
 from feedback_app.publishing.articles import Articles
 from feedback_app.publishing.builder import Builder, BuildRefused
 from feedback_app.store import open_store
@@ -64,9 +65,9 @@ class Editing(RuleBasedStateMachine):
     def files(self) -> list[Path]:
         return sorted(self.posts.glob("*.md"))
 
-    def built(self) -> None:
+    def built(self, *named: Path) -> None:
         try:
-            self.builder.build()
+            self.builder.build(named=named or None)
         except BuildRefused as refused:
             # Two posts at one address: nothing may have changed, and the next edit may mend it.
             assert "has the same address" in str(refused)  # noqa: PT017 - the refusal itself is checked
@@ -79,8 +80,9 @@ class Editing(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["a", "b", "c", "biscuit"]), head=HEADS, text=TEXTS)
     def write(self, name: str, head: str, text: str) -> None:
-        (self.posts / f"{name}.md").write_text(f"{head}\n{text}\n", encoding="utf-8")
-        self.built()
+        file = self.posts / f"{name}.md"
+        file.write_text(f"{head}\n{text}\n", encoding="utf-8")
+        self.built(file)
 
     @rule(which=st.integers(0, 9), text=TEXTS)
     def reword(self, which: int, text: str) -> None:
@@ -89,7 +91,7 @@ class Editing(RuleBasedStateMachine):
             file = files[which % len(files)]
             head, _, _ = file.read_text(encoding="utf-8").partition("\n\n")
             file.write_text(f"{head}\n\n{text}\n", encoding="utf-8")
-            self.built()
+            self.built(file)
 
     @rule(name=st.sampled_from(["list.txt", "more.txt"]))
     def drop_or_take_a_file(self, name: str) -> None:
@@ -107,7 +109,7 @@ class Editing(RuleBasedStateMachine):
             file = files[which % len(files)]
             lines = [line for line in file.read_text(encoding="utf-8").split("\n") if not line.startswith("Slug:")]
             file.write_text("\n".join([f"Slug: {slug}", *lines]), encoding="utf-8")
-            self.built()
+            self.built(file)
 
     @rule(which=st.integers(0, 9), name=st.sampled_from(["moved", "biscuit"]))
     def move(self, which: int, name: str) -> None:
@@ -121,7 +123,7 @@ class Editing(RuleBasedStateMachine):
         files = self.files()
         if files:
             files[which % len(files)].unlink()
-            self.built()
+            self.built(files[which % len(files)])
 
     @rule(title=TITLES)
     def retitle_the_page(self, title: str) -> None:
@@ -189,6 +191,41 @@ def test_whatever_is_edited_a_small_build_makes_what_a_full_one_would(
 ) -> None:
     Editing.template, Editing.folder = sqlite_template, tmp_path_factory.mktemp("edited")
     edit(examples=3, steps=7)
+
+
+def test_a_file_that_is_named_is_looked_at_and_the_others_once_somebody_looks_at_all(
+    blog: Blog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    opps, other = blog.write("opps", "Opps"), blog.write("other", "Another")
+    builder.build()
+
+    def look(*_: object, **__: object) -> None:
+        pytest.fail("nobody else's file has changed")
+
+    opps.write_text(opps.read_text(encoding="utf-8") + "\nWe are sorry.\n", encoding="utf-8")
+    with monkeypatch.context() as patched:
+        patched.setattr(articles, "scan", look)
+        builder.build(named=[opps])
+    assert "We are sorry." in blog.page("2007/10/opps.html")
+    assert tree(blog.output) == blog.built_elsewhere()
+    # A watcher can miss a file.
+    other.write_text(other.read_text(encoding="utf-8") + "\nSo are we.\n", encoding="utf-8")
+    builder.build()
+    assert "So are we." in blog.page("2007/10/other.html")
+    assert tree(blog.output) == blog.built_elsewhere()
+    # One that is new, one that went, and what is no post are found whoever is named.
+    new = blog.write("new", "A new one")
+    builder.build(named=[new])
+    assert tree(blog.output) == blog.built_elsewhere()
+    new.unlink()
+    builder.build(named=[new])
+    assert tree(blog.output) == blog.built_elsewhere()
+    about = blog.settings.content / "pages" / "about.md"
+    about.write_text("Title: About us\nSlug: about\n\nTwo of us.\n", encoding="utf-8")
+    builder.build(named=[about])
+    assert tree(blog.output) == blog.built_elsewhere()
+    builder.close()
 
 
 def test_a_post_whose_text_alone_changes_has_no_list_put_in_order_again(

@@ -172,7 +172,7 @@ def test_the_running_publisher_closes_a_post_when_it_has_become_too_old(
     assert "Post a Comment" in own.page("2007/10/opps.html")
     monkeypatch.chdir(blog.folder)
     # Nobody touches a file: what happens is not a build's doing.
-    monkeypatch.setattr(publisher, "_watch", lambda *_: None)
+    monkeypatch.setattr(publisher, "watch_files", lambda *_: None)
     stop = threading.Event()
     running = threading.Thread(target=publisher.run_publisher, args=(own.settings, own.store, "w" * 32, stop))
     running.start()
