@@ -52,10 +52,11 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
             changes.note_in_time()
             # A site that is not what it was built as (somebody emptied the folder) is built again, once.
             if changes.noted.is_set() or (built and not is_known(settings)):
+                again = changes.again
                 report = _build(builder, changes)
                 built, news = report is not None, True
                 due = builder.next_due() or due
-                if report is None or report.files.written or report.files.removed:
+                if not again or _is_news(report):
                     indexer.wake()
             if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
                 close_old_posts(settings, store)
@@ -92,6 +93,10 @@ def _follow(settings: Settings, store: Store, follower: Follower, changed: threa
     return False
 
 
+def _is_news(report: Report | None) -> bool:
+    return report is None or bool(report.files.written or report.files.removed)
+
+
 def _build(builder: Builder, changes: Changes) -> Report | None:
     """Build what has changed, and say what came of it; None where it was refused."""
     again = changes.again
@@ -100,7 +105,7 @@ def _build(builder: Builder, changes: Changes) -> Report | None:
     except BuildRefused as error:
         log.error("Not built, what was live stays live:\n%s", error)  # noqa: TRY400 - the lines say it
         return None
-    if again and not report.files.written and not report.files.removed:
+    if again and not _is_news(report):
         # As it should be.
         return report
     log.info(
