@@ -38,7 +38,7 @@ KINDS = {
     "a form for nothing": "/feedback/comments/new?post=/gone.html",
     "the thanks": "/feedback/comments/received?post=/2007/10/opps.html&waits=yes",
 }
-TRIES = 5
+TRIES = 10
 MORE_KINDS = {
     "the search": "/search.html",
     "nothing here": "/404.html",
