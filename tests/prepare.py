@@ -1,4 +1,4 @@
-"""Before the tests: a browser, PostgreSQL and Redis, from the system or installed where they are not there."""
+"""Before the tests: a browser, PostgreSQL, Redis and what judges pages, of the system or brought where they are not."""
 
 import os
 import shutil

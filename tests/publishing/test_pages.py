@@ -1,7 +1,6 @@
 """The pages as a browser sees them, and the publisher at work."""
 
 import json
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterator
@@ -220,10 +219,7 @@ def test_a_post_is_two_requests_and_nothing_in_it_moves_while_it_loads(browser: 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["home", "a post", "a label"])
 def test_a_slow_phone_has_nothing_to_complain_of(site: str, tmp_path: Path, kind: str) -> None:
-    # On a machine that decides it has to be there.
-    assert find_lighthouse() or not os.environ.get("CI"), "npm's lighthouse is missing: python -m tests.prepare"
-    if not find_lighthouse():
-        pytest.skip("there is no npm to bring lighthouse")
+    assert find_lighthouse(), "npm's lighthouse is missing: install Node and npm, then python -m tests.prepare"
     # What else runs on this machine makes a page slower, never quicker: the best of a few counts.
     found: list[object] = []
     for number in range(TRIES):
