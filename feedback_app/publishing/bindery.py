@@ -8,13 +8,14 @@ from pelican import Pelican
 from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.plugins import signals
 
-from feedback_app.publishing.articles import Articles, Statics
+from feedback_app.publishing.articles import Articles
 from feedback_app.publishing.dressing import write_extras
 from feedback_app.publishing.forks import cores, shared
 from feedback_app.publishing.library import WORTH_SHARING, collecting
 from feedback_app.publishing.reading import OneMarkdown
 from feedback_app.publishing.run import BUILD, Build
 from feedback_app.publishing.shelf import Output
+from feedback_app.publishing.statics import Statics
 from feedback_app.publishing.templates import CompiledTemplates
 from feedback_app.publishing.writer import KeyedWriter
 

@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
@@ -53,7 +54,7 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
             # A site that is not what it was built as (somebody emptied the folder) is built again, once.
             if changes.noted.is_set() or (built and not is_known(settings)):
                 again = changes.again
-                report = _build(builder, changes)
+                report = _build(builder, changes.take(), again=again)
                 built, news = report is not None, True
                 due = builder.next_due() or due
                 if not again or _is_news(report):
@@ -97,11 +98,10 @@ def _is_news(report: Report | None) -> bool:
     return report is None or bool(report.files.written or report.files.removed)
 
 
-def _build(builder: Builder, changes: Changes) -> Report | None:
+def _build(builder: Builder, named: frozenset[Path] | None, *, again: bool) -> Report | None:
     """Build what has changed, and say what came of it; None where it was refused."""
-    again = changes.again
     try:
-        report = builder.build(named=changes.take())
+        report = builder.build(named=named)
     except BuildRefused as error:
         log.error("Not built, what was live stays live:\n%s", error)  # noqa: TRY400 - the lines say it
         return None
