@@ -4,6 +4,7 @@ import calendar
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from html import unescape
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ class Articles(ArticlesGenerator):
         # What the site's map says of posts; None until it is known.
         self.mapped: list[tuple[str, str]] | None = None
         self._common: dict[str, bytes] = {}
+        # The posts that take files along to where they are, by the files' places in the content.
+        self._taken: dict[str, Listed] = {}
         # Published posts whose own page may be another all the same.
         self.renewed: list[Listed] = []
         self.writer: KeyedWriter | None = None
@@ -125,6 +128,7 @@ class Articles(ArticlesGenerator):
     def _look_up(self, library: Library) -> None:
         """Every text is what its file says, and what the files are that it shows something of."""
         self.context["generated_content"].update(library.listed)
+        self._take_along()
         fresh = set(library.fresh)
         self.renewed = []
         for path, post in library.listed.items():
@@ -135,17 +139,29 @@ class Articles(ArticlesGenerator):
             if post.status == "published" and (path in fresh or post.version != before):
                 self.renewed.append(post)
 
+    def _take_along(self) -> None:
+        """See which post takes a file along, where several would: the oldest, so that no address of a file is lost.
+
+        One that is not published takes nothing: a file is nowhere but where everybody may know it to be.
+        """
+        self._taken = {}
+        takers = [post for post in self.articles if any(what == "attach" for what, _ in post.card.get("links", ()))]
+        for post in sorted(takers, key=lambda post: post.order):
+            for what, value in post.card["links"]:
+                if what == "attach":
+                    self._taken |= dict.fromkeys(_targets(post.path, value) - self._taken.keys(), post)
+
     def _follow(self, path: str, post: Listed, links: list[list[str]]) -> None:
         """What a text shows of the files it links to is where they are."""
         content = self.context["generated_content"]
         where = []
         for what, value in links:
-            for link in {urlparse(value).path, unquote(urlparse(value).path)}:
-                target = link.lstrip("/") if link.startswith("/") else _joined(path, link)
+            for target in _targets(path, value):
                 if what == "filename" and target in content and content[target] is not None:
-                    where.append((value, content[target].url))
+                    where.append((value, content[target].url, ""))
                 else:
-                    where.append((value, (Path(self.path) / target).exists()))
+                    taker = self._taken.get(target)
+                    where.append((value, str((Path(self.path) / target).exists()), taker.save_as if taker else ""))
                 if what in {"static", "attach"}:
                     self.context["static_links"].add(target.replace("%20", " "))
         post.version = digest(post.known, repr(sorted(map(repr, where))).encode())
@@ -213,6 +229,22 @@ class Articles(ArticlesGenerator):
 
     def refresh_metadata_intersite_links(self) -> None:
         """Nothing: it is done to each whole article when it is loaded."""
+
+    def attach_files(self) -> None:
+        """Say where files will be that posts take along or link to, before anything else asks for it or moves them."""
+        files = self.context["static_content"]
+        for target, post in self._taken.items():
+            if (file := files.get(target)) is not None:
+                file.attach_to(post)
+        for post in [*self.articles, *self.drafts]:
+            if links := post.card.get("links"):
+                # What was read of it before knew no files.
+                post.put_away()
+            for _, value in links or ():
+                for file in filter(None, map(files.get, _targets(post.path, value))):
+                    # Asked for once it stays; who would take it along, too, links to it like everybody.
+                    _ = file.url
+                    file.attach_to = _stay
 
     def check_disabled_readers(self) -> None:
         """Warn of files that nobody here can read, where there is a kind of them."""
@@ -314,5 +346,16 @@ def _period(post: Listed, size: int) -> tuple[int, ...]:
     return (post.date.year, post.date.month, post.date.day)[:size]
 
 
+def _targets(path: str, value: str) -> set[str]:
+    """The places in the content that a link of a text can mean: as it stands, or as a browser would read it."""
+    links = {urlparse(way).path for way in (value, unescape(value))}
+    links |= {unquote(link) for link in links}
+    return {link.lstrip("/") if link.startswith("/") else _joined(path, link) for link in links}
+
+
 def _joined(path: str, link: str) -> str:
     return os.path.normpath(Path(path).parent / link).replace(os.sep, "/")
+
+
+def _stay(_content: object) -> None:
+    """What a file does that some post takes along, when another would."""

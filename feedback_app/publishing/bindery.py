@@ -56,11 +56,13 @@ class Bindery(Pelican):
             if hasattr(generator, "check_disabled_readers") and not self._checked:
                 generator.check_disabled_readers()
         self._checked = True
+        for generator in self._generators:
+            if isinstance(generator, Articles):
+                generator.attach_files()
         signals.all_generators_finalized.send(self._generators)
         for generator in self._generators:
             if hasattr(generator, "refresh_metadata_intersite_links"):
                 generator.refresh_metadata_intersite_links()
-        self._attach_files()
         before = len(self._names)
         writer = KeyedWriter(self.output_path, self.settings, known, self._names)
         library = self.build.library
@@ -85,14 +87,6 @@ class Bindery(Pelican):
                 self._generators.append(generator)
         for generator in self._generators:
             generator.context = context
-
-    def _attach_files(self) -> None:
-        """Move the files that posts took with them, before anything says where they are."""
-        for generator in self._generators:
-            if isinstance(generator, Articles):
-                for post in [*generator.articles, *generator.drafts]:
-                    if any(what == "attach" for what, _ in post.card.get("links", ())):
-                        _ = post.content
 
     def _write(self, writer: KeyedWriter, shares: int) -> None:
         def work(share: int, shares: int) -> tuple[Any, ...]:

@@ -228,6 +228,34 @@ def test_a_file_that_is_named_is_looked_at_and_the_others_once_somebody_looks_at
     builder.close()
 
 
+def test_a_file_that_two_posts_take_along_stays_with_the_older_and_private_ones_take_nothing(blog: Blog) -> None:
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    file = blog.settings.content / "images" / "sizes.txt"
+    file.write_text("Small, large.", encoding="utf-8")
+
+    def links_to(address: str, *pages: str) -> None:
+        builder.build()
+        assert tree(blog.output) == blog.built_elsewhere()
+        for page in pages:
+            assert f"/{address}" in blog.page(page), page
+        assert (blog.output / address).read_text(encoding="utf-8") == "Small, large."
+
+    taking = "Our [sizes]({attach}../images/sizes.txt)."
+    post = blog.write("secret", date="2007-03-11", text=taking)
+    post.write_text(f"Status: hidden\n{post.read_text(encoding='utf-8')}", encoding="utf-8")
+    builder.build()
+    secret = next((blog.output / "preview").glob("*/secret.html")).relative_to(blog.output).as_posix()
+    links_to("images/sizes.txt", secret)
+    blog.write("new", date="2008-01-01", text=taking)
+    links_to("2008/01/sizes.txt", secret, "2008/01/new.html")
+    older = blog.write("opps", date="2007-10-10", text=taking)
+    blog.write("linking", date="2008-02-01", text="The [sizes]({static}../images/sizes.txt).")
+    links_to("2007/10/sizes.txt", secret, "2008/01/new.html", "2007/10/opps.html", "2008/02/linking.html")
+    older.unlink()
+    links_to("2008/01/sizes.txt", secret, "2008/01/new.html", "2008/02/linking.html")
+    builder.close()
+
+
 def test_a_post_whose_text_alone_changes_has_no_list_put_in_order_again(
     blog: Blog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
