@@ -43,7 +43,9 @@ class Articles(ArticlesGenerator):
         # What the site's map says of posts; None until it is known.
         self.mapped: list[tuple[str, str]] | None = None
         self._common: dict[str, bytes] = {}
-        # The posts that take files along to where they are, by the files' places in the content.
+        # The posts that link to other files; those that take files along to where they are, by the files' places in the
+        # content.
+        self._linking: list[Listed] = []
         self._taken: dict[str, Listed] = {}
         # Published posts whose own page may be another all the same.
         self.renewed: list[Listed] = []
@@ -55,7 +57,7 @@ class Articles(ArticlesGenerator):
         library = self._library()
         found = self.build.found = self._find()
         shown = self.build.shelf.shown
-        makers = Makers(self.settings, self._whole, shown, self.build.count, self.build.thread, {}, {}, {}, {})
+        makers = Makers(self.settings, self._whole, shown, self.build.count, self.build.thread, self.build.asked)
         for path in library.refresh(found, self, makers):
             self._add_failed_source_path(path)
         self.as_before = (
@@ -113,7 +115,7 @@ class Articles(ArticlesGenerator):
         self.articles: list[Listed] = []
         self.drafts: list[Listed] = []
         for post in posts:
-            post.edges = []
+            post.stand_alone()
             # A hidden post is where a draft is: where nobody comes who was not given its link.
             (self.articles if post.status == "published" else self.drafts).append(post)
         if self.settings["ARTICLE_ORDER_BY"] != "reversed-date":
@@ -122,22 +124,22 @@ class Articles(ArticlesGenerator):
             setattr(self, name, [])
         for newer, older in pairwise(self.articles):
             newer._older, older._newer = older, newer  # noqa: SLF001 - a pair that one arranges
-        if self.articles:
-            self.articles[0]._newer = self.articles[-1]._older = None  # noqa: SLF001 - the same
+        self._linking = [post for post in posts if "links" in post.card]
+        self._take_along()
 
     def _look_up(self, library: Library) -> None:
         """Every text is what its file says, and what the files are that it shows something of."""
         self.context["generated_content"].update(library.listed)
-        self._take_along()
-        fresh = set(library.fresh)
-        self.renewed = []
-        for path, post in library.listed.items():
-            post.put_away()
+        if not self.as_before:
+            for post in library.listed.values():
+                post.put_away()
+        renewed = {path: library.listed[path] for path in library.fresh if path in library.listed}
+        for post in self._linking:
             before = post.version
-            if links := post.card.get("links"):
-                self._follow(path, post, links)
-            if post.status == "published" and (path in fresh or post.version != before):
-                self.renewed.append(post)
+            self._follow(post)
+            if post.version != before:
+                renewed[post.path] = post
+        self.renewed = [post for post in renewed.values() if post.status == "published"]
 
     def _take_along(self) -> None:
         """See which post takes a file along, where several would: the oldest, so that no address of a file is lost.
@@ -145,18 +147,18 @@ class Articles(ArticlesGenerator):
         One that is not published takes nothing: a file is nowhere but where everybody may know it to be.
         """
         self._taken = {}
-        takers = [post for post in self.articles if any(what == "attach" for what, _ in post.card.get("links", ()))]
-        for post in sorted(takers, key=lambda post: post.order):
+        for post in reversed(self._linking):
             for what, value in post.card["links"]:
-                if what == "attach":
+                if what == "attach" and post.status == "published":
                     self._taken |= dict.fromkeys(_targets(post.path, value) - self._taken.keys(), post)
 
-    def _follow(self, path: str, post: Listed, links: list[list[str]]) -> None:
+    def _follow(self, post: Listed) -> None:
         """What a text shows of the files it links to is where they are."""
+        post.put_away()
         content = self.context["generated_content"]
         where = []
-        for what, value in links:
-            for target in _targets(path, value):
+        for what, value in post.card["links"]:
+            for target in _targets(post.path, value):
                 if what == "filename" and target in content and content[target] is not None:
                     where.append((value, content[target].url, ""))
                 else:
@@ -236,11 +238,10 @@ class Articles(ArticlesGenerator):
         for target, post in self._taken.items():
             if (file := files.get(target)) is not None:
                 file.attach_to(post)
-        for post in [*self.articles, *self.drafts]:
-            if links := post.card.get("links"):
-                # What was read of it before knew no files.
-                post.put_away()
-            for _, value in links or ():
+        for post in self._linking:
+            # What was read of it before knew no files.
+            post.put_away()
+            for _, value in post.card["links"]:
                 for file in filter(None, map(files.get, _targets(post.path, value))):
                     # Asked for once it stays; who would take it along, too, links to it like everybody.
                     _ = file.url
@@ -281,7 +282,9 @@ class Articles(ArticlesGenerator):
         given = {"category": None, "article": None}
         posts = self.articles
         names = {post.card["template"] for post in posts}
-        common = {name: writer.page_key(self.get_template(name), self.context, given) for name in names}
+        common = {
+            name: writer.page_key(writer.versions, self.get_template(name), self.context, given) for name in names
+        }
         if self.as_before and common == self._common:
             # Each page is what it was, but for these.
             writer.wanted |= self._claimed

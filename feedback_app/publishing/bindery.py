@@ -1,6 +1,7 @@
 """Pelican's run, with our generators and our writer, on all cores where there is a lot to write."""
 
 import logging
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from pelican.plugins import signals
 
 from feedback_app.publishing.articles import Articles
 from feedback_app.publishing.dressing import write_extras
+from feedback_app.publishing.fingerprints import Fingerprints
 from feedback_app.publishing.forks import cores, shared
 from feedback_app.publishing.library import WORTH_SHARING, collecting
 from feedback_app.publishing.reading import OneMarkdown
 from feedback_app.publishing.run import BUILD, Build
-from feedback_app.publishing.shelf import Output
+from feedback_app.publishing.shelf import Output, Piece
 from feedback_app.publishing.statics import Statics
 from feedback_app.publishing.templates import CompiledTemplates
 from feedback_app.publishing.writer import KeyedWriter
@@ -38,6 +40,8 @@ class Bindery(Pelican):
         self._checked = False
         # The theme is the same for as long as this lives, and so are the names that its templates mention.
         self._names = self.build.shelf.names()
+        # What lists of cards say; for as long as no card is another.
+        self._faces = Fingerprints(attrgetter("face"))
 
     def bind(self, known: dict[str, Output]) -> KeyedWriter:
         """Write into the output path what the site does not have."""
@@ -64,7 +68,9 @@ class Bindery(Pelican):
             if hasattr(generator, "refresh_metadata_intersite_links"):
                 generator.refresh_metadata_intersite_links()
         before = len(self._names)
-        writer = KeyedWriter(self.output_path, self.settings, known, self._names)
+        if not all(generator.as_before for generator in self._generators if isinstance(generator, Articles)):
+            self._faces = Fingerprints(attrgetter("face"))
+        writer = KeyedWriter(self.output_path, self.settings, known, self._names, self._faces)
         library = self.build.library
         fresh = 0 if library is None else len(library.fresh if known else library.listed)
         self._write(writer, cores() if fresh >= WORTH_SHARING else 1)
@@ -99,12 +105,17 @@ class Bindery(Pelican):
                 for generator in self._generators:
                     if hasattr(generator, "generate_output"):
                         generator.generate_output(writer)
-            return writer.wanted, sorted(writer.made), self.build.fragments, said
+            # Only who made a page knows what it is made of.
+            others = {name: key for name, key in writer.wanted.items() if name not in writer.made}
+            own = {name: writer.wanted[name] for name in writer.made}
+            pieces = {name: tuple(piece) for name, piece in self.build.pieces.items()}
+            return others, own, writer.asked, pieces, said
 
-        for wanted, made, fragments, said in shared(work, shares):
-            writer.wanted |= wanted
-            writer.made |= set(made)
-            self.build.fragments |= fragments
+        for others, own, asked, pieces, said in shared(work, shares):
+            writer.wanted = {**others, **writer.wanted, **own}
+            writer.made |= own.keys()
+            writer.asked |= asked
+            self.build.pieces |= {name: Piece(*piece) for name, piece in pieces.items()}
             for level, words in said:
                 log.log(level, "%s", words)
 

@@ -216,14 +216,15 @@ class Builder:
         new = {name: output_of(settings.output / name, wanted[name]) for name in made}
         pages = [name for name in made if name.endswith(".html")]
         shows = {name: counted((settings.output / name).read_text(encoding="utf-8")) for name in pages}
-        shelf.keep_outputs(new, gone, shows)
+        shelf.keep_outputs(new, gone, shows, writer.asked)
+        build.keep_asked(writer.asked)
         for name in self._outputs.keys() - wanted.keys() - set(last):
             del self._outputs[name]
         self._outputs |= new
         if build.place is not None:
             keep_place(shelf, build.place)
-        if build.fragments:
-            shelf.keep_fragments((name, *kept) for name, kept in build.fragments.items())
+        if build.pieces:
+            shelf.keep_pieces(build.pieces)
         self._follow(build, stale)
         self._generation = secrets.token_hex(8)
         shelf.note(key=self._key, generation=self._generation, compressed="yes" if compress else "")

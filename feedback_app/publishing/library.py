@@ -31,7 +31,7 @@ log = logging.getLogger("pelican")
 
 # What reading a file gives: its path, what is known now, its text, its metadata, and what its page shows, unless that
 # depends on other files; plain, to travel between processes.
-Row = tuple[str, tuple[Stamp, int, bytes, dict[str, Any]], str, str, str | None]
+Row = tuple[str, tuple[Stamp, int, bytes, bytes, dict[str, Any]], str, str, str | None]
 
 
 class PostRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -72,7 +72,7 @@ class Library:
         for path, plain, content, metadata, shown in rows:
             before, known = self.known.get(path), Known(*plain)
             self.known[path] = known
-            if before is not None and before.card == known.card and path in self.listed:
+            if before is not None and before.face == known.face and path in self.listed:
                 self.listed[path].renew(known.digest)
             else:
                 self.listed.pop(path, None)
@@ -94,7 +94,7 @@ class Library:
     def _list(self, makers: Makers) -> None:
         for path, known in self.known.items():
             if path not in self.listed and known.card:
-                self.listed[path] = Listed(path, known.card, known.digest, makers)
+                self.listed[path] = Listed(path, known.card, known.face, known.digest, makers)
                 self.only_texts = False
 
     def _changed(
@@ -181,7 +181,7 @@ class Library:
             refuse_leaks([file], generator.settings)
         article = read_article(path, generator)
         if isinstance(article, SkipStub):
-            return path, (stamp, now, what, {}), "", "{}", None
+            return path, (stamp, now, what, b"", {}), "", "{}", None
         if article.status != "draft" and not SLUG.fullmatch(article.slug):
             message = (
                 f"{line_of(file, 'slug')}: the slug {article.slug!r} can't be part of an address: "
@@ -201,7 +201,8 @@ class Library:
             message = f"{article.source_path}: an empty file is no post"
             raise PostRefused(message)
         shown = None if links else article.content
-        return path, (stamp, now, what, card), *kept, shown
+        face = digest(json.dumps(card).encode())
+        return path, (stamp, now, what, face, card), *kept, shown
 
 
 def read_article(path: str, generator: Any) -> Article:  # noqa: ANN401 - Pelican's

@@ -1,7 +1,7 @@
 """A post as lists know it: light, and the whole article when somebody asks for more."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,13 +25,15 @@ _GIVEN = frozenset({"newer", "older", "thread", "comment_count"})
 class Listed:
     """A post in a list. What is not known of it here is asked of the whole article, which is loaded then.
 
-    `version` changes with everything that the post's own file says, or that its text shows of others'.
+    `version` changes with everything that the post's own file says, or that its text shows of others'; `face` with what
+    its card says. Whoever asks for more than a card is noticed by `makers.asked`.
     """
 
-    def __init__(self, path: str, card: dict[str, Any], known: bytes, makers: "Makers") -> None:
+    def __init__(self, path: str, card: dict[str, Any], face: bytes, known: bytes, makers: "Makers") -> None:
         """Unpack a card."""
         self.path = path
         self.card = card
+        self.face = face
         self.known = known
         self.makers = makers
         self.title: str = card["title"]
@@ -45,12 +47,14 @@ class Listed:
         self.order = (card["at"], card["slug"], path)
         self.address = "/" + self.url
         self.edges: list[Any] = []
-        self.related: list[Card] = []
+        self._related: list[Card] = []
         # Not published, and shown to those only who were given its link.
         self.preview = False
         self.version = known
         self.translations: list[Any] = []
         self.front = repr((self.title, self.url, self.slug, card["date"], card["timezone"], card.get("tags")))
+        self._article: Article | None = None
+        self._own_key: tuple[bytes, bytes] | None = None
         self._page_key: tuple[Any, bytes] | None = None
         self._newer: Listed | None = None
         self._older: Listed | None = None
@@ -66,20 +70,22 @@ class Listed:
             raise AttributeError(name)
         if name in {"lang", "template", "timezone"}:
             return self.card[name]
-        if name == "article":
-            article = self.makers.article(self.path)
-            self.article = article
-            return article
         if name in {"author", "category"} and name in self.card:
             return self.makers.author(self.card[name]) if name == "author" else self.makers.category(self.card[name])
-        if name == "content" and (shown := self.makers.shown(self.path)) is not None:
-            return shown
         if name == "picture":
             return self.card.get("picture")
         # What a post has of these, its card has.
         if name in {"author", "category", "modified", "tags"} - self.card.keys() or name in _GIVEN:
             raise AttributeError(name)
-        return getattr(self.article, name)
+        self.makers.asked.add(self.path)
+        if name == "content" and (shown := self.makers.shown(self.path)) is not None:
+            return shown
+        return getattr(self._whole(), name)
+
+    def _whole(self) -> Article:
+        if self._article is None:
+            self._article = self.makers.article(self.path)
+        return self._article
 
     def __str__(self) -> str:
         """The post's file, as Pelican's articles say it."""
@@ -93,12 +99,30 @@ class Listed:
     @property
     def newer(self) -> "Card | None":
         """The post that was published next."""
+        self.makers.asked.add(self.path)
         return Card.of(self._newer)
 
     @property
     def older(self) -> "Card | None":
         """The post that was published before."""
+        self.makers.asked.add(self.path)
         return Card.of(self._older)
+
+    @property
+    def related(self) -> "list[Card]":
+        """Posts that are like this one."""
+        self.makers.asked.add(self.path)
+        return self._related
+
+    def stand_alone(self) -> None:
+        """Forget which posts are beside it and which are like it."""
+        self._newer = self._older = self._own_key = None
+        self._related, self.edges = [], []
+
+    def relate(self, others: "list[Listed]") -> None:
+        """Say which posts are like this one."""
+        self._related = [Card(other) for other in others]
+        self.edges += [[other.url, other.title] for other in others]
 
     @property
     def comment_count(self) -> Markup:
@@ -112,8 +136,9 @@ class Listed:
 
     def get_content(self, site_url: str) -> str:
         """The text with its links to the site's other files as Pelican's feeds want them."""
+        self.makers.asked.add(self.path)
         shown = self.makers.shown(self.path)
-        return str(self.article.get_content(site_url)) if shown is None else shown
+        return str(self._whole().get_content(site_url)) if shown is None else shown
 
     @property
     def comment_form_url(self) -> str:
@@ -136,7 +161,9 @@ class Listed:
     @property
     def own_key(self) -> bytes:
         """What its own page is made of: itself, and what it shows of others."""
-        return digest(self.version, self._beside())
+        if self._own_key is None or self._own_key[0] != self.version:
+            self._own_key = self.version, digest(self.version, self._beside())
+        return self._own_key[1]
 
     def _beside(self) -> bytes:
         newer = self._newer.front if self._newer else ""
@@ -150,7 +177,7 @@ class Listed:
 
     def put_away(self) -> None:
         """Forget the whole article: it is loaded again when it is needed."""
-        self.__dict__.pop("article", None)
+        self._article = None
 
 
 @dataclass(slots=True)
@@ -162,10 +189,12 @@ class Makers:
     shown: Callable[[str], str | None]
     count: Callable[[str], Markup]
     thread: Callable[[str], Markup]
-    zones: dict[str, ZoneInfo]
-    tags: dict[str, Tag]
-    authors: dict[str, Author]
-    categories: dict[str, Category]
+    # The files of the posts of which more than their card was asked for, since somebody emptied it.
+    asked: set[str]
+    zones: dict[str, ZoneInfo] = field(default_factory=dict)
+    tags: dict[str, Tag] = field(default_factory=dict)
+    authors: dict[str, Author] = field(default_factory=dict)
+    categories: dict[str, Category] = field(default_factory=dict)
 
     def zone(self, name: str) -> ZoneInfo:
         """A time zone, one object for each."""

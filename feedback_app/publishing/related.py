@@ -6,7 +6,7 @@ leads to anyway. All are older: a new post changes no page but those beside it.
 
 from collections.abc import Iterable
 
-from feedback_app.publishing.posts import Card, Listed
+from feedback_app.publishing.posts import Listed
 
 MOST = 3
 
@@ -24,8 +24,7 @@ def relate(posts: Iterable[Listed]) -> None:
             other = last.get(label) if last.get(label) is not older else before_last.get(label)
             if other is not None and other not in found and len(found) < MOST:
                 found.append(other)
-        post.related = [Card(other) for other in found]
-        post.edges += [[other.url, other.title] for other in found]
+        post.relate(found)
         for label in dict.fromkeys(labels):
             if label in last:
                 before_last[label] = last[label]

@@ -38,7 +38,7 @@ from feedback_app.publishing.bake import count_piece, data_piece, thread_piece
 from feedback_app.publishing.extras import comments_data
 from feedback_app.publishing.library import Library
 from feedback_app.publishing.posts import Listed, words_of
-from feedback_app.publishing.shelf import Shelf
+from feedback_app.publishing.shelf import Piece, Shelf
 from feedback_app.publishing.sources import Stamp, digest
 from feedback_app.publishing.threads import close_old_posts
 
@@ -65,9 +65,13 @@ class Build:
     counts: dict[str, int] = field(default_factory=dict)
     # The threads that take no new comments.
     closed: set[str] = field(default_factory=set)
+    # The files of the posts of which more than their card was asked for, since somebody emptied it.
+    asked: set[str] = field(default_factory=set)
     # Pieces of lists that were made in the latest build, and those that are known from before.
-    fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
-    _known_fragments: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    pieces: dict[str, Piece] = field(default_factory=dict)
+    # The same for each page, as it was made.
+    _asked_of: dict[str, list[str]] | None = None
+    _known_pieces: dict[str, Piece] = field(default_factory=dict)
     announced: dict[str, Post] | None = None
     # The files that posts are in, as the latest build found them; and those alone that may have changed since, or None.
     found: dict[str, Stamp] = field(default_factory=dict)
@@ -79,8 +83,8 @@ class Build:
     def begin(self) -> set[str]:
         """Ask the store which threads are not what the site shows of them; returns their paths."""
         shown = self.shown = self.shelf.threads()
-        self._known_fragments |= self.fragments
-        self.fragments.clear()
+        self._known_pieces |= self.pieces
+        self.pieces.clear()
         close_old_posts(self.settings, self.store)
         with self.store.reading() as session:
             self.versions = thread_versions(session)
@@ -153,16 +157,42 @@ class Build:
         posts = list(articles)
         if set(map(type, posts)) != {Listed}:
             return caller()
-        # In full where it is short: a label can have a thousand posts.
-        key = b" ".join(b"%d %b" % (self.counts.get(post.address, 0), post.version) for post in posts)
-        key = key if len(posts) == 1 else digest(key)
         place = f"{name} {len(posts) > 1} {posts[-1].path}"
-        kept = self.fragments.get(place) or self._known_fragments.get(place) or self.shelf.fragment(place)
-        if kept is None or kept[0] != key:
-            kept = self.fragments[place] = key, str(caller())
+        kept = self.pieces.get(place) or self._known_pieces.get(place) or self.shelf.piece(place)
+        if kept is None or kept.key != self._piece_key(posts, asked=kept.asked):
+            kept = self.pieces[place] = self._piece(posts, caller)
         else:
-            self._known_fragments.setdefault(place, kept)
-        return Markup(kept[1])  # noqa: S704 - a template made it
+            self._known_pieces.setdefault(place, kept)
+        if kept.asked:
+            self.asked.update(post.path for post in posts)
+        return Markup(kept.html)  # noqa: S704 - a template made it
+
+    def listed(self, path: str) -> Listed | None:
+        """The post that a file is, if it is one."""
+        return self.library.listed.get(path) if self.library is not None else None
+
+    def asked_of(self, name: str) -> list[str]:
+        """The posts of which a page showed more than their cards when it was made."""
+        if self._asked_of is None:
+            self._asked_of = self.shelf.asked()
+        return self._asked_of.get(name, [])
+
+    def keep_asked(self, asked: dict[str, list[str]]) -> None:
+        """Remember that of the pages that were made now."""
+        self._asked_of = (self._asked_of or {}) | asked
+
+    def _piece(self, posts: list[Listed], caller: Callable[[], Markup]) -> Piece:
+        before = set(self.asked)
+        self.asked.clear()
+        html, asked = str(caller()), bool(self.asked)
+        self.asked |= before
+        return Piece(asked, self._piece_key(posts, asked=asked), html)
+
+    def _piece_key(self, posts: list[Listed], *, asked: bool) -> bytes:
+        keys = [post.own_key if asked else post.face for post in posts]
+        # In full where it is short: a label can have a thousand posts.
+        parts = [b"%d %b" % (self.counts.get(post.address, 0), key) for post, key in zip(posts, keys, strict=True)]
+        return parts[0] if len(parts) == 1 else digest(*parts)
 
     def find_moves(self) -> None:
         """See which posts have moved, and bring what is known of their threads along."""

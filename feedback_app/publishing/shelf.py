@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from feedback_app.config import Settings
 from feedback_app.publishing.sources import Stamp
 
-FORMAT = "3"
+FORMAT = "4"
 # How many paths are named in one question; for more, all are asked about.
 MOST_NAMED = 500
 # Connections of a parent, kept from being closed when nothing refers to them any more.
@@ -23,24 +23,29 @@ _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE posts (
     path TEXT PRIMARY KEY, mtime INTEGER, ctime INTEGER, size INTEGER, inode INTEGER, seen INTEGER, digest BLOB,
-    card TEXT
+    face BLOB, card TEXT
 ) WITHOUT ROWID;
 CREATE TABLE texts (path TEXT PRIMARY KEY, content TEXT, metadata TEXT, shown TEXT);
+CREATE TABLE asked (name TEXT PRIMARY KEY, posts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE outputs (name TEXT PRIMARY KEY, key BLOB, mtime INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
 CREATE TABLE shows (page TEXT, thread TEXT, PRIMARY KEY (page, thread)) WITHOUT ROWID;
 CREATE INDEX shown ON shows (thread);
 CREATE TABLE threads (path TEXT PRIMARY KEY, version INTEGER, count INTEGER) WITHOUT ROWID;
-CREATE TABLE fragments (name TEXT PRIMARY KEY, key BLOB, html TEXT);
+CREATE TABLE pieces (name TEXT PRIMARY KEY, asked INTEGER, key BLOB, html TEXT);
 CREATE TABLE templates (key TEXT PRIMARY KEY, code BLOB);
 """
 
 
 class Known(NamedTuple):
-    """What is known of a post's file: its stamp, when it was seen, its fingerprint, and what lists show of the post."""
+    """What is known of a post's file: its stamp, when it was seen, its fingerprint, and what lists show of the post.
+
+    `face` is a fingerprint of the card.
+    """
 
     stamp: Stamp
     seen: int
     digest: bytes
+    face: bytes
     card: dict[str, Any]
 
 
@@ -51,6 +56,14 @@ class Output(NamedTuple):
     mtime: int
     size: int
     inode: int
+
+
+class Piece(NamedTuple):
+    """A piece of a list: whether more than cards was asked of its posts, what it was made of, and itself."""
+
+    asked: bool
+    key: bytes
+    html: str
 
 
 @dataclass(slots=True)
@@ -136,27 +149,28 @@ class Shelf:
     def clear(self) -> None:
         """Know nothing any more, except where the output is."""
         with self.writing() as database:
-            for table in ("posts", "texts", "outputs", "shows", "threads", "fragments", "templates"):
+            for table in ("posts", "texts", "asked", "outputs", "shows", "threads", "pieces", "templates"):
                 database.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             database.execute("DELETE FROM facts WHERE name NOT IN ('format', 'output')")
 
     def posts(self) -> dict[str, Known]:
         """What is known of every post's file."""
         rows = self.database.execute("SELECT * FROM posts").fetchall()
-        cards = json.loads(f"[{','.join(row[7] for row in rows)}]")
-        return {row[0]: Known(row[1:5], row[5], row[6], card) for row, card in zip(rows, cards, strict=True)}
+        cards = json.loads(f"[{','.join(row[8] for row in rows)}]")
+        return {row[0]: Known(row[1:5], row[5], row[6], row[7], card) for row, card in zip(rows, cards, strict=True)}
 
     def keep_posts(self, rows: Iterable[tuple[str, Known, str, str, str | None]], gone: Iterable[str]) -> None:
         """Remember posts: path, what is known, text, metadata, what is shown; and forget others."""
         posts, texts = [], []
         for path, known, *kept in rows:
-            posts.append((path, *known.stamp, known.seen, known.digest, json.dumps(known.card, ensure_ascii=False)))
+            card = json.dumps(known.card, ensure_ascii=False)
+            posts.append((path, *known.stamp, known.seen, known.digest, known.face, card))
             texts.append((path, *kept))
         with self.writing() as database:
             for path in gone:
                 database.execute("DELETE FROM posts WHERE path = ?", (path,))
                 database.execute("DELETE FROM texts WHERE path = ?", (path,))
-            database.executemany("INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", posts)
+            database.executemany("INSERT OR REPLACE INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", posts)
             database.executemany("INSERT OR REPLACE INTO texts VALUES (?, ?, ?, ?)", texts)
 
     def keep_seen(self, rows: Iterable[tuple[str, Stamp, int]]) -> None:
@@ -209,17 +223,29 @@ class Shelf:
         with self.writing() as database:
             database.executemany("UPDATE outputs SET mtime = ?, size = ?, inode = ? WHERE name = ?", rows)
 
+    def asked(self) -> dict[str, list[str]]:
+        """The posts of which a page shows more than their cards, for each page that is no post's own."""
+        return {name: json.loads(posts) for name, posts in self.database.execute("SELECT name, posts FROM asked")}
+
     def keep_outputs(
         self,
         outputs: Mapping[str, Output],
         gone: Iterable[str],
         shows: Mapping[str, Iterable[str]],
+        asked: Mapping[str, Sequence[str]],
     ) -> None:
-        """Remember files of the site, forget others; `shows` are the threads that a page shows something of."""
+        """Remember files of the site, forget others; `shows` are the threads that a page shows something of.
+
+        `asked` are the posts of which a page shows more than their cards.
+        """
         names = [(name,) for name in gone]
         with self.writing() as database:
             database.executemany("DELETE FROM outputs WHERE name = ?", names)
             database.executemany("DELETE FROM shows WHERE page = ?", names)
+            database.executemany("DELETE FROM asked WHERE name = ?", names)
+            database.executemany(
+                "INSERT OR REPLACE INTO asked VALUES (?, ?)", [(name, json.dumps(of)) for name, of in asked.items()]
+            )
             database.executemany(
                 "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?, ?)",
                 [(name, *output) for name, output in outputs.items()],
@@ -246,10 +272,10 @@ class Shelf:
                 pages.setdefault(page, []).append(thread)
         return pages
 
-    def fragment(self, name: str) -> tuple[bytes, str] | None:
-        """A piece of a page that was made before, with its key."""
-        row = self.database.execute("SELECT key, html FROM fragments WHERE name = ?", (name,)).fetchone()
-        return (row[0], row[1]) if row else None
+    def piece(self, name: str) -> Piece | None:
+        """A piece of a page that was made before."""
+        row = self.database.execute("SELECT asked, key, html FROM pieces WHERE name = ?", (name,)).fetchone()
+        return Piece(bool(row[0]), row[1], row[2]) if row else None
 
     def template(self, key: str) -> bytes | None:
         """The code of a template that was compiled before."""
@@ -261,10 +287,11 @@ class Shelf:
         with self.writing() as database:
             database.execute("INSERT OR REPLACE INTO templates VALUES (?, ?)", (key, code))
 
-    def keep_fragments(self, rows: Iterable[tuple[str, bytes, str]]) -> None:
-        """Remember pieces of pages: name, key, HTML."""
+    def keep_pieces(self, pieces: Mapping[str, Piece]) -> None:
+        """Remember pieces of pages, by their names."""
         with self.writing() as database:
-            database.executemany("INSERT OR REPLACE INTO fragments VALUES (?, ?, ?)", rows)
+            rows = [(name, *piece) for name, piece in pieces.items()]
+            database.executemany("INSERT OR REPLACE INTO pieces VALUES (?, ?, ?, ?)", rows)
 
 
 def forget(settings: Settings) -> None:

@@ -1,24 +1,26 @@
 """Pelican's writer, which leaves out what is on the site already.
 
 A file's key is a fingerprint of all that it is made of: its template's name, and whatever the template, and what it
-extends, includes or imports, mentions by name. The configuration, the theme and the program are in the site's own key.
+extends, includes or imports, mentions by name. Of posts that is what a card says of each, and all of those of which the
+template asked for more when the file was made; it would ask for nothing else before something of this is another. The
+configuration, the theme and the program are in the site's own key.
 """
 
 import os
 import re
 import zlib
-from collections.abc import Callable, Mapping
-from datetime import date
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, Template, TemplateNotFound, meta
-from pelican.contents import Content, Static
-from pelican.urlwrappers import URLWrapper
 from pelican.utils import sanitised_join
 from pelican.writers import FileOverwriteFailedError, Writer
 
-from feedback_app.publishing.posts import Listed, Month
+from feedback_app.publishing.fingerprints import Fingerprints
+from feedback_app.publishing.posts import Listed
+from feedback_app.publishing.run import BUILD, Build
 from feedback_app.publishing.shelf import Output
 from feedback_app.publishing.sources import digest, stamp_at
 
@@ -34,16 +36,24 @@ class KeyedWriter(Writer):
         settings: dict[str, Any],
         known: Mapping[str, Output],
         names: dict[str, frozenset[str] | None],
+        faces: Fingerprints,
     ) -> None:
-        """`known` is the site as it is, or nothing, for a site to be made anew; `names` what templates may look up."""
+        """`known` is the site as it is, or nothing, for a site to be made anew; `names` what templates may look up.
+
+        `faces` knows what lists of cards say.
+        """
         super().__init__(output_path, settings)
         self.known = known
+        self.build: Build = settings[BUILD]
+        self.faces = faces
+        self.versions = Fingerprints(attrgetter("version"))
         # The site's files, by name, with their keys; and those of them that were made now.
         self.wanted: dict[str, bytes] = {}
         self.made: set[str] = set()
         self.share, self.shares = 0, 1
+        # The posts of which a page that is no post's own shows more than their cards, for those that were made now.
+        self.asked: dict[str, list[str]] = {}
         self._names = names
-        self._keys: dict[int, tuple[Any, bytes]] = {}
 
     def needs(self, name: str, key: bytes, *, override: bool = False) -> bool:
         """Claim a name in the site; returns whether the file has to be made, here and now."""
@@ -74,11 +84,21 @@ class KeyedWriter(Writer):
         """Render a template into a file, unless the file is what it would become."""
         if not name:
             return
-        key = digest(self.page_key(template, context, kwargs), name.encode(), self._pages_of_a_list(template_name))
-        if self.needs(name, key, override=override_output):
+        shown = self.page_key(self.faces, template, context, kwargs)
+        key = digest(shown, name.encode(), self._pages_of_a_list(template_name))
+        asked = self.build.asked_of(name)
+        if self.needs(name, self._with(key, asked), override=override_output):
+            self.build.asked.clear()
             super().write_file(
                 name, template, context, relative_urls, paginated, template_name, override_output, url, **kwargs
             )
+            self.asked[name] = sorted(self.build.asked)
+            self.wanted[name] = self._with(key, self.asked[name])
+
+    def _with(self, key: bytes, asked: Iterable[str]) -> bytes:
+        """The key of a page that shows more of some posts than their cards."""
+        posts = [self.build.listed(path) for path in asked]
+        return digest(key, *(b"" if post is None else post.own_key for post in posts)) if posts else key
 
     def render(self, name: str, template: Template, context: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401
         """Render a template into a file whose name has been claimed."""
@@ -96,7 +116,7 @@ class KeyedWriter(Writer):
     ) -> Any:  # noqa: ANN401 - Pelican's feed
         """Write a feed, unless it is what it would become."""
         shown = elements[: self.settings["FEED_MAX_ITEMS"]]
-        key = digest(self.key_of(list(shown)), repr((path, url, feed_type, feed_title)).encode())
+        key = digest(self.versions.of(list(shown)), repr((path, url, feed_type, feed_title)).encode())
         if path is None or self.needs(path, key, override=override_output):
             return super().write_feed(elements, context, path, url, feed_type, override_output, feed_title)
         return None
@@ -117,7 +137,9 @@ class KeyedWriter(Writer):
         """Copy a file, unless it was copied before and has not been touched since."""
         self.write_made(name, digest(b"copy", repr((str(source), stamp_at(source))).encode()), source.read_bytes)
 
-    def page_key(self, template: Template, context: Mapping[str, Any], given: Mapping[str, Any]) -> bytes:
+    def page_key(
+        self, prints: Fingerprints, template: Template, context: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> bytes:
         """A fingerprint of what a template would show."""
         names = self.names(template.environment, template.name or "")
         if names is None:
@@ -126,9 +148,9 @@ class KeyedWriter(Writer):
         for name in sorted(names):
             if name in given:
                 value = given[name]
-                parts += [name.encode(), value.own_key if isinstance(value, Listed) else self.key_of(value)]
+                parts += [name.encode(), value.own_key if isinstance(value, Listed) else prints.of(value)]
             elif name in context and (name not in self.settings or context[name] is not self.settings[name]):
-                parts += [name.encode(), self.key_of(context[name])]
+                parts += [name.encode(), prints.of(context[name])]
         return digest(*parts)
 
     def names(self, environment: Environment, template: str) -> frozenset[str] | None:
@@ -136,39 +158,6 @@ class KeyedWriter(Writer):
         if template not in self._names:
             self._names[template] = _names_in(environment, template)
         return self._names[template]
-
-    def key_of(self, value: Any) -> bytes:  # noqa: ANN401, PLR0911 - whatever a template may be given
-        """A fingerprint of a value as templates see it."""
-        match value:
-            case Listed():
-                return value.version
-            case str() | int() | float() | bytes() | None | date():
-                return repr(value).encode()
-            case URLWrapper():
-                return repr((type(value).__name__, value.name, value.slug)).encode()
-            case Month():
-                return digest(repr((value.name, value.url)).encode(), self.key_of(value.articles))
-            case Static():
-                return repr((value.source_path, getattr(value, "override_save_as", ""))).encode()
-            case Content():
-                return digest(repr((value.url, _plain(value.metadata))).encode(), (value.content or "").encode())
-            case list() | tuple() | dict():
-                kept = self._keys.get(id(value))
-                if kept is None or kept[0] is not value:
-                    kept = self._keys[id(value)] = value, self._key_of_all(value)
-                return kept[1]
-        if callable(value) or type(value).__module__ in {"zoneinfo", "re", "pathlib"}:
-            return repr(getattr(value, "__qualname__", value)).encode()
-        # Whatever it is, nobody can say when it changes.
-        return os.urandom(12)
-
-    def _key_of_all(self, value: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> bytes:
-        if isinstance(value, dict):
-            return digest(b"dict", *(part for item in value.items() for part in map(self.key_of, item)))
-        if set(map(type, value)) == {Listed}:
-            # A label's posts, an archive's: versions are all of one length, so that one after the other says which.
-            return digest(b"posts", b"".join([post.version for post in value]))
-        return digest(b"list", *map(self.key_of, value))
 
     def _pages_of_a_list(self, template_name: str | None) -> bytes:
         # A list on several pages is one thing that is made whole each time: how many pages there are depends on it.
@@ -197,7 +186,3 @@ def _names_in(environment: Environment, template: str) -> frozenset[str] | None:
             todo.append(other)
     # A list on pages (`articles_page`) is made of the list.
     return frozenset(names | {found[1] for name in names if (found := _PAGES.fullmatch(name))})
-
-
-def _plain(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return sorted((name, str(value)) for name, value in metadata.items())

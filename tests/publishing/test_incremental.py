@@ -18,6 +18,7 @@ from feedback_app.store import open_store
 from tests.comments.talk import say, set_status
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, SECRET_KEY, Clock
 from tests.publishing.conftest import Blog, make_blog, tree
+from tests.support.shop import ROOT
 
 TITLES = st.sampled_from(["Opps!", "Sorry & thanks", "“Undisclosed”", "<b>Bold</b>"])
 # Two of the same minute, two of one month, one of another year; and a time that the clocks skip in spring.
@@ -37,6 +38,10 @@ SUMMARIES = st.sampled_from(["", "Summary: In short.\n", "Summary: See [the dog]
 
 HEADS = st.builds("Title: {}\nDate: {}\nTags: {}\nStatus: {}\n{}".format, TITLES, DATES, TAGS, STATUSES, SUMMARIES)
 
+
+# What a list may ask of a post: its card, or more.
+ASKED = st.sampled_from(["", "{{ p.content|safe }}", "{{ p.newer.title }}", "{{ p.related|length }}", "{{ p.url }}"])
+TAG_PAGE = ROOT / "theme" / "templates" / "tag.html"
 
 # In the settings, not in the instance: a build elsewhere makes the same private links.
 KEYS = {"UNDISCLOSED_ADDRESS_KEY": ADDRESS_KEY, "UNDISCLOSED_SECRET_KEY": SECRET_KEY}
@@ -160,10 +165,12 @@ class Editing(RuleBasedStateMachine):
             self.builder.close()
             self.built()
 
-    @rule()
-    def change_the_theme(self) -> None:
+    @rule(asks=ASKED)
+    def change_the_theme(self, asks: str) -> None:
+        # A label's page that shows more of its posts than their cards, or less.
         template = self.folder / "theme" / "templates" / "tag.html"
-        template.write_text(template.read_text(encoding="utf-8") + "<!-- more -->", encoding="utf-8")
+        more = "{% block footer %}{% for p in articles %}" + asks + "{% endfor %}{% endblock %}"
+        template.write_text(TAG_PAGE.read_text(encoding="utf-8") + more, encoding="utf-8")
         self.built()
 
     def shown(self) -> list[str]:
@@ -276,6 +283,52 @@ def test_a_post_whose_text_alone_changes_has_no_list_put_in_order_again(
         assert tree(blog.output) == blog.built_elsewhere()
     post.write_text(post.read_text(encoding="utf-8").replace("Title: ", "Title: Again: "), encoding="utf-8")
     builder.build()
+    assert tree(blog.output) == blog.built_elsewhere()
+    builder.close()
+
+
+def test_a_text_that_changes_changes_no_page_that_does_not_show_it(blog: Blog) -> None:
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    for month in range(1, 13):
+        blog.write(f"post-{month}", date=f"2008-{month:02}-10", tags="socks, privacy")
+    post = blog.write("opps", date="2007-10-10", tags="socks", text="Some words.")
+    post.write_text("Summary: We are sorry.\n" + post.read_text(encoding="utf-8"), encoding="utf-8")
+    builder.build()
+
+    def made(old: str, new: str) -> set[str]:
+        before = {name: (blog.output / name).stat().st_mtime_ns for name in tree(blog.output)}
+        post.write_text(post.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+        builder.build()
+        assert tree(blog.output) == blog.built_elsewhere()
+        return {name for name, at in before.items() if (blog.output / name).stat().st_mtime_ns != at}
+
+    # Not the archive, home or the label's page; its feed, where it is one of the newest.
+    own = {"2007/10/opps.html", "2007/10/index.html"}
+    feeds = {"feeds/posts.atom.xml", "label/socks.atom.xml"}
+    assert made("Some words.", "Other words.") == own | feeds
+    # From a cold start, too, it is known what every page shows.
+    builder.close()
+    assert made("Other words.", "Few words.") == own | feeds
+    assert made("We are sorry.", "We are very sorry.") >= {"2007/10/opps.html", "label/socks.html"}
+    builder.close()
+
+
+def test_a_list_that_shows_more_than_cards_is_made_again_with_what_it_shows(blog: Blog) -> None:
+    template = blog.folder / "theme" / "templates" / "tag.html"
+    asked = "{{ p.title }}: {{ p.content|striptags }} {{ p.newer.title if p.newer }} "
+    template.write_text("{% for p in articles %}" + asked + "{% endfor %}", encoding="utf-8")
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    post = blog.write("opps", "Opps", text="We are sorry.")
+    newer = blog.write("newer", "Newer", date="2007-10-12", tags="shop")
+    builder.build()
+    assert "Opps: We are sorry. Newer" in blog.page("label/socks.html")
+    post.write_text(post.read_text(encoding="utf-8").replace("sorry", "very sorry"), encoding="utf-8")
+    builder.build(named=[post])
+    assert "Opps: We are very sorry. Newer" in blog.page("label/socks.html")
+    newer.write_text(newer.read_text(encoding="utf-8").replace("Title: Newer", "Title: Newest"), encoding="utf-8")
+    builder.close()
+    builder.build()
+    assert "Opps: We are very sorry. Newest" in blog.page("label/socks.html")
     assert tree(blog.output) == blog.built_elsewhere()
     builder.close()
 

@@ -1,0 +1,58 @@
+"""Fingerprints of what templates are given: the same for as long as a template would show the same of it."""
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any
+
+from pelican.contents import Content, Static
+from pelican.urlwrappers import URLWrapper
+
+from feedback_app.publishing.posts import Listed, Month
+from feedback_app.publishing.sources import digest
+
+
+class Fingerprints:
+    """Of values as templates see them; how much of a post counts is said by whoever makes it."""
+
+    def __init__(self, of_post: Callable[[Listed], bytes]) -> None:
+        """`of_post` gives a post's own, all of one length."""
+        self._of_post = of_post
+        self._known: dict[int, tuple[Any, bytes]] = {}
+
+    def of(self, value: Any) -> bytes:  # noqa: ANN401, PLR0911 - whatever a template may be given
+        """A value's fingerprint."""
+        match value:
+            case Listed():
+                return self._of_post(value)
+            case str() | int() | float() | bytes() | None | date():
+                return repr(value).encode()
+            case URLWrapper():
+                return repr((type(value).__name__, value.name, value.slug)).encode()
+            case Month():
+                return digest(repr((value.name, value.url)).encode(), self.of(value.articles))
+            case Static():
+                return repr((value.source_path, getattr(value, "override_save_as", ""))).encode()
+            case Content():
+                return digest(repr((value.url, _plain(value.metadata))).encode(), (value.content or "").encode())
+            case list() | tuple() | dict():
+                kept = self._known.get(id(value))
+                if kept is None or kept[0] is not value:
+                    kept = self._known[id(value)] = value, self._of_all(value)
+                return kept[1]
+        if callable(value) or type(value).__module__ in {"zoneinfo", "re", "pathlib"}:
+            return repr(getattr(value, "__qualname__", value)).encode()
+        # Whatever it is, nobody can say when it changes.
+        return os.urandom(12)
+
+    def _of_all(self, value: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> bytes:
+        if isinstance(value, dict):
+            return digest(b"dict", *(part for item in value.items() for part in map(self.of, item)))
+        if set(map(type, value)) == {Listed}:
+            # A label's posts, an archive's: all are of one length, so that one after the other says which.
+            return digest(b"posts", b"".join(map(self._of_post, value)))
+        return digest(b"list", *map(self.of, value))
+
+
+def _plain(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return sorted((name, str(value)) for name, value in metadata.items())
