@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pelican.settings import read_settings
+from sqlalchemy.exc import DBAPIError
 
 from feedback_app import clock
 from feedback_app.config import Settings
@@ -129,7 +130,8 @@ class Builder:
                 writer = self._bindery.bind(self._outputs)
             except (PostRefused, ChildFailed, BadAliases, BadPicture, Leak) as error:
                 heard.errors += str(error).splitlines()
-            except BuildRefused:
+            except (BuildRefused, DBAPIError):
+                # A store that does not answer is nothing that is wrong with the site.
                 raise
             except OSError as error:
                 if error.errno in OUT_OF_SPACE:

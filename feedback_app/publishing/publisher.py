@@ -63,17 +63,11 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
                 close_old_posts(settings, store)
                 last_aged = now
             news = _follow(settings, store, follower, changes.noted, news=news)
-        except OSError as error:
-            log.error("The site can't be written: %s: %s", error.filename, error.strerror)  # noqa: TRY400 - one line
+        except (OSError, sqlite3.Error, DBAPIError) as error:
+            log.error("%s", _why(error))  # noqa: TRY400 - one line
+            # Whatever was to be built or followed is still to be.
+            news = True
             changes.note()
-            stop.wait(RETRY_SECONDS)
-        except sqlite3.Error as error:
-            news = True
-            log.error("What is known of the site can't be read or kept: %s", error)  # noqa: TRY400 - one line
-            stop.wait(RETRY_SECONDS)
-        except DBAPIError:
-            news = True
-            log.error("The store does not answer; until it does, the site stays as it is.")  # noqa: TRY400 - one line
             stop.wait(RETRY_SECONDS)
     builder.close()
     follower.close()
@@ -92,6 +86,15 @@ def _follow(settings: Settings, store: Store, follower: Follower, changed: threa
     # Before anything else: somebody is waiting to see it.
     catch_up(settings, store, follower.news())
     return False
+
+
+def _why(error: OSError | sqlite3.Error | DBAPIError) -> str:
+    match error:
+        case OSError():
+            return f"The site can't be written: {error.filename}: {error.strerror}"
+        case sqlite3.Error():
+            return f"What is known of the site can't be read or kept: {error}"
+    return "The store does not answer; until it does, the site stays as it is."
 
 
 def _is_news(report: Report | None) -> bool:

@@ -19,6 +19,7 @@ from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.publishing import publisher, threads
 from feedback_app.publishing.bake import count_piece, counted, rebaked, thread_piece
 from feedback_app.publishing.files import Written, write_if_changed
+from feedback_app.publishing.run import Build
 from feedback_app.publishing.swapping import swap
 from feedback_app.store import open_store
 from tests.comments.talk import OPPS, say, set_status
@@ -313,6 +314,34 @@ def test_the_publisher_outlives_a_store_that_does_not_answer_and_a_folder_it_can
         "The store does not answer; until it does, the site stays as it is.",
         "The site can't be written: output: Permission denied",
     ]
+
+
+@pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+def test_an_edit_that_was_made_while_the_store_did_not_answer_is_built_once_it_does(
+    blog: Blog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(blog.folder)
+    monkeypatch.setattr(publisher, "RETRY_SECONDS", 0.01)
+    blog.build()
+    file, away = blog.settings.content / "posts" / "opps.md", threading.Event()
+    begin, gone = Build.begin, DBAPIError("SELECT 1", None, Exception("gone"))
+
+    def asked(build: Build) -> set[str]:
+        if "We are sorry." in file.read_text(encoding="utf-8") and not away.is_set():
+            away.set()
+            raise gone
+        return begin(build)
+
+    monkeypatch.setattr(Build, "begin", asked)
+    stop = threading.Event()
+    thread = threading.Thread(target=publisher.run_publisher, args=(blog.settings, blog.store, "w" * 32, stop))
+    thread.start()
+    blog.write("opps", "Opps", text="We are sorry.")
+    assert away.wait(30)
+    wait_for(lambda: "We are sorry." in blog.page("2007/10/opps.html"), "the edit")
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_pieces_are_put_only_where_they_belong() -> None:
