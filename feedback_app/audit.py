@@ -25,6 +25,8 @@ class Act(StrEnum):
     SESSION_ENDED = "session ended"
     PASSWORD_CHANGED = "password changed"  # noqa: S105 - a word for the log
     FACTOR_SET = "factor set"
+    PASSKEY_ADDED = "passkey added"
+    PASSKEY_REMOVED = "passkey removed"
     RECOVERY_CODES = "recovery codes"
     RECOVERY_USED = "recovery used"
     DECIDED = "decided"

@@ -1,17 +1,60 @@
-"""Owners as Flask-Security knows them: the row's values, opened, and kept each in a transaction of its own."""
+"""Owners and their passkeys as Flask-Security knows them: the rows' values, opened; each change is a transaction."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from flask_security import RoleMixin, UserDatastore, UserMixin
+from flask_security import RoleMixin, UserDatastore, UserMixin, WebAuthnMixin
 
 from feedback_app import clock
-from feedback_app.owner import services
+from feedback_app.owner import passkeys, services
 from feedback_app.owner.codes import totp_of
-from feedback_app.owner.models import Owner
+from feedback_app.owner.models import Owner, OwnerPasskey
 from feedback_app.web import House, house
 
 LOCKED = "Too many wrong tries: wait a quarter of an hour."
+
+
+@dataclass(eq=False, kw_only=True)
+class Passkey(WebAuthnMixin):
+    """A passkey as Flask-Security knows one: always a second factor, never the only one."""
+
+    id: int
+    owner_mark: str
+    name: str
+    credential_id: bytes
+    public_key: bytes
+    sign_count: int
+    transports: list[str]
+    created_at: datetime
+    used_at: datetime | None
+    # The same for Flask-Security, which knows none that was never used.
+    lastuse_datetime: datetime
+    usage: str = "secondary"
+    extensions: str | None = None
+    backup_state: bool = False
+    device_type: str = ""
+
+    @classmethod
+    def of(cls, row: OwnerPasskey, mark: str) -> "Passkey":
+        """A row's; `mark` is its owner's."""
+        return cls(
+            id=row.id,
+            owner_mark=mark,
+            name=row.name,
+            credential_id=row.credential_id,
+            public_key=row.public_key,
+            sign_count=row.sign_count,
+            transports=row.transports,
+            created_at=row.created_at,
+            used_at=row.used_at,
+            lastuse_datetime=row.used_at or row.created_at,
+        )
+
+    def get_user_mapping(self) -> dict[str, Any]:
+        """How its owner is found."""
+        return {"fs_uniquifier": self.owner_mark}
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -26,6 +69,9 @@ class Account(UserMixin):
     tf_totp_secret: str | None
     tf_primary_method: str | None
     recovery_codes: int
+    webauthn: list[WebAuthnMixin] = field(default_factory=list)
+    # How a device tells this shop's accounts apart; it says nothing of the person.
+    fs_webauthn_user_handle: str = ""
     # Nobody is known by an address here, and none is kept.
     email: str = ""
     roles: Any = ()
@@ -34,9 +80,9 @@ class Account(UserMixin):
         """The user name."""
         return f"<Account {self.username}>"
 
-    def track_failed_authn(self, auth_type: str, tfa: bool = False) -> None:  # noqa: FBT001, FBT002, ARG002 - the base's signature
-        """Count a wrong password or code."""
-        what = "wrong code" if tfa else "wrong password"
+    def track_failed_authn(self, auth_type: str, tfa: bool = False) -> None:  # noqa: FBT001, FBT002 - the base's signature
+        """Count a wrong password, code or passkey."""
+        what = "wrong code" if tfa else f"wrong {auth_type}"
         with house().store.writing() as session:
             services.note_failure(session, self.id, what, now=clock.now())
 
@@ -54,7 +100,7 @@ class Accounts(UserDatastore):
 
     def __init__(self, at: House) -> None:
         """Use a house's store."""
-        super().__init__(Account, RoleMixin)
+        super().__init__(Account, RoleMixin, webauthn_model=Passkey)
         self._store = at.store
 
     def find_user(self, case_insensitive: bool = False, **by: Any) -> Account | None:  # noqa: ANN401, ARG002, FBT001, FBT002 - the base's signature
@@ -77,14 +123,19 @@ class Accounts(UserDatastore):
             tf_totp_secret=secret,
             tf_primary_method="authenticator" if secret else None,
             recovery_codes=services.recovery_codes_left(session, owner.id),
+            fs_webauthn_user_handle=f"owner {owner.id}",
+            webauthn=[Passkey.of(row, owner.uniquifier) for row in passkeys.passkeys_of(session, owner.id)],
         )
 
     def find_role(self, role: str) -> None:
         """There are none."""
 
-    def put(self, model: Account) -> Account:
-        """Keep what changed of an owner."""
+    def put(self, model: Account | Passkey) -> Account | Passkey:
+        """Keep what changed of an owner or a passkey."""
         with self._store.writing() as session:
+            if isinstance(model, Passkey):
+                passkeys.use_passkey(session, model.id, model.sign_count, now=clock.now())
+                return model
             owner = session.get_one(Owner, model.id, with_for_update=True)
             owner.password, owner.active, owner.uniquifier = model.password, model.active, model.fs_uniquifier
             if model.tf_totp_secret != services.secret_of(session, owner):
@@ -95,6 +146,47 @@ class Accounts(UserDatastore):
 
     def commit(self) -> None:
         """Everything has been, already."""
+
+    def find_webauthn(self, credential_id: bytes) -> Passkey | None:
+        """The passkey that a device knows by this."""
+        with self._store.reading() as session:
+            row = passkeys.find_passkey(session, credential_id)
+            return Passkey.of(row, session.get_one(Owner, row.owner_id).uniquifier) if row else None
+
+    def create_webauthn(  # noqa: PLR0917 - the base's signature
+        self,
+        user: Any,  # noqa: ANN401 - the base's signature
+        credential_id: bytes,
+        public_key: bytes,
+        name: str,
+        sign_count: int,
+        usage: str,  # noqa: ARG002 - the base's signature
+        device_type: str,  # noqa: ARG002 - the base's signature
+        backup_state: bool,  # noqa: ARG002, FBT001 - the base's signature
+        transports: Sequence[str] | None = None,
+        extensions: str | None = None,  # noqa: ARG002 - the base's signature
+        **_: object,
+    ) -> None:
+        """Keep a new passkey."""
+        with self._store.writing() as session:
+            passkeys.add_passkey(
+                session,
+                session.get_one(Owner, user.id),
+                name,
+                credential_id=credential_id,
+                public_key=public_key,
+                sign_count=sign_count,
+                transports=[str(getattr(way, "value", way)) for way in transports or ()],
+                now=clock.now(),
+            )
+
+    def delete_webauthn(self, webauthn: WebAuthnMixin) -> None:
+        """Take a passkey away."""
+        assert isinstance(webauthn, Passkey)  # noqa: S101 - there are no others
+        with self._store.writing() as session:
+            owner = services.owner_of_mark(session, webauthn.owner_mark)
+            if owner is not None:
+                passkeys.remove_passkey(session, owner, webauthn.id, webauthn.name, now=clock.now())
 
     def mf_get_recovery_codes(self, user: Any) -> list[str]:  # noqa: ANN401 - the base's signature
         """How many there are is known, not which."""

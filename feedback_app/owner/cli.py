@@ -8,6 +8,7 @@ from feedback_app import clock
 from feedback_app.audit import COMMAND
 from feedback_app.console import Context, Refused, pass_context, print_json
 from feedback_app.owner.models import Owner
+from feedback_app.owner.passkeys import count_passkeys
 from feedback_app.owner.services import (
     OwnerRefused,
     create_owner,
@@ -48,11 +49,22 @@ def list_command(context: Context, *, as_json: bool) -> None:
     """List the owners."""
     with context.store.reading() as session:
         owners = list_owners(session)
+        passkeys = count_passkeys(session)
     if as_json:
-        print_json([{"username": one.username, "second_factor": one.totp_secret is not None} for one in owners])
+        print_json(
+            [
+                {
+                    "username": one.username,
+                    "second_factor": one.totp_secret is not None,
+                    "passkeys": passkeys.get(one.id, 0),
+                }
+                for one in owners
+            ]
+        )
         return
     for one in owners:
-        click.echo(f"{one.username}  {'with' if one.totp_secret else 'without'} a second factor")
+        more = f" and {_passkeys(passkeys[one.id])}" if one.id in passkeys else ""
+        click.echo(f"{one.username}  {'with' if one.totp_secret else 'without'} a second factor{more}")
     click.echo(f"{len(owners)} {'owner' if len(owners) == 1 else 'owners'}.")
 
 
@@ -77,8 +89,15 @@ def password_command(context: Context, username: str, *, password_stdin: bool) -
 def forget_factor_command(context: Context, username: str) -> None:
     """Take a lost second factor away; a new one is set up at the next sign-in."""
     with context.store.writing() as session:
-        forget_factor(session, _find(find_owner(session, username)), who=COMMAND, now=clock.now())
-    click.echo("1 second factor taken away, with its recovery codes; every session of that owner has ended.")
+        passkeys = forget_factor(session, _find(find_owner(session, username)), who=COMMAND, now=clock.now())
+    click.echo(
+        f"1 second factor taken away, with {_passkeys(passkeys)} and the recovery codes; "
+        "every session of that owner has ended."
+    )
+
+
+def _passkeys(number: int) -> str:
+    return f"{number} {'passkey' if number == 1 else 'passkeys'}"
 
 
 def _find(found: Owner | None) -> Owner:

@@ -1,13 +1,16 @@
-"""The tables of the owner: who signs in, where somebody is signed in, recovery codes."""
+"""The tables of the owner: who signs in, with which passkeys and recovery codes, and where somebody is signed in."""
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String
+from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from feedback_app.db import Base
 
 HASH_BYTES = 32
+# Web Authentication, Level 2, section 4: a credential's identifier has at most so many bytes.
+LONGEST_CREDENTIAL_ID = 1023
+LONGEST_PASSKEY_NAME = 64
 
 
 class Owner(Base):
@@ -30,6 +33,28 @@ class Owner(Base):
     failures: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+class OwnerPasskey(Base):
+    """A passkey that can be the second factor (Web Authentication, Level 2): its public key, and no secret.
+
+    `credential_id` is how the owner's device knows it, `sign_count` how often it says that it was used, `transports`
+    how a browser reaches it, `last_challenge` the hash of what it answered last, so that no answer is taken twice.
+    """
+
+    __tablename__ = "owner_passkeys"
+    __table_args__ = (UniqueConstraint("owner_id", "name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("owners.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(LONGEST_PASSKEY_NAME))
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary(LONGEST_CREDENTIAL_ID), unique=True)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    last_challenge: Mapped[bytes | None] = mapped_column(LargeBinary(HASH_BYTES))
+    transports: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
 
 
 class OwnerSession(Base):

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from feedback_app.audit import Act, note
 from feedback_app.db import changed
 from feedback_app.owner.models import Owner, OwnerSession, RecoveryCode
+from feedback_app.owner.passkeys import forget_passkeys
 from feedback_app.store import vault_of
 
 SHORTEST_PASSWORD = 12
@@ -85,12 +86,17 @@ def new_password(session: Session, owner: Owner, password: str, *, who: str, now
     note(session, who, Act.PASSWORD_CHANGED, owner.username, now=now)
 
 
-def forget_factor(session: Session, owner: Owner, *, who: str, now: datetime) -> None:
-    """Take the second factor away: it is set up anew at the next sign-in. Every session ends."""
+def forget_factor(session: Session, owner: Owner, *, who: str, now: datetime) -> int:
+    """Take the second factor away: it is set up anew at the next sign-in. Every session ends.
+
+    Returns how many passkeys went with it.
+    """
     owner.totp_secret, owner.totp_counter, owner.uniquifier = None, None, secrets.token_hex(16)
     session.execute(delete(OwnerSession).where(OwnerSession.owner_id == owner.id))
     session.execute(delete(RecoveryCode).where(RecoveryCode.owner_id == owner.id))
+    passkeys = forget_passkeys(session, owner.id)
     note(session, who, Act.FACTOR_SET, f"{owner.username}: taken away", now=now)
+    return passkeys
 
 
 # The second factor

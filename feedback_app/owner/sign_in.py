@@ -9,13 +9,36 @@ from feedback_app.owner import services
 from feedback_app.owner.accounts import Accounts
 from feedback_app.owner.codes import RECOVERY_CODES, Codes, RecoveryCodes
 from feedback_app.owner.notices import Notices
-from feedback_app.owner.sign_in_forms import FactorForm, RescueForm, SignInForm
+from feedback_app.owner.sign_in_forms import (
+    NOT_TAKEN,
+    FactorForm,
+    PasskeyForm,
+    PasskeyNameForm,
+    RescueForm,
+    SignInForm,
+    WhichForm,
+)
 from feedback_app.owner.signed_in import keep_record, keep_sessions
 from feedback_app.web import House
 
 PREFIX = "/feedback/admin"
 # The blueprints of the owner's pages, and Flask-Security's own.
 SIGNED_IN = ("security", "owner", "moderation", "posts")
+
+_NAMES = "A name is made of letters, digits, spaces and hyphens."
+# What is said of passkeys, in the house's words.
+_SAID = {
+    "API_ERROR": ("Nothing came from the passkey: press the button once more.", "error"),
+    "WEBAUTHN_EXPIRED": ("That took too long: press the button once more.", "error"),
+    "WEBAUTHN_NAME_INUSE": ("There is a passkey %(name)s already: give this one another name.", "error"),
+    "WEBAUTHN_NAME_NOT_FOUND": ("There is no passkey %(name)s.", "error"),
+    "WEBAUTHN_NAME_DISALLOWED_CHARACTERS": (_NAMES, "error"),
+    "INVALID_INPUT": (_NAMES, "error"),
+    "WEBAUTHN_CREDENTIAL_DELETED": ("The passkey %(name)s is removed: it signs nobody in any more.", "info"),
+    "WEBAUTHN_REGISTER_SUCCESSFUL": ("The passkey %(name)s is set up: try it the next time you sign in.", "info"),
+    "WEBAUTHN_CREDENTIAL_ID_INUSE": ("This passkey is set up already.", "error"),
+    "WEBAUTHN_NO_VERIFY": (NOT_TAKEN, "error"),
+}
 
 
 def prepare_sign_in(app: Flask) -> Security:
@@ -38,6 +61,16 @@ def prepare_sign_in(app: Flask) -> Security:
         SECURITY_TWO_FACTOR_SELECT_URL="/which-factor",
         SECURITY_MULTI_FACTOR_RECOVERY_CODES_URL="/recovery-codes",
         SECURITY_MULTI_FACTOR_RECOVERY_URL="/recovery",
+        SECURITY_WEBAUTHN=True,
+        SECURITY_WAN_RP_NAME=at.settings.shop_name,
+        SECURITY_WAN_REGISTER_URL="/passkeys",
+        SECURITY_WAN_DELETE_URL="/passkeys/remove",
+        SECURITY_WAN_SIGNIN_URL="/passkey",
+        SECURITY_WAN_VERIFY_URL="/passkey-again",
+        # Besides a password, not instead of it.
+        SECURITY_WAN_ALLOW_AS_FIRST_FACTOR=False,
+        SECURITY_WAN_ALLOW_AS_MULTI_FACTOR=False,
+        SECURITY_WAN_ALLOW_AS_VERIFY=["secondary"],
         SECURITY_POST_LOGIN_VIEW=f"{PREFIX}/",
         SECURITY_POST_LOGOUT_VIEW=f"{PREFIX}/sign-in",
         SECURITY_POST_CHANGE_VIEW=f"{PREFIX}/account",
@@ -65,15 +98,22 @@ def prepare_sign_in(app: Flask) -> Security:
         SECURITY_VERIFY_TEMPLATE="owner/again.html",
         SECURITY_TWO_FACTOR_SETUP_TEMPLATE="owner/second_factor.html",
         SECURITY_TWO_FACTOR_VERIFY_CODE_TEMPLATE="owner/code.html",
+        SECURITY_TWO_FACTOR_SELECT_TEMPLATE="owner/which_factor.html",
+        SECURITY_WAN_REGISTER_TEMPLATE="owner/passkeys.html",
+        SECURITY_WAN_SIGNIN_TEMPLATE="owner/passkey.html",
         SECURITY_MULTI_FACTOR_RECOVERY_CODES_TEMPLATE="owner/recovery_codes.html",
         SECURITY_MULTI_FACTOR_RECOVERY_TEMPLATE="owner/recovery.html",
     )
+    app.config.update({f"SECURITY_MSG_{name}": said for name, said in _SAID.items()})
     security = Security(
         app,
         Accounts(at),
         login_form=SignInForm,
         two_factor_setup_form=FactorForm,
         two_factor_rescue_form=RescueForm,
+        two_factor_select_form=WhichForm,
+        wan_register_form=PasskeyNameForm,
+        wan_signin_response_form=PasskeyForm,
         totp_cls=Codes,
         mf_recovery_codes_util_cls=RecoveryCodes,
         mail_util_cls=Notices,

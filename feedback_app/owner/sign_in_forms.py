@@ -2,14 +2,26 @@
 
 from typing import Any
 
-from flask_security import LoginForm, TwoFactorRescueForm, TwoFactorSetupForm
+from flask import session as cookie
+from flask_security import (
+    LoginForm,
+    TwoFactorRescueForm,
+    TwoFactorSelectForm,
+    TwoFactorSetupForm,
+    WebAuthnRegisterForm,
+    WebAuthnSigninResponseForm,
+)
 from wtforms import RadioField, SelectChoice, StringField
-from wtforms.validators import InputRequired
+from wtforms.validators import InputRequired, Length
 
 from feedback_app.owner.accounts import LOCKED
 from feedback_app.owner.codes import house_security
+from feedback_app.owner.models import LONGEST_PASSKEY_NAME
+from feedback_app.owner.passkeys import take_answer
+from feedback_app.web import house
 
 WRONG = "This user name and this password do not belong together."
+NOT_TAKEN = "This passkey was not taken: try once more, or sign in another way."
 
 
 class SignInForm(LoginForm):
@@ -42,3 +54,40 @@ class RescueForm(TwoFactorRescueForm):
     """Never shown: without a phone, there are recovery codes."""
 
     help_setup = RadioField(choices=[SelectChoice(value="recovery_code", label="A recovery code")])
+
+
+class PasskeyNameForm(WebAuthnRegisterForm):
+    """What a new passkey is called."""
+
+    name = StringField(
+        "Its name",
+        validators=[
+            InputRequired("Give it a name by which you know it: the phone, say, or the blue key."),
+            Length(max=LONGEST_PASSKEY_NAME, message="%(max)d letters at most."),
+        ],
+    )
+
+    usage = StringField(default="secondary")
+
+
+class WhichForm(TwoFactorSelectForm):
+    """Which of one's second factors; the page has a button for each."""
+
+    which = StringField()
+
+
+class PasskeyForm(WebAuthnSigninResponseForm):
+    """What a passkey answered; taken once, and only from the owner whose password was right."""
+
+    def validate(self, **kwargs: Any) -> bool:  # noqa: ANN401 - the base's signature
+        """Whether it was right."""
+        right = super().validate(**kwargs) and not self.credential.errors and self._is_theirs()
+        if right and self.cred is not None:
+            with house().store.writing() as session:
+                right = take_answer(session, self.cred.id, self.challenge)
+        if not right and LOCKED not in self.credential.errors:
+            self.credential.errors = [NOT_TAKEN]
+        return right
+
+    def _is_theirs(self) -> bool:
+        return self.user is not None and self.user.fs_uniquifier == cookie.get("tf_user_id")

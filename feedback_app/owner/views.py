@@ -72,6 +72,9 @@ def log() -> str:
 
 
 OWNERS = {*SIGNED_IN, "letter_links"}
+# Pages of Flask-Security that have no use here: without a phone there are recovery codes, and who has to say again who
+# they are says their password.
+UNUSED = {"security.two_factor_rescue", "security.wan_verify", "security.wan_verify_response"}
 
 
 def moment(at: datetime) -> str:
@@ -88,7 +91,7 @@ def prepare_owner(app: Flask) -> None:
 
     @app.before_request
     def know_the_form() -> None:
-        if request.endpoint == "security.two_factor_rescue":
+        if request.endpoint in UNUSED:
             abort(404)
         if request.blueprint == "security" and request.method == "POST":
             try:

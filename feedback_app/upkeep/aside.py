@@ -13,7 +13,7 @@ from feedback_app.crypto import KeyRing
 from feedback_app.customers.models import Customer, Preference, Suppression
 from feedback_app.db import SQLITE, Base, changed
 from feedback_app.mailing.models import Bounce, Delivery, Mailing
-from feedback_app.owner.models import Owner, RecoveryCode
+from feedback_app.owner.models import Owner, OwnerPasskey, RecoveryCode
 from feedback_app.store import LOOKUP_CHECK, StoreFact
 
 # Links and cookies name people, comments and what they ask for by number.
@@ -35,7 +35,7 @@ def aside(model: type[Base]) -> TableClause:
 
 CUSTOMERS, PREFERENCES, SUPPRESSIONS = aside(Customer), aside(Preference), aside(Suppression)
 COMMENTS, MAILINGS, DELIVERIES = aside(Comment), aside(Mailing), aside(Delivery)
-OWNERS, RECOVERY_CODES = aside(Owner), aside(RecoveryCode)
+OWNERS, RECOVERY_CODES, PASSKEYS = aside(Owner), aside(RecoveryCode), aside(OwnerPasskey)
 BOUNCES, THREADS, FOLLOWINGS = aside(Bounce), aside(Thread), aside(Following)
 NOTICES, ASKED = aside(Notice), aside(ConfirmationAsked)
 ASIDE = (
@@ -47,6 +47,7 @@ ASIDE = (
     DELIVERIES,
     OWNERS,
     RECOVERY_CODES,
+    PASSKEYS,
     BOUNCES,
     THREADS,
     FOLLOWINGS,

@@ -6,15 +6,18 @@ from sqlalchemy import and_, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.db import changed
-from feedback_app.owner.models import Owner, OwnerSession, RecoveryCode
-from feedback_app.upkeep.aside import OWNERS, RECOVERY_CODES
+from feedback_app.owner.models import Owner, OwnerPasskey, OwnerSession, RecoveryCode
+from feedback_app.upkeep.aside import OWNERS, PASSKEYS, RECOVERY_CODES
 
 # How somebody signs in: what was lost, guessed or seen, and therefore changed, is not brought back.
 SIGN_IN = ("password", "active", "totp_secret", "totp_counter", "failures", "locked_until")
 
 
 def carry_owners(session: Session) -> int:
-    """Owners sign in as they did in the store before, with the recovery codes that were left; returns how many do."""
+    """Owners sign in as they did in the store before, with the passkeys and recovery codes that were left.
+
+    Returns how many do.
+    """
     old = OWNERS.c
     same = and_(Owner.id == old.id, Owner.username == old.username)
     found = list(session.scalars(select(Owner.id).join(OWNERS, same)))
@@ -24,6 +27,10 @@ def carry_owners(session: Session) -> int:
     codes = RECOVERY_CODES.c
     left = select(codes.code_hash, codes.owner_id).where(codes.owner_id.in_(found))
     session.execute(insert(RecoveryCode).from_select(["code_hash", "owner_id"], left))
+    session.execute(delete(OwnerPasskey).where(OwnerPasskey.owner_id.in_(found)))
+    columns = list(OwnerPasskey.__table__.columns.keys())
+    kept = select(*(PASSKEYS.c[name] for name in columns)).where(PASSKEYS.c.owner_id.in_(found))
+    session.execute(insert(OwnerPasskey).from_select(columns, kept))
     return len(found)
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings, load_settings
 from feedback_app.crypto import KEY_ID_BYTES
 from feedback_app.db import Store
 from feedback_app.owner.models import Owner, OwnerSession
+from feedback_app.owner.passkeys import add_passkey, passkeys_of, remove_passkey
 from feedback_app.owner.services import (
     create_owner,
     find_owner,
@@ -48,7 +50,21 @@ def sign_up(store: Store) -> tuple[int, str]:
         nora = create_owner(session, "nora", "odd socks never match", who="a test", now=OPPS_DAY)
         set_secret(session, nora, SECRET)
         set_recovery_codes(session, nora.id, ["one-one", "two-two"])
+        add_key(session, nora, "the phone")
         return nora.id, start_session(session, nora.id, "Firefox", now=OPPS_DAY)
+
+
+def add_key(session: Session, owner: Owner, name: str) -> None:
+    add_passkey(
+        session,
+        owner,
+        name,
+        credential_id=name.encode(),
+        public_key=b"public",
+        sign_count=1,
+        transports=["usb"],
+        now=OPPS_DAY,
+    )
 
 
 def put_back(settings: Settings, file: Path) -> None:
@@ -79,6 +95,23 @@ def test_what_was_used_or_changed_since_the_backup_stays_so(store: Store, settin
         assert not use_counter(session, nora, 7)
         assert session.get_one(Owner, nora).password == new
         assert use_recovery_code(session, nora, "two-two")
+
+
+def test_a_passkey_that_was_removed_since_the_backup_stays_away_and_a_new_one_stays(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    nora, _ = sign_up(store)
+    back_up(store, tmp_path / "monday.backup")
+    with store.writing() as session:
+        owner = session.get_one(Owner, nora)
+        (lost,) = passkeys_of(session, nora)
+        assert remove_passkey(session, owner, lost.id, lost.name, now=LATER)
+        add_key(session, owner, "the key")
+    put_back(settings, tmp_path / "monday.backup")
+    with store.reading() as session:
+        assert [(one.name, one.sign_count, one.transports) for one in passkeys_of(session, nora)] == [
+            ("the key", 1, ["usb"])
+        ]
 
 
 def test_where_the_store_before_is_lost_the_codes_of_the_backup_are_all_there_is(

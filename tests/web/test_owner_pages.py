@@ -100,10 +100,51 @@ def test_all_of_it_works_without_script(browser: Browser, served: str, cookie: s
         assert statuses(store) == [CommentStatus.PENDING, CommentStatus.APPROVED, CommentStatus.REJECTED]
 
 
+def test_a_passkey_is_set_up_in_the_browser_and_signs_in_there(
+    browser: Browser, served: str, cookie: str, clock: Clock
+) -> None:
+    # A passkey belongs to a name: the machine's own, here.
+    here = served.replace("127.0.0.1", "localhost")
+    with browser.new_context() as context:
+        page = sign_in(context, here, cookie)
+        problems: list[str] = []
+        page.on("console", lambda said: problems.append(said.text))
+        devices = context.new_cdp_session(page)
+        devices.send("WebAuthn.enable")
+        phone = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+        devices.send("WebAuthn.addVirtualAuthenticator", {"options": phone | {"isUserVerified": True}})
+        page.goto(f"{here}{ADMIN}/account")
+        page.get_by_role("link", name="Passkeys").click()
+        page.get_by_label("Its name").fill("the phone")
+        page.get_by_role("button", name="Set up a passkey").click()
+        expect(page.get_by_role("status")).to_contain_text("The passkey the phone is set up")
+        # It is there already: the device says so, and the page what that means.
+        page.get_by_label("Its name").fill("once more")
+        page.get_by_role("button", name="Set up a passkey").click()
+        expect(page.get_by_role("alert")).to_contain_text("This device has a passkey for this site already.")
+        page.goto(f"{here}{ADMIN}/leave")
+        page.get_by_role("button", name="Sign out").click()
+        for field, words in (("User name", "nora"), ("Password", PASSWORD)):
+            page.get_by_label(field).fill(words)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="With a passkey").click()
+        page.get_by_role("button", name="Use the passkey").click()
+        expect(page.get_by_text("3 comments wait")).to_be_visible()
+        assert problems == []
+        page.goto(f"{served}{ADMIN}/sign-in")
+        for field, words in (("User name", "nora"), ("Password", PASSWORD)):
+            page.get_by_label(field).fill(words)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="With a passkey").click()
+        page.get_by_role("button", name="Use the passkey").click()
+        expect(page.get_by_role("alert")).to_contain_text("this address is a number")
+        assert clock
+
+
 def test_every_page_of_the_owners_fits_every_width_in_both_colours(browser: Browser, served: str, cookie: str) -> None:
     with browser.new_context() as context:
         page = sign_in(context, served, cookie)
-        for path in ("/", "/?state=any&words=r", "/comments/3", "/posts", "/log", "/account"):
+        for path in ("/", "/?state=any&words=r", "/comments/3", "/posts", "/log", "/account", "/passkeys"):
             page.goto(f"{served}{ADMIN}{path}")
             for width, colour in product(WIDTHS, COLOURS):
                 page.set_viewport_size({"width": width, "height": 800})

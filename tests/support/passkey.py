@@ -1,0 +1,60 @@
+"""A passkey in software: what a phone or a key does when a browser asks it (Web Authentication, Level 2)."""
+
+import hashlib
+import json
+import secrets
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import cbor2
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+
+_PRESENT, _HOLDS_A_KEY = 0x01, 0x40
+
+
+class SoftPasskey:
+    """One passkey of one site."""
+
+    def __init__(self, origin: str = "http://localhost") -> None:
+        """A new one, that nobody knows yet."""
+        self.origin = origin
+        self.id = secrets.token_bytes(32)
+        self.count = 0
+        self._key = generate_private_key(SECP256R1())
+
+    def made(self, options: dict[str, Any]) -> str:
+        """What a browser answers when it is asked to make one."""
+        numbers = self._key.public_key().public_numbers()
+        public = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+        kept = bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cbor2.dumps(public)
+        said = {"fmt": "none", "attStmt": {}, "authData": self._data(_PRESENT | _HOLDS_A_KEY) + kept}
+        return self._credential(
+            clientDataJSON=_plain(self._client("webauthn.create", options)),
+            attestationObject=_plain(cbor2.dumps(said)),
+            transports=["internal"],
+        )
+
+    def answer(self, options: dict[str, Any]) -> str:
+        """What a browser answers when it is asked for it."""
+        self.count += 1
+        client, data = self._client("webauthn.get", options), self._data(_PRESENT)
+        signature = self._key.sign(data + hashlib.sha256(client).digest(), ECDSA(SHA256()))
+        return self._credential(
+            clientDataJSON=_plain(client), authenticatorData=_plain(data), signature=_plain(signature), userHandle=None
+        )
+
+    def _client(self, kind: str, options: dict[str, Any]) -> bytes:
+        said = {"type": kind, "challenge": options["challenge"], "origin": self.origin, "crossOrigin": False}
+        return json.dumps(said).encode()
+
+    def _data(self, flags: int) -> bytes:
+        host = self.origin.partition("://")[2].partition(":")[0]
+        return hashlib.sha256(host.encode()).digest() + bytes([flags]) + self.count.to_bytes(4, "big")
+
+    def _credential(self, **response: Any) -> str:  # noqa: ANN401 - JSON
+        return json.dumps({"id": _plain(self.id), "rawId": _plain(self.id), "type": "public-key", "response": response})
+
+
+def _plain(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
