@@ -60,9 +60,10 @@ def watch_files(settings: Settings, changes: Changes, stop: threading.Event) -> 
             stop.wait(1)
             continue
         try:
+            # The first word, or that there is none, says that somebody watches from now on: it comes soon.
             unseen = True
             for found in watch(
-                *places, stop_event=stop, debounce=100, step=10, rust_timeout=1000, yield_on_timeout=True
+                *places, stop_event=stop, debounce=100, step=10, rust_timeout=200, yield_on_timeout=True
             ):
                 # What changed before anybody watched is built too.
                 if unseen:
