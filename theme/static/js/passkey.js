@@ -69,6 +69,7 @@
       form.submit();
     } catch (error) {
       said.textContent = why(error);
+      said.className = "error";
       said.setAttribute("role", "alert");
     }
   })();
