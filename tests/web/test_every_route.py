@@ -169,6 +169,9 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
     links |= {f"moderation.{verb}": f"/feedback/admin/comments/{waits.id}/{verb}" for verb in ("edit", "answer")}
     links["posts.set_closing"] = "/feedback/admin/posts/close"
     links["security.two_factor_setup_validate"] = "/feedback/admin/second-factor/forged"
+    links["security.wan_register_response"] = "/feedback/admin/passkeys/forged"
+    links["security.wan_signin_response"] = "/feedback/admin/passkey/forged"
+    links["security.wan_verify_response"] = "/feedback/admin/passkey-again/forged"
     fields = {"email": "eve@example.com", "author": "Eve", "body": "Hello.", "specials": "never", "news": "each"}
     posted = set()
     for rule in rules(whole, "POST"):
