@@ -262,6 +262,11 @@ class Builder:
         wanted |= {name + ENDING: wanted[name] or COMPRESSED for name, _ in todo}
         wanted |= {name + ENDING: beside.key for name, beside in kept.items() if beside and beside.key}
 
+    @property
+    def knowledge(self) -> object:
+        """What is known of the site: another object once it was looked at from the beginning; None before."""
+        return self._build
+
     def next_due(self) -> float | None:
         """When the next scheduled post is due (seconds since 1970), as far as the latest build knows."""
         library = self._build.library if self._build else None

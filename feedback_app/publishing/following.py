@@ -20,6 +20,8 @@ LOOK_SECONDS = 0.005
 PAUSE_SECONDS = 0.02
 # Whatever was heard: a message can be lost with its connection.
 SURE_SECONDS = 2.0
+# And somebody else can have written to the site: then all that it shows is compared.
+WHOLE_SECONDS = 60.0
 
 
 class Follower:
@@ -33,7 +35,7 @@ class Follower:
         self._versions: dict[int, int] | None = None
         # The threads that have changed and were not asked for yet; None when nobody can say which.
         self._news: set[int] | None = None
-        self._sure_at = 0.0
+        self._sure_at = self._whole_at = 0.0
 
     def wait(self, seconds: float, other: threading.Event) -> bool:
         """Wait until a thread may have changed, the other thing happened, or so long; returns whether one may have.
@@ -41,9 +43,11 @@ class Follower:
         Raises DBAPIError when the store does not answer.
         """
         until = time.monotonic() + seconds
-        if time.monotonic() >= self._sure_at:
-            self._sure_at = time.monotonic() + SURE_SECONDS
+        if time.monotonic() >= self._whole_at:
+            self._whole_at = time.monotonic() + WHOLE_SECONDS
             self._news = None
+            return True
+        if time.monotonic() >= self._sure_at and self._was_a_thread():
             return True
         while not other.is_set():
             left = until - time.monotonic()
@@ -105,6 +109,7 @@ class Follower:
 
     def _was_a_thread(self) -> bool:
         self._looked_at = time.monotonic()
+        self._sure_at = self._looked_at + SURE_SECONDS
         with self._store.asking() as driver:
             now = numbered_versions(driver)
         before, self._versions = self._versions, now

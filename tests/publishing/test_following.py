@@ -27,6 +27,7 @@ NOTHING = threading.Event()
 def follower(store: Store, monkeypatch: pytest.MonkeyPatch) -> Follower:
     """An ear that has heard all there is, and looks by itself only after hours."""
     monkeypatch.setattr("feedback_app.publishing.following.SURE_SECONDS", 3600.0)
+    monkeypatch.setattr("feedback_app.publishing.following.WHOLE_SECONDS", 3600.0)
     publish(store, OPPS)
     one = Follower(store)
     assert one.wait(0, NOTHING)
@@ -65,9 +66,27 @@ def test_it_is_known_which_threads_changed_since_somebody_asked(store: Store, fo
     follower.close()
 
 
-def test_the_sure_look_is_at_all_of_them(store: Store, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_of_which_nobody_told_is_found_a_moment_later(
+    store: Store, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert follower.news() is None
+    monkeypatch.setattr(follower, "_something_happened", lambda *_: False)
+    say(store)
+    assert not follower.wait(0, NOTHING)
     monkeypatch.setattr(follower, "_sure_at", 0.0)
+    assert follower.wait(0, NOTHING)
+    assert follower.news() == {thread_of(store, OPPS).id}
+    # And nothing is done again and again.
+    monkeypatch.setattr(follower, "_sure_at", 0.0)
+    assert not follower.wait(0, NOTHING)
+    follower.close()
+
+
+def test_now_and_then_all_that_the_site_shows_is_compared(
+    store: Store, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert follower.news() is None
+    monkeypatch.setattr(follower, "_whole_at", 0.0)
     assert follower.wait(0, NOTHING)
     say(store)
     assert follower.wait(LONG, NOTHING)
