@@ -1,8 +1,8 @@
 """Hearing of threads that changed a few milliseconds after the commit, for next to nothing while nothing happens.
 
 SQLite has a number that grows with every other connection's commit, which costs microseconds to read; PostgreSQL tells
-whoever listens (the table's own trigger does, so that it is told of whatever process on whatever machine changed it).
-Where something happened, the threads' versions say which of them changed, if it was a thread at all.
+whoever listens (the table's own trigger does, so that it is told of whatever process on whatever machine changed it),
+and which thread it was. Where nobody says that, the threads' versions do, if it was a thread at all.
 """
 
 import sqlite3
@@ -35,6 +35,8 @@ class Follower:
         self._versions: dict[int, int] | None = None
         # The threads that have changed and were not asked for yet; None when nobody can say which.
         self._news: set[int] | None = None
+        # Those that somebody named since.
+        self._told: set[int] = set()
         self._sure_at = self._whole_at = 0.0
 
     def wait(self, seconds: float, other: threading.Event) -> bool:
@@ -99,7 +101,10 @@ class Follower:
             self._ear.autocommit = True
             self._ear.execute("LISTEN threads")
             return True
-        return any(True for _ in self._ear.notifies(timeout=seconds, stop_after=1))
+        told = [each.payload for each in self._ear.notifies(timeout=seconds, stop_after=1)]
+        # A word without a number is about any of them.
+        self._told = set() if "" in told else self._told | {int(number) for number in told}
+        return bool(told)
 
     def _pause(self) -> float:
         """How long ago the last look at the threads has to be."""
@@ -108,6 +113,11 @@ class Follower:
     _looked_at = 0.0
 
     def _was_a_thread(self) -> bool:
+        if self._told:
+            if self._news is not None:
+                self._news |= self._told
+            self._told = set()
+            return True
         self._looked_at = time.monotonic()
         self._sure_at = self._looked_at + SURE_SECONDS
         with self._store.asking() as driver:
