@@ -48,7 +48,7 @@ def passkeys_of(session: Session, owner_id: int) -> list[OwnerPasskey]:
 def count_passkeys(session: Session) -> dict[int, int]:
     """How many passkeys each owner has, by the owner's number; who has none is not in it."""
     query = select(OwnerPasskey.owner_id, func.count()).group_by(OwnerPasskey.owner_id)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def find_passkey(session: Session, credential_id: bytes) -> OwnerPasskey | None:

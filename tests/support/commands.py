@@ -140,11 +140,11 @@ def _become(what: dict[str, object], files: list[int]) -> None:
 COMMANDS = Commands()
 
 
-def typed(settings: Settings, *arguments: str, expect: int = 0) -> str:
-    """What a command says that is run in this process, with its pinned clock."""
+def typed(settings: Settings, *arguments: str, expect: int = 0, given: str | None = None) -> str:
+    """What a command says that is run in this process, with its pinned clock; `given` is its standard input."""
     context = Context()
     context.__dict__["settings"] = settings
-    result = CliRunner().invoke(undisclosed, arguments, obj=context)
+    result = CliRunner().invoke(undisclosed, arguments, obj=context, input=given)
     assert result.exit_code == expect, (result.output, result.exception)
     return result.output
 
