@@ -9,8 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from feedback_app.bulk import find_many, insert_many, update_many
-from feedback_app.customers.models import Customer, LetterFormat, NameDisplay
+from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic
 from feedback_app.db import Base, Store
+from feedback_app.driver import AnyNumber, Prepared
+from feedback_app.mailing.claims import _reading
+from tests.conftest import SQLITE
 
 CUSTOMERS = Base.metadata.tables["customers"]
 MOMENT = datetime(2007, 10, 10, 13, 41, tzinfo=UTC)
@@ -64,3 +67,26 @@ def test_somebody_who_is_there_already_is_no_second_row(store: Store) -> None:
         insert_many(session, CUSTOMERS, [somebody, somebody], **SAME)
     with store.reading() as session:
         assert session.scalar(select(Customer.id)) is None
+
+
+def test_who_is_one_of_many_numbers_is_found(store: Store) -> None:
+    people = [{"fingerprint": bytes([number]) * 32, "address": b"sealed", "name": None} for number in range(5)]
+    found = Prepared(select(Customer.id).where(AnyNumber(Customer.id, "numbers"), Customer.confirmed_at.is_(None)))
+    with store.writing() as session:
+        insert_many(session, CUSTOMERS, people, **SAME)
+        numbers = list(session.scalars(select(Customer.id).order_by(Customer.id)))
+    with store.asking() as driver:
+        assert sorted(found.run(driver, numbers=numbers[1:3])) == [(number,) for number in numbers[1:3]]
+        assert found.run(driver, numbers=[]) == []
+
+
+@pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+def test_nobody_goes_through_all_customers_for_a_window_of_a_mailing(store: Store) -> None:
+    question = _reading(Topic.SPECIALS, MOMENT.date(), locked=False)
+    with store.asking() as driver:
+        assert question.run(driver, numbers=[1, 2]) == []
+        made = question._made[driver.dialect.name]
+        plan = driver.connection.execute(f"EXPLAIN QUERY PLAN {made.text}", [None] * made.text.count("?")).fetchall()
+    steps = [step for *_, step in plan]
+    assert "SEARCH customers USING INTEGER PRIMARY KEY (rowid=?)" in steps
+    assert not any(step.startswith(("SCAN customers", "SCAN preferences", "SCAN suppressions")) for step in steps)
