@@ -98,23 +98,29 @@ def large() -> None:
     letters = int(os.environ.get("BENCH_LETTERS", "1000000"))
     with tempfile.TemporaryDirectory() as folder, running_sink() as sink:
         settings = _filled(Path(folder) / "sqlite", letters, sink)
-        started, last = time.perf_counter(), 0
         tenths: list[float] = []
         child = _worker(settings, _released(settings))
+        started, last, peak = time.perf_counter(), 0, 0
         while last < letters:
             time.sleep(0.5)
+            # A worker that is done has none any more.
+            peak = max(peak, _peak_of(child))
             done = sink.taken()
             if done >= (len(tenths) + 1) * letters // 10:
                 tenths.append(time.perf_counter() - started)
             assert done > last or time.perf_counter() - started < 60 * (1 + len(tenths)) * 10, "the worker stands still"
             last = done
-        status = Path(f"/proc/{child}/status")
-        peak = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         os.waitpid(child, 0)
     first, final = tenths[0], tenths[-1] - tenths[-2]
     _print(f"{letters:,} letters on SQLite, 1 worker: {letters / tenths[-1]:,.0f} a second")
     _print(f"the last tenth took {final / first:.2f} of the first's time")
-    _print(f"the worker's memory at its peak: {int(peak) / 1024:,.0f} MB")
+    _print(f"the worker's memory at its peak: {peak / 1024:,.0f} MB")
+
+
+def _peak_of(child: int) -> int:
+    """The most memory that a process has had so far, in kilobytes; 0 when it has ended."""
+    lines = Path(f"/proc/{child}/status").read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def _say(rates: dict[str, list[float]]) -> None:
