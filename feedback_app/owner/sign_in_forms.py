@@ -1,7 +1,10 @@
 """The forms of signing in."""
 
+import hashlib
 from typing import Any
+from urllib.parse import urlsplit
 
+from flask import request
 from flask import session as cookie
 from flask_security import (
     LoginForm,
@@ -9,7 +12,9 @@ from flask_security import (
     TwoFactorSelectForm,
     TwoFactorSetupForm,
     WebAuthnRegisterForm,
+    WebAuthnRegisterResponseForm,
     WebAuthnSigninResponseForm,
+    WebauthnUtil,
 )
 from wtforms import RadioField, SelectChoice, StringField
 from wtforms.validators import InputRequired, Length
@@ -21,6 +26,7 @@ from feedback_app.owner.passkeys import take_answer
 from feedback_app.web import house
 
 WRONG = "This user name and this password do not belong together."
+ASKED = "passkey_asked"
 NOT_TAKEN = "This passkey was not taken: try once more, or sign in another way."
 
 
@@ -76,12 +82,48 @@ class WhichForm(TwoFactorSelectForm):
     which = StringField()
 
 
+class Passkeys(WebauthnUtil):
+    """What a passkey is asked."""
+
+    def generate_challenge(self, nbytes: int | None = None) -> str:
+        """A question for this browser, and for its next answer alone."""
+        challenge: str = super().generate_challenge(nbytes)
+        cookie[ASKED] = _mark_of(challenge)
+        return challenge
+
+    def origin(self) -> str:
+        """Where the browser says that it is: what stands before the app may have taken the encryption off."""
+        site = house().settings.site_url
+        return site if urlsplit(site).netloc == request.host else str(super().origin())
+
+
+def _mark_of(challenge: str) -> str:
+    return hashlib.sha256(challenge.encode()).hexdigest()[:32]
+
+
+def _was_asked(challenge: str) -> bool:
+    """Whether this browser was asked that, the last time it was asked something; an answer ends it."""
+    return bool(cookie.pop(ASKED, None) == _mark_of(challenge))
+
+
+class NewPasskeyForm(WebAuthnRegisterResponseForm):
+    """A passkey that was made; only where it was asked for."""
+
+    def validate(self, **kwargs: Any) -> bool:  # noqa: ANN401 - the base's signature
+        """Whether it can be kept."""
+        if _was_asked(self.challenge):
+            return bool(super().validate(**kwargs))
+        self.form_errors.append(NOT_TAKEN)
+        return False
+
+
 class PasskeyForm(WebAuthnSigninResponseForm):
     """What a passkey answered; taken once, and only from the owner whose password was right."""
 
     def validate(self, **kwargs: Any) -> bool:  # noqa: ANN401 - the base's signature
         """Whether it was right."""
-        right = super().validate(**kwargs) and not self.credential.errors and self._is_theirs()
+        right = _was_asked(self.challenge) and super().validate(**kwargs)
+        right = right and not self.credential.errors and self._is_theirs()
         if right and self.cred is not None:
             with house().store.writing() as session:
                 right = take_answer(session, self.cred.id, self.challenge)

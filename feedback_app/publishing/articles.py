@@ -47,6 +47,8 @@ class Articles(ArticlesGenerator):
         # content.
         self._linking: list[Listed] = []
         self._taken: dict[str, Listed] = {}
+        # The versions of those that link, as they were in the build before.
+        self._before: dict[str, bytes] = {}
         # Published posts whose own page may be another all the same.
         self.renewed: list[Listed] = []
         self.writer: KeyedWriter | None = None
@@ -133,13 +135,13 @@ class Articles(ArticlesGenerator):
         if not self.as_before:
             for post in library.listed.values():
                 post.put_away()
-        renewed = {path: library.listed[path] for path in library.fresh if path in library.listed}
+        self._before = {post.path: post.version for post in self._linking}
         for post in self._linking:
-            before = post.version
             self._follow(post)
-            if post.version != before:
-                renewed[post.path] = post
-        self.renewed = [post for post in renewed.values() if post.status == "published"]
+        for post in self.articles:
+            post.edges_before, post.edges = post.edges, []
+        fresh = (library.listed[path] for path in library.fresh if path in library.listed)
+        self.renewed = [post for post in fresh if post.status == "published"]
 
     def _take_along(self) -> None:
         """See which post takes a file along, where several would: the oldest, so that no address of a file is lost.
@@ -246,6 +248,16 @@ class Articles(ArticlesGenerator):
                     # Asked for once it stays; who would take it along, too, links to it like everybody.
                     _ = file.url
                     file.attach_to = _stay
+        renewed = {post.path for post in self.renewed}
+        for post in self._linking:
+            # Where pages are is known only now.
+            self._follow(post)
+        self.renewed += [
+            post
+            for post in self.articles
+            if post.path not in renewed
+            and (post.edges != post.edges_before or post.version != self._before.get(post.path, post.version))
+        ]
 
     def check_disabled_readers(self) -> None:
         """Warn of files that nobody here can read, where there is a kind of them."""

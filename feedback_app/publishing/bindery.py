@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pelican import Pelican
+from pelican.contents import Content
 from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.plugins import signals
 
 from feedback_app.publishing.articles import Articles
 from feedback_app.publishing.dressing import write_extras
-from feedback_app.publishing.fingerprints import Fingerprints
+from feedback_app.publishing.fingerprints import Fingerprints, Known
 from feedback_app.publishing.forks import cores, shared
 from feedback_app.publishing.library import WORTH_SHARING, collecting
 from feedback_app.publishing.reading import OneMarkdown
@@ -41,10 +42,11 @@ class Bindery(Pelican):
         # The theme is the same for as long as this lives, and so are the names that its templates mention.
         self._names = self.build.shelf.names()
         # What lists of cards say; for as long as no card is another.
-        self._faces = Fingerprints(attrgetter("face"))
+        self._lists: Known = {}
 
     def bind(self, known: dict[str, Output]) -> KeyedWriter:
         """Write into the output path what the site does not have."""
+        _forget_texts()
         context = self.settings.copy()
         context |= {
             "generated_content": {},
@@ -69,8 +71,9 @@ class Bindery(Pelican):
                 generator.refresh_metadata_intersite_links()
         before = len(self._names)
         if not all(generator.as_before for generator in self._generators if isinstance(generator, Articles)):
-            self._faces = Fingerprints(attrgetter("face"))
-        writer = KeyedWriter(self.output_path, self.settings, known, self._names, self._faces)
+            self._lists = {}
+        faces = Fingerprints(attrgetter("face"), self._lists)
+        writer = KeyedWriter(self.output_path, self.settings, known, self._names, faces)
         library = self.build.library
         fresh = 0 if library is None else len(library.fresh if known else library.listed)
         self._write(writer, cores() if fresh >= WORTH_SHARING else 1)
@@ -118,6 +121,12 @@ class Bindery(Pelican):
             self.build.pieces |= {name: Piece(*piece) for name, piece in pieces.items()}
             for level, words in said:
                 log.log(level, "%s", words)
+
+
+def _forget_texts() -> None:
+    """Pelican keeps every text that it has shown for good, and with each all that its build knew."""
+    for kept in ("get_content", "get_summary"):
+        vars(Content)[kept].cache.clear()
 
 
 def output_of(path: Path, key: bytes) -> Output:

@@ -27,7 +27,7 @@ from feedback_app.publishing.checks import check_files
 from feedback_app.publishing.compressing import ENDING, compressed, worth_it
 from feedback_app.publishing.dressing import prepare
 from feedback_app.publishing.files import Written, files_below, place, verified
-from feedback_app.publishing.forks import ChildFailed, cores, shared
+from feedback_app.publishing.forks import ChildDied, ChildFailed, cores, shared
 from feedback_app.publishing.guard import SHOP, Desk
 from feedback_app.publishing.hearing import DEAD, Heard, listening, one_line, said
 from feedback_app.publishing.identity import THEME, plain_settings, site_key
@@ -134,7 +134,7 @@ class Builder:
                 # A store that does not answer is nothing that is wrong with the site.
                 raise
             except OSError as error:
-                if error.errno in OUT_OF_SPACE:
+                if error.errno in OUT_OF_SPACE or isinstance(error, ChildDied):
                     raise
                 heard.errors.append(said(error, self.configuration))
             except Exception as error:  # noqa: BLE001 - a post, a theme or the configuration can fail in any way

@@ -11,14 +11,19 @@ from pelican.urlwrappers import URLWrapper
 from feedback_app.publishing.posts import Listed, Month
 from feedback_app.publishing.sources import digest
 
+# Values, by where they are, with their fingerprints; to be held on to, so that nothing else comes to be there.
+Known = dict[int, tuple[Any, bytes]]
+
 
 class Fingerprints:
     """Of values as templates see them; how much of a post counts is said by whoever makes it."""
 
-    def __init__(self, of_post: Callable[[Listed], bytes]) -> None:
-        """`of_post` gives a post's own, all of one length."""
+    def __init__(self, of_post: Callable[[Listed], bytes], lists: Known | None = None) -> None:
+        """`of_post` gives a post's own, all of one length; `lists` are what is known of lists of posts already."""
         self._of_post = of_post
-        self._known: dict[int, tuple[Any, bytes]] = {}
+        self._lists: Known = {} if lists is None else lists
+        # The rest is another object in each build, and holds on to much.
+        self._known: Known = {}
 
     def of(self, value: Any) -> bytes:  # noqa: ANN401, PLR0911 - whatever a template may be given
         """A value's fingerprint."""
@@ -36,14 +41,20 @@ class Fingerprints:
             case Content():
                 return digest(repr((value.url, _plain(value.metadata))).encode(), (value.content or "").encode())
             case list() | tuple() | dict():
-                kept = self._known.get(id(value))
-                if kept is None or kept[0] is not value:
-                    kept = self._known[id(value)] = value, self._of_all(value)
-                return kept[1]
+                return self._of_many(value)
         if callable(value) or type(value).__module__ in {"zoneinfo", "re", "pathlib"}:
             return repr(getattr(value, "__qualname__", value)).encode()
         # Whatever it is, nobody can say when it changes.
         return os.urandom(12)
+
+    def _of_many(self, value: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> bytes:
+        for known in (self._lists, self._known):
+            kept = known.get(id(value))
+            if kept is not None and kept[0] is value:
+                return kept[1]
+        known = self._lists if set(map(type, value)) == {Listed} else self._known
+        known[id(value)] = value, self._of_all(value)
+        return known[id(value)][1]
 
     def _of_all(self, value: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> bytes:
         if isinstance(value, dict):

@@ -4,11 +4,14 @@ import ctypes
 import marshal
 import os
 import signal
+import sqlite3
 import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+from sqlalchemy.exc import DBAPIError
 
 _PDEATHSIG = 1  # prctl(2)
 
@@ -18,11 +21,11 @@ class ChildFailed(Exception):  # noqa: N818 - reads as a sentence where it is ra
 
 
 class ChildDied(OSError):  # noqa: N818 - reads as a sentence where it is raised
-    """A child ended before it had answered: killed, or out of memory."""
+    """A child could not do its share, for no fault of what it was given: it was killed, or the store did not answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "a process that was helping has died") -> None:
         """In words."""
-        super().__init__(0, "a process that was helping has died", "build")
+        super().__init__(0, why, "build")
 
 
 def cores() -> int:
@@ -49,6 +52,8 @@ def shared(work: Callable[[int, int], Any], shares: int, say: Callable[[Exceptio
         raise ChildDied
     said = [marshal.loads(answer) for answer in answers]  # noqa: S302 - our own children's
     for good, answer in said:
+        if good is None:
+            raise ChildDied(answer)
         if not good:
             raise ChildFailed(answer)
     return [answer for _, answer in said]
@@ -90,8 +95,10 @@ def _end_with(parent: int) -> None:
 
 def _answer(
     work: Callable[[int, int], Any], share: int, shares: int, say: Callable[[Exception], str]
-) -> tuple[bool, Any]:
+) -> tuple[bool | None, Any]:
     try:
         return True, work(share, shares)
+    except (DBAPIError, sqlite3.Error):
+        return None, "a process that was helping had no answer from the store"
     except Exception as error:  # noqa: BLE001 - told by the parent
         return False, say(error)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pelican.contents import Article, SkipStub
 from pelican.plugins import signals
+from sqlalchemy.exc import DBAPIError
 
 from feedback_app.publishing.forks import cores, shared
 from feedback_app.publishing.guard import drop_connections, refuse_leaks
@@ -159,6 +160,8 @@ class Library:
                 for line in str(error).splitlines():
                     log.error("%s", line)  # noqa: TRY400 - the line says it
                 row = None
+            except DBAPIError:
+                raise
             except Exception:  # noqa: BLE001 - a file can be wrong in any way there is
                 log.error("Could not process %s", path)  # noqa: TRY400 - who listens adds the reason
                 row = None

@@ -46,15 +46,20 @@ class Listed:
         self.date = date if date.tzinfo else date.replace(tzinfo=makers.zone(card["timezone"]))
         self.order = (card["at"], card["slug"], path)
         self.address = "/" + self.url
+        # What plugins say that its page depends on, in each build, and what they said in the one before; and its own.
         self.edges: list[Any] = []
+        self.edges_before: list[Any] = []
+        self._own_edges: list[str] = []
         self._related: list[Card] = []
         # Not published, and shown to those only who were given its link.
         self.preview = False
         self.version = known
         self.translations: list[Any] = []
-        self.front = repr((self.title, self.url, self.slug, card["date"], card["timezone"], card.get("tags")))
+        self.front = repr(
+            (self.title, self.url, self.slug, card["date"], card["timezone"], card.get("tags"), self.locale_date)
+        )
         self._article: Article | None = None
-        self._own_key: tuple[bytes, bytes] | None = None
+        self._own_key: tuple[Any, bytes] | None = None
         self._page_key: tuple[Any, bytes] | None = None
         self._newer: Listed | None = None
         self._older: Listed | None = None
@@ -117,12 +122,12 @@ class Listed:
     def stand_alone(self) -> None:
         """Forget which posts are beside it and which are like it."""
         self._newer = self._older = self._own_key = None
-        self._related, self.edges = [], []
+        self._related, self._own_edges = [], []
 
     def relate(self, others: "list[Listed]") -> None:
         """Say which posts are like this one."""
         self._related = [Card(other) for other in others]
-        self.edges += [[other.url, other.title] for other in others]
+        self._own_edges = [other.front for other in others]
 
     @property
     def comment_count(self) -> Markup:
@@ -153,7 +158,7 @@ class Listed:
     def page_key(self, common: bytes) -> bytes:
         """What its page is made of, with what all pages show; worked out anew when one of its parts is another."""
         newer, older = self._newer and self._newer.front, self._older and self._older.front
-        parts = (common, self.version, newer, older, self.edges, self.save_as)
+        parts = (common, self.version, newer, older, self._all_edges(), self.save_as)
         if self._page_key is None or self._page_key[0] != parts:
             self._page_key = parts, digest(common, self.version, self._beside(), self.save_as.encode())
         return self._page_key[1]
@@ -161,14 +166,18 @@ class Listed:
     @property
     def own_key(self) -> bytes:
         """What its own page is made of: itself, and what it shows of others."""
-        if self._own_key is None or self._own_key[0] != self.version:
-            self._own_key = self.version, digest(self.version, self._beside())
+        parts = self.version, repr(self.edges)
+        if self._own_key is None or self._own_key[0] != parts:
+            self._own_key = parts, digest(self.version, self._beside())
         return self._own_key[1]
 
     def _beside(self) -> bytes:
         newer = self._newer.front if self._newer else ""
         older = self._older.front if self._older else ""
-        return f"{newer}\0{older}\0{self.edges or ''}".encode()
+        return f"{newer}\0{older}\0{self._all_edges()}".encode()
+
+    def _all_edges(self) -> str:
+        return repr((self._own_edges, self.edges)) if self._own_edges or self.edges else ""
 
     def renew(self, known: bytes) -> None:
         """Its text is another; all that its card says is as it was."""

@@ -179,7 +179,8 @@ class Build:
 
     def keep_asked(self, asked: dict[str, list[str]]) -> None:
         """Remember that of the pages that were made now."""
-        self._asked_of = (self._asked_of or {}) | asked
+        if self._asked_of is not None:
+            self._asked_of |= asked
 
     def _piece(self, posts: list[Listed], caller: Callable[[], Markup]) -> Piece:
         before = set(self.asked)

@@ -28,8 +28,11 @@ def carry_owners(session: Session) -> int:
     left = select(codes.code_hash, codes.owner_id).where(codes.owner_id.in_(found))
     session.execute(insert(RecoveryCode).from_select(["code_hash", "owner_id"], left))
     session.execute(delete(OwnerPasskey).where(OwnerPasskey.owner_id.in_(found)))
-    columns = list(OwnerPasskey.__table__.columns.keys())
-    kept = select(*(PASSKEYS.c[name] for name in columns)).where(PASSKEYS.c.owner_id.in_(found))
+    columns = [column.name for column in OwnerPasskey.__table__.columns if column.name != "id"]
+    there = select(OwnerPasskey.credential_id)
+    kept = select(*(PASSKEYS.c[name] for name in columns)).where(
+        PASSKEYS.c.owner_id.in_(found), PASSKEYS.c.credential_id.not_in(there)
+    )
     session.execute(insert(OwnerPasskey).from_select(columns, kept))
     return len(found)
 

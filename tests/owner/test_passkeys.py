@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from html import unescape
 from typing import Any
 
@@ -11,8 +12,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from feedback_app.app import create_app
 from feedback_app.audit import Act, AuditLine
+from feedback_app.config import Settings
 from feedback_app.db import Store
+from feedback_app.owner.codes import house_security
 from feedback_app.owner.models import OwnerPasskey
 from feedback_app.owner.services import MOST_FAILURES, create_owner, find_owner, forget_factor
 from feedback_app.owner.sign_in_forms import NOT_TAKEN
@@ -213,6 +217,36 @@ def test_a_passkey_has_a_name_of_its_own_and_can_be_removed(app: Flask, store: S
     assert not signed_in(other)
     assert lines(store, Act.PASSKEY_REMOVED) == ["the phone"]
     assert nora
+
+
+def test_who_has_lost_the_passkey_goes_on_with_the_digits_or_a_recovery_code(
+    app: Flask, clock: Clock, nora: str
+) -> None:
+    client = app.test_client()
+    set_up(client, clock)
+    add_passkey(client)
+    spare = re.findall(r"<li><code>([^<]+)</code>", fill(client, f"{ADMIN}/recovery-codes").text)
+    other = app.test_client()
+    page = asked(other, nora)
+    assert "/recovery" in page
+    fill(other, f"{ADMIN}/recovery", code=spare[0])
+    assert signed_in(other)
+    third = app.test_client()
+    fill(third, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
+    assert "/recovery" in fill(third, f"{ADMIN}/which-factor", which="authenticator").text
+    fill(third, f"{ADMIN}/recovery", code=spare[1])
+    assert signed_in(third)
+
+
+def test_where_a_browser_is_does_not_depend_on_what_stands_before_the_app(
+    make_settings: Callable[..., Settings], store: Store
+) -> None:
+    whole = create_app(make_settings(site_url="https://socks.example"), store)
+    # Caddy takes the encryption off, and hands the name on.
+    with whole.test_request_context("/", base_url="http://socks.example"):
+        assert house_security().webauthn_util.origin() == "https://socks.example"
+    with whole.test_request_context("/", base_url="http://localhost:8000"):
+        assert house_security().webauthn_util.origin() == "http://localhost:8000"
 
 
 def test_a_lost_second_factor_takes_its_passkeys_with_it(app: Flask, store: Store, clock: Clock, nora: str) -> None:

@@ -1,5 +1,6 @@
 """The promise of a small build: whatever was written, renamed, redated or taken away, the site is a full build's."""
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from pelican.contents import Page, Static
+from pelican.plugins import signals
 
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.services import list_comments
@@ -311,6 +314,75 @@ def test_a_text_that_changes_changes_no_page_that_does_not_show_it(blog: Blog) -
     assert made("Other words.", "Few words.") == own | feeds
     assert made("We are sorry.", "We are very sorry.") >= {"2007/10/opps.html", "label/socks.html"}
     builder.close()
+
+
+def test_a_link_to_a_page_that_moves_is_another_in_every_list_and_feed(blog: Blog) -> None:
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    blog.write("opps", text="We are sorry. [About us]({filename}../pages/about.md).")
+    builder.build()
+    assert "/about.html" in blog.page("feeds/posts.atom.xml")
+    about = blog.settings.content / "pages" / "about.md"
+    about.write_text("Title: About us\nSlug: about-us\n\nTwo of us.\n", encoding="utf-8")
+    builder.build()
+    for page in ("feeds/posts.atom.xml", "2007/10/opps.html", "label/socks.html", "index.html"):
+        assert "/about-us.html" in blog.page(page), page
+    assert tree(blog.output) == blog.built_elsewhere()
+    builder.close()
+
+
+def test_a_page_shows_the_whole_card_of_posts_like_it_as_it_is(blog: Blog) -> None:
+    template = blog.folder / "theme" / "templates" / "article.html"
+    template.write_text("{% for p in article.related %}{{ p.title }} {{ p.date|clock }}{% endfor %}", encoding="utf-8")
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    older = blog.write("older", "Older", date="2007-10-01 08:00")
+    blog.write("between", date="2007-10-05", tags="shop")
+    blog.write("newer", date="2007-10-09")
+    builder.build()
+    assert "Older 8:00 AM" in blog.page("2007/10/newer.html")
+    older.write_text(older.read_text(encoding="utf-8").replace("08:00", "10:30"), encoding="utf-8")
+    builder.build()
+    assert "Older 10:30 AM" in blog.page("2007/10/newer.html")
+    assert tree(blog.output) == blog.built_elsewhere()
+    builder.close()
+
+
+def test_a_builder_that_runs_for_weeks_holds_on_to_nothing_of_its_builds(blog: Blog) -> None:
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    post = blog.write("opps", tags="socks, shop, privacy")
+
+    def edit(words: str) -> int:
+        post.write_text(f"{post.read_text(encoding='utf-8')}\n{words}\n", encoding="utf-8")
+        builder.build(named=[post])
+        gc.collect()
+        return sum(type(one) in {Page, Static} for one in gc.get_objects())
+
+    for words in ("One.", "Two."):
+        edit(words)
+    first = edit("Three.")
+    assert [edit(f"More {number}.") for number in range(3)][-1] == first
+    builder.close()
+
+
+def test_what_a_plugin_says_that_a_page_depends_on_makes_it_again(blog: Blog) -> None:
+    builder = Builder(blog.settings, blog.store, blog.folder / "pelicanconf.py")
+    template = blog.folder / "theme" / "templates" / "article.html"
+    template.write_text("{{ article.edges }}{{ article.content|safe }}", encoding="utf-8")
+    said = ["One"]
+
+    def say_it(generator: Articles) -> None:
+        for article in generator.articles:
+            article.edges.append([said[0]])
+
+    signals.article_generator_finalized.connect(say_it)
+    try:
+        blog.write("opps")
+        for words in ("One", "One", "Two"):
+            said[0] = words
+            builder.build()
+            assert f"[[&#39;{words}&#39;]]" in blog.page("2007/10/opps.html")
+    finally:
+        signals.article_generator_finalized.disconnect(say_it)
+        builder.close()
 
 
 def test_a_list_that_shows_more_than_cards_is_made_again_with_what_it_shows(blog: Blog) -> None:
