@@ -139,7 +139,8 @@ class Articles(ArticlesGenerator):
         for post in self._linking:
             self._follow(post)
         for post in self.articles:
-            post.edges_before, post.edges = post.edges, []
+            if post.edges or post.edges_before:
+                post.edges_before, post.edges = post.edges, []
         fresh = (library.listed[path] for path in library.fresh if path in library.listed)
         self.renewed = [post for post in fresh if post.status == "published"]
 
@@ -248,16 +249,15 @@ class Articles(ArticlesGenerator):
                     # Asked for once it stays; who would take it along, too, links to it like everybody.
                     _ = file.url
                     file.attach_to = _stay
-        renewed = {post.path for post in self.renewed}
+        # What plugins said, and where pages are, is known only now.
+        others = [post for post in self.articles if post.edges or post.edges_before]
+        others = [post for post in others if post.edges != post.edges_before]
         for post in self._linking:
-            # Where pages are is known only now.
             self._follow(post)
-        self.renewed += [
-            post
-            for post in self.articles
-            if post.path not in renewed
-            and (post.edges != post.edges_before or post.version != self._before.get(post.path, post.version))
-        ]
+            if post.status == "published" and post.version != self._before[post.path]:
+                others.append(post)
+        known = {post.path for post in self.renewed}
+        self.renewed += {post.path: post for post in others if post.path not in known}.values()
 
     def check_disabled_readers(self) -> None:
         """Warn of files that nobody here can read, where there is a kind of them."""

@@ -49,7 +49,7 @@ class Listed:
         # What plugins say that its page depends on, in each build, and what they said in the one before; and its own.
         self.edges: list[Any] = []
         self.edges_before: list[Any] = []
-        self._own_edges: list[str] = []
+        self._own_edges = ""
         self._related: list[Card] = []
         # Not published, and shown to those only who were given its link.
         self.preview = False
@@ -59,7 +59,7 @@ class Listed:
             (self.title, self.url, self.slug, card["date"], card["timezone"], card.get("tags"), self.locale_date)
         )
         self._article: Article | None = None
-        self._own_key: tuple[Any, bytes] | None = None
+        self._own_key: tuple[bytes, list[Any], bytes] | None = None
         self._page_key: tuple[Any, bytes] | None = None
         self._newer: Listed | None = None
         self._older: Listed | None = None
@@ -122,12 +122,12 @@ class Listed:
     def stand_alone(self) -> None:
         """Forget which posts are beside it and which are like it."""
         self._newer = self._older = self._own_key = None
-        self._related, self._own_edges = [], []
+        self._related, self._own_edges = [], ""
 
     def relate(self, others: "list[Listed]") -> None:
         """Say which posts are like this one."""
         self._related = [Card(other) for other in others]
-        self._own_edges = [other.front for other in others]
+        self._own_edges = "\0".join([other.front for other in others])
 
     @property
     def comment_count(self) -> Markup:
@@ -166,10 +166,10 @@ class Listed:
     @property
     def own_key(self) -> bytes:
         """What its own page is made of: itself, and what it shows of others."""
-        parts = self.version, repr(self.edges)
-        if self._own_key is None or self._own_key[0] != parts:
-            self._own_key = parts, digest(self.version, self._beside())
-        return self._own_key[1]
+        known = self._own_key
+        if known is None or known[0] != self.version or known[1] != self.edges:
+            known = self._own_key = self.version, [*self.edges], digest(self.version, self._beside())
+        return known[2]
 
     def _beside(self) -> bytes:
         newer = self._newer.front if self._newer else ""
@@ -177,7 +177,7 @@ class Listed:
         return f"{newer}\0{older}\0{self._all_edges()}".encode()
 
     def _all_edges(self) -> str:
-        return repr((self._own_edges, self.edges)) if self._own_edges or self.edges else ""
+        return f"{self._own_edges}\0{self.edges}" if self.edges else self._own_edges
 
     def renew(self, known: bytes) -> None:
         """Its text is another; all that its card says is as it was."""
