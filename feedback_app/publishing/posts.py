@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,6 @@ from pelican.contents import Article, Author, Category, Tag
 from pelican.utils import SafeDatetime
 
 from feedback_app.comments.rendering import feed_path, form_url
-from feedback_app.publishing.sources import digest
 
 # What a card holds as it is; the rest is made of it.
 _PLAIN = ("title", "url", "save_as", "slug", "status", "lang", "locale_date", "source_path", "template", "timezone")
@@ -60,7 +60,6 @@ class Listed:
         )
         self._article: Article | None = None
         self._own_key: tuple[bytes, list[Any], bytes] | None = None
-        self._page_key: tuple[Any, bytes] | None = None
         self._newer: Listed | None = None
         self._older: Listed | None = None
         if "tags" in card:
@@ -156,19 +155,17 @@ class Listed:
         return feed_path(self.address)
 
     def page_key(self, common: bytes) -> bytes:
-        """What its page is made of, with what all pages show; worked out anew when one of its parts is another."""
-        newer, older = self._newer and self._newer.front, self._older and self._older.front
-        parts = (common, self.version, newer, older, self._all_edges(), self.save_as)
-        if self._page_key is None or self._page_key[0] != parts:
-            self._page_key = parts, digest(common, self.version, self._beside(), self.save_as.encode())
-        return self._page_key[1]
+        """What its page is made of, with what all pages show."""
+        # Parts that are always of one length need nothing between them.
+        return blake2b(common + self.own_key + self.save_as.encode(), digest_size=len(common)).digest()
 
     @property
     def own_key(self) -> bytes:
         """What its own page is made of: itself, and what it shows of others."""
         known = self._own_key
         if known is None or known[0] != self.version or known[1] != self.edges:
-            known = self._own_key = self.version, [*self.edges], digest(self.version, self._beside())
+            made = blake2b(self.version + self._beside(), digest_size=len(self.version)).digest()
+            known = self._own_key = self.version, [*self.edges], made
         return known[2]
 
     def _beside(self) -> bytes:
