@@ -1,14 +1,11 @@
 """Pelican's generators for a blog of ten thousand posts: lists of light posts, pages only where something is new."""
 
 import calendar
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from html import unescape
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from pelican.contents import Article, Author, Category, Tag
 from pelican.generators import ArticlesGenerator
@@ -16,10 +13,11 @@ from pelican.plugins import signals
 from pelican.utils import order_content
 
 from feedback_app.publishing.library import WORTH_SHARING, Library, read_article
+from feedback_app.publishing.links import Links
 from feedback_app.publishing.posts import Listed, Makers, Month
 from feedback_app.publishing.reading import KeptReaders
 from feedback_app.publishing.run import BUILD, Build
-from feedback_app.publishing.sources import Stamp, digest, rescan, scan
+from feedback_app.publishing.sources import Stamp, rescan, scan
 from feedback_app.publishing.writer import KeyedWriter
 
 # Posts whose comments are fetched at once.
@@ -43,12 +41,7 @@ class Articles(ArticlesGenerator):
         # What the site's map says of posts; None until it is known.
         self.mapped: list[tuple[str, str]] | None = None
         self._common: dict[str, bytes] = {}
-        # The posts that link to other files; those that take files along to where they are, by the files' places in the
-        # content.
-        self._linking: list[Listed] = []
-        self._taken: dict[str, Listed] = {}
-        # The versions of those that link, as they were in the build before.
-        self._before: dict[str, bytes] = {}
+        self._links = Links(Path(self.path))
         # Published posts whose own page may be another all the same.
         self.renewed: list[Listed] = []
         self.writer: KeyedWriter | None = None
@@ -126,8 +119,7 @@ class Articles(ArticlesGenerator):
             setattr(self, name, [])
         for newer, older in pairwise(self.articles):
             newer._older, older._newer = older, newer  # noqa: SLF001 - a pair that one arranges
-        self._linking = [post for post in posts if "links" in post.card]
-        self._take_along()
+        self._links.know(posts)
 
     def _look_up(self, library: Library) -> None:
         """Every text is what its file says, and what the files are that it shows something of."""
@@ -135,41 +127,12 @@ class Articles(ArticlesGenerator):
         if not self.as_before:
             for post in library.listed.values():
                 post.put_away()
-        self._before = {post.path: post.version for post in self._linking}
-        for post in self._linking:
-            self._follow(post)
+        self._links.begin(self.context)
         for post in self.articles:
             if post.edges or post.edges_before:
                 post.edges_before, post.edges = post.edges, []
         fresh = (library.listed[path] for path in library.fresh if path in library.listed)
         self.renewed = [post for post in fresh if post.status == "published"]
-
-    def _take_along(self) -> None:
-        """See which post takes a file along, where several would: the oldest, so that no address of a file is lost.
-
-        One that is not published takes nothing: a file is nowhere but where everybody may know it to be.
-        """
-        self._taken = {}
-        for post in reversed(self._linking):
-            for what, value in post.card["links"]:
-                if what == "attach" and post.status == "published":
-                    self._taken |= dict.fromkeys(_targets(post.path, value) - self._taken.keys(), post)
-
-    def _follow(self, post: Listed) -> None:
-        """What a text shows of the files it links to is where they are."""
-        post.put_away()
-        content = self.context["generated_content"]
-        where = []
-        for what, value in post.card["links"]:
-            for target in _targets(post.path, value):
-                if what == "filename" and target in content and content[target] is not None:
-                    where.append((value, content[target].url, ""))
-                else:
-                    taker = self._taken.get(target)
-                    where.append((value, str((Path(self.path) / target).exists()), taker.save_as if taker else ""))
-                if what in {"static", "attach"}:
-                    self.context["static_links"].add(target.replace("%20", " "))
-        post.version = digest(post.known, repr(sorted(map(repr, where))).encode())
 
     def _sort(self) -> None:
         tags: dict[str, list[Listed]] = {}
@@ -235,27 +198,10 @@ class Articles(ArticlesGenerator):
     def refresh_metadata_intersite_links(self) -> None:
         """Nothing: it is done to each whole article when it is loaded."""
 
-    def attach_files(self) -> None:
-        """Say where files will be that posts take along or link to, before anything else asks for it or moves them."""
-        files = self.context["static_content"]
-        for target, post in self._taken.items():
-            if (file := files.get(target)) is not None:
-                file.attach_to(post)
-        for post in self._linking:
-            # What was read of it before knew no files.
-            post.put_away()
-            for _, value in post.card["links"]:
-                for file in filter(None, map(files.get, _targets(post.path, value))):
-                    # Asked for once it stays; who would take it along, too, links to it like everybody.
-                    _ = file.url
-                    file.attach_to = _stay
-        # What plugins said, and where pages are, is known only now.
-        others = [post for post in self.articles if post.edges or post.edges_before]
-        others = [post for post in others if post.edges != post.edges_before]
-        for post in self._linking:
-            self._follow(post)
-            if post.status == "published" and post.version != self._before[post.path]:
-                others.append(post)
+    def settle(self) -> None:
+        """Everything that there is is known by now: say where files will be, and whose page is another for it."""
+        said = [post for post in self.articles if post.edges or post.edges_before]
+        others = [post for post in said if post.edges != post.edges_before] + self._links.settle(self.context)
         known = {post.path for post in self.renewed}
         self.renewed += {post.path: post for post in others if post.path not in known}.values()
 
@@ -359,18 +305,3 @@ def _feed(post: Listed) -> str:
 
 def _period(post: Listed, size: int) -> tuple[int, ...]:
     return (post.date.year, post.date.month, post.date.day)[:size]
-
-
-def _targets(path: str, value: str) -> set[str]:
-    """The places in the content that a link of a text can mean: as it stands, or as a browser would read it."""
-    links = {urlparse(way).path for way in (value, unescape(value))}
-    links |= {unquote(link) for link in links}
-    return {link.lstrip("/") if link.startswith("/") else _joined(path, link) for link in links}
-
-
-def _joined(path: str, link: str) -> str:
-    return os.path.normpath(Path(path).parent / link).replace(os.sep, "/")
-
-
-def _stay(_content: object) -> None:
-    """What a file does that some post takes along, when another would."""

@@ -64,7 +64,7 @@ class Bindery(Pelican):
         self._checked = True
         for generator in self._generators:
             if isinstance(generator, Articles):
-                generator.attach_files()
+                generator.settle()
         signals.all_generators_finalized.send(self._generators)
         for generator in self._generators:
             if hasattr(generator, "refresh_metadata_intersite_links"):
