@@ -52,17 +52,15 @@ class Fingerprints:
             kept = known.get(id(value))
             if kept is not None and kept[0] is value:
                 return kept[1]
-        known = self._lists if set(map(type, value)) == {Listed} else self._known
-        known[id(value)] = value, self._of_all(value)
-        return known[id(value)][1]
-
-    def _of_all(self, value: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> bytes:
-        if isinstance(value, dict):
-            return digest(b"dict", *(part for item in value.items() for part in map(self.of, item)))
         if set(map(type, value)) == {Listed}:
             # A label's posts, an archive's: all are of one length, so that one after the other says which.
-            return digest(b"posts", b"".join(map(self._of_post, value)))
-        return digest(b"list", *map(self.of, value))
+            known, made = self._lists, digest(b"posts", b"".join(map(self._of_post, value)))
+        elif isinstance(value, dict):
+            known, made = self._known, digest(b"dict", *(self.of(part) for item in value.items() for part in item))
+        else:
+            known, made = self._known, digest(b"list", *map(self.of, value))
+        known[id(value)] = value, made
+        return made
 
 
 def _plain(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
