@@ -9,38 +9,14 @@ from feedback_app.owner import services
 from feedback_app.owner.accounts import Accounts
 from feedback_app.owner.codes import RECOVERY_CODES, Codes, RecoveryCodes
 from feedback_app.owner.notices import Notices
-from feedback_app.owner.sign_in_forms import (
-    NOT_TAKEN,
-    FactorForm,
-    NewPasskeyForm,
-    PasskeyForm,
-    PasskeyNameForm,
-    Passkeys,
-    RescueForm,
-    SignInForm,
-    WhichForm,
-)
+from feedback_app.owner.passkey_forms import SAID, NewPasskeyForm, PasskeyForm, PasskeyNameForm, Passkeys
+from feedback_app.owner.sign_in_forms import FactorForm, RescueForm, SignInForm, WhichForm
 from feedback_app.owner.signed_in import keep_record, keep_sessions
 from feedback_app.web import House
 
 PREFIX = "/feedback/admin"
 # The blueprints of the owner's pages, and Flask-Security's own.
 SIGNED_IN = ("security", "owner", "moderation", "posts")
-
-_NAMES = "A name is made of letters, digits, spaces and hyphens."
-# What is said of passkeys, in the house's words.
-_SAID = {
-    "API_ERROR": ("Nothing came from the passkey: press the button once more.", "error"),
-    "WEBAUTHN_EXPIRED": ("That took too long: press the button once more.", "error"),
-    "WEBAUTHN_NAME_INUSE": ("There is a passkey %(name)s already: give this one another name.", "error"),
-    "WEBAUTHN_NAME_NOT_FOUND": ("There is no passkey %(name)s.", "error"),
-    "WEBAUTHN_NAME_DISALLOWED_CHARACTERS": (_NAMES, "error"),
-    "INVALID_INPUT": (_NAMES, "error"),
-    "WEBAUTHN_CREDENTIAL_DELETED": ("The passkey %(name)s is removed: it signs nobody in any more.", "info"),
-    "WEBAUTHN_REGISTER_SUCCESSFUL": ("The passkey %(name)s is set up: try it the next time you sign in.", "info"),
-    "WEBAUTHN_CREDENTIAL_ID_INUSE": ("This passkey is set up already.", "error"),
-    "WEBAUTHN_NO_VERIFY": (NOT_TAKEN, "error"),
-}
 
 
 def prepare_sign_in(app: Flask) -> Security:
@@ -106,7 +82,7 @@ def prepare_sign_in(app: Flask) -> Security:
         SECURITY_MULTI_FACTOR_RECOVERY_CODES_TEMPLATE="owner/recovery_codes.html",
         SECURITY_MULTI_FACTOR_RECOVERY_TEMPLATE="owner/recovery.html",
     )
-    app.config.update({f"SECURITY_MSG_{name}": said for name, said in _SAID.items()})
+    app.config.update({f"SECURITY_MSG_{name}": said for name, said in SAID.items()})
     security = Security(
         app,
         Accounts(at),

@@ -18,8 +18,8 @@ from feedback_app.config import Settings
 from feedback_app.db import Store
 from feedback_app.owner.codes import house_security
 from feedback_app.owner.models import OwnerPasskey
+from feedback_app.owner.passkey_forms import NOT_TAKEN
 from feedback_app.owner.services import MOST_FAILURES, create_owner, find_owner, forget_factor
-from feedback_app.owner.sign_in_forms import NOT_TAKEN
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.owner.desk import ADMIN, PASSWORD, code, fill, set_up, token
 from tests.support.passkey import SoftPasskey
