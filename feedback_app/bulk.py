@@ -15,7 +15,7 @@ from sqlalchemy import ARRAY, Column, Dialect, Insert, Row, Table, Update, bindp
 from sqlalchemy.orm import Session
 
 from feedback_app.db import SQLITE
-from feedback_app.driver import given_as
+from feedback_app.driver import driver_of, given_as
 
 
 def insert_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], **same: Any) -> None:  # noqa: ANN401 - whatever columns hold
@@ -48,16 +48,17 @@ def _hand_over(
 ) -> None:
     if not rows:
         return
-    dialect = session.get_bind().dialect
+    driver = driver_of(session)
+    dialect = driver.dialect
     fixed = {name: given_as(table.c[name].type, dialect, value) for name, value in same.items()}
     given = {name: list(map(itemgetter(name), rows)) for name in rows[0]}
     if dialect.name == SQLITE:
         text, names = _repeated(table, (*given, *fixed), dialect, by_id=by_id)
         columns = (repeat(fixed[name]) if name in fixed else given[name] for name in names)
-        session.connection().exec_driver_sql(text, list(zip(*columns, strict=False)))
+        driver.execute_for_each(text, list(zip(*columns, strict=False)))
     else:
         text = _at_once(table, tuple(given), tuple(fixed), dialect, by_id=by_id)
-        session.connection().exec_driver_sql(text, given | fixed)
+        driver.execute(text, given | fixed)
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,8 @@
 For what is asked or kept so often that making a statement, and a session around it, would cost more than running it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -37,6 +38,27 @@ class Driver:
 
     dialect: Dialect
     connection: Any
+
+    def execute(self, text: str, values: Any, *, fetching: bool = False) -> list[tuple[Any, ...]]:  # noqa: ANN401 - a driver's own
+        """Run a statement; returns its rows, where they are to be fetched. Raises DBAPIError."""
+        with self._tried(text):
+            cursor = self.connection.execute(text, values)
+            return cursor.fetchall() if fetching else []
+
+    def execute_for_each(self, text: str, rows: Sequence[Any]) -> None:
+        """Run a statement once for each row of values. Raises DBAPIError."""
+        with self._tried(text):
+            self.connection.executemany(text, rows)
+
+    @contextmanager
+    def _tried(self, text: str) -> Iterator[None]:
+        try:
+            yield
+        except self.dialect.loaded_dbapi.Error as error:
+            # As everybody catches it; without the values, which are what people typed.
+            raise DBAPIError.instance(
+                text, None, error, self.dialect.loaded_dbapi.Error, hide_parameters=True, dialect=self.dialect
+            ) from error
 
 
 def driver_of(session: Session) -> Driver:
@@ -73,22 +95,13 @@ class Prepared:
         made = self._made.get(driver.dialect.name) or self._make(driver.dialect)
         given = {name: change(values[name]) if change else values[name] for name, change in made.into.items()}
         given |= made.own
-        try:
-            cursor = driver.connection.execute(
-                made.text, given if made.order is None else [given[name] for name in made.order]
-            )
-            rows: list[tuple[Any, ...]] = cursor.fetchall() if made.out_of else []
-        except driver.dialect.loaded_dbapi.Error as error:
-            # As everybody catches it; without the values, which are what people typed.
-            raise DBAPIError.instance(
-                made.text, None, error, driver.dialect.loaded_dbapi.Error, hide_parameters=True, dialect=driver.dialect
-            ) from error
-        if not any(made.out_of):
+        ordered = given if made.order is None else [given[name] for name in made.order]
+        rows = driver.execute(made.text, ordered, fetching=bool(made.out_of))
+        if not rows or not any(made.out_of):
             return rows
-        return [
-            tuple(change(value) if change else value for change, value in zip(made.out_of, row, strict=True))
-            for row in rows
-        ]
+        # A column at a time: most are taken as they are.
+        changes = zip(made.out_of, zip(*rows, strict=True), strict=True)
+        return list(zip(*(map(change, column) if change else column for change, column in changes), strict=True))
 
     def _make(self, dialect: Dialect) -> _Made:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)

@@ -71,8 +71,7 @@ class _Due(NamedTuple):
     message_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A delivery that this worker has taken: it stands as `submitting` and belongs to nobody else.
 
     `draft` is what a digest says to this customer; None where the mailing says the same to all. `waited` says that it

@@ -19,7 +19,7 @@ from feedback_app.config import UNENCRYPTED
 
 # How long an answer may take.
 SECONDS = 30
-MOST_BYTES = 65536
+MOST_BYTES, READ_BYTES = 65536, 4096
 # A TLS record: what is written at once to an encrypted connection, so that it is known what may have left.
 RECORD = 16384
 # RFC 5321, 4.2: three digits, and a hyphen where more lines follow.
@@ -145,7 +145,7 @@ class Connection:
                 self._sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
         self._heard = True
         try:
-            more = self._sock.recv(MOST_BYTES)
+            more = self._sock.recv(READ_BYTES)
         except OSError as error:
             raise Broken(_said(error)) from error
         if not more:

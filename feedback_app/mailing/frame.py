@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import cast
 
 # What keeps a slot's place in a text: of private use in Unicode, and not what keeps those of a mailing's placeholders.
 GAP = re.compile("\ue002(\\w+)\ue003")
@@ -36,6 +37,13 @@ class Frame:
     """Pieces of bytes, and slots between them."""
 
     pieces: tuple[bytes | Slot, ...]
+    # Where the slots are among them.
+    places: tuple[tuple[int, Slot], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find the slots."""
+        places = tuple((place, piece) for place, piece in enumerate(self.pieces) if isinstance(piece, Slot))
+        object.__setattr__(self, "places", places)
 
     @classmethod
     def of(cls, text: str) -> "Frame":
@@ -46,4 +54,7 @@ class Frame:
 
     def filled(self, values: Mapping[Slot, bytes]) -> bytes:
         """A whole letter."""
-        return b"".join([values[piece] if isinstance(piece, Slot) else piece for piece in self.pieces])
+        pieces = cast("list[bytes]", list(self.pieces))
+        for place, slot in self.places:
+            pieces[place] = values[slot]
+        return b"".join(pieces)

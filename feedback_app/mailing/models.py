@@ -93,6 +93,8 @@ class Delivery(Base):
         # What is queued, in its order, and what is deferred, by its time: neither is sorted to find the next few.
         Index(None, "mailing_id", "state", "id"),
         few("mailing_id", "next_try_at", where=IS_DEFERRED),
+        # What is in flight: a few rows, however many there are.
+        few("worker_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -102,7 +104,7 @@ class Delivery(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     message_id: Mapped[str | None] = mapped_column(String(200))
     attempts: Mapped[int] = mapped_column(default=0)
-    worker_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    worker_id: Mapped[str | None] = mapped_column(String(32))
     next_try_at: Mapped[datetime | None]
     changed_at: Mapped[datetime]
 

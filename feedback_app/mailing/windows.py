@@ -1,11 +1,10 @@
-"""Windows of a mailing's letters: claimed together, made while the window before is on its way, written down together.
+"""Windows of a mailing's letters: claimed together, sent as they are made, written down together.
 
-A window costs one commit: the answers of the one before ride in it. Two windows at a time are `submitting`, so each is
-half of what may be in flight: one is on its way, the other is being made.
+A window costs one commit: the answers of the one before ride in it. While the server reads a letter the next is made.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -52,21 +51,8 @@ class Done:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """Rows that are claimed, and as many of their letters as have been made."""
-
-    mailing_id: int
-    window: claims.Window
-    at: datetime
-    looked_at: int = 0
-    letters: list[tuple[int, Letter]] = field(default_factory=list)
-    # Why its mailing has to be halted.
-    refused: str | None = None
-
-
-@dataclass(slots=True)
 class Windows:
-    """A worker's windows. `alive` is asked before every letter; after a no, what is ready goes back."""
+    """A worker's windows. `alive` is asked before every letter; after a no, the rest of the window goes back."""
 
     store: Store
     settings: Settings
@@ -74,7 +60,6 @@ class Windows:
     worker_id: str
     pace: Pace
     alive: Callable[[], bool]
-    _ahead: _Batch | None = None
     # What has to be written down with the next commit.
     _answers: dict[int, Answer] = field(default_factory=dict)
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
@@ -83,21 +68,15 @@ class Windows:
     _last: dict[int, int] = field(default_factory=dict)
 
     def turn(self, transport: Transport, mailing_id: int, done: Done) -> bool:
-        """Claim a window of a mailing, send the one before it, make this one. Returns whether there was anything."""
-        # Where letters have to wait for their turn, none is claimed before it can leave.
-        two = self.settings.max_in_flight > 1 and not self.pace.limited
-        if not two:
-            self._send_ahead(transport, None, done)
-        batch = self._claim(mailing_id, self.settings.max_in_flight // 2 if two else self.settings.max_in_flight)
-        if batch is None:
+        """Claim a window of a mailing and send it. Returns whether there was anything."""
+        now = clock.now()
+        window = self._claim(mailing_id, now)
+        if not window.claimed and not window.skipped:
+            self._last.pop(mailing_id, None)
             return False
-        self._send_ahead(transport, batch, done)
+        self._send(transport, mailing_id, window, done, at=now)
+        self._last[mailing_id] = window.last
         return True
-
-    def settle(self, transport: Transport, done: Done) -> bool:
-        """Send what is ready and write down what is known. Returns whether there was anything."""
-        self._send_ahead(transport, None, done)
-        return self.write_down()
 
     def write_down(self) -> bool:
         """Write down what is known. Returns whether there was anything."""
@@ -107,13 +86,6 @@ class Windows:
         self._noted()
         return True
 
-    def leave(self) -> None:
-        """Put back what is ready and was not sent."""
-        if self._ahead:
-            self._unsent |= dict.fromkeys(number for number, _ in self._ahead.letters)
-            self._ahead = None
-        self.write_down()
-
     def _note(self, session: Session) -> None:
         now = clock.now()
         ledger.record(session, self._answers, now=now)
@@ -122,10 +94,9 @@ class Windows:
     def _noted(self) -> None:
         self._answers, self._unsent = {}, {}
 
-    def _claim(self, mailing_id: int, most: int) -> _Batch | None:
+    def _claim(self, mailing_id: int, now: datetime) -> claims.Window:
         """Write down what is known and claim the next rows, in one commit."""
-        now = clock.now()
-        most = self.pace.free(now, most)
+        most = self.pace.free(now, self.settings.max_in_flight)
 
         def work(session: Session) -> claims.Window:
             self._note(session)
@@ -144,70 +115,52 @@ class Windows:
 
         window = self.store.write(work)
         self._noted()
-        if not window.claimed and not window.skipped:
-            self._last.pop(mailing_id, None)
-            return None
-        self._last[mailing_id] = window.last
-        return _Batch(mailing_id, window, now)
+        return window
 
-    def _send_ahead(self, transport: Transport, batch: _Batch | None, done: Done) -> None:
-        """Send the window that is ready, and make the next one meanwhile."""
-        ready, self._ahead = self._ahead, None
-        letters = ready.letters if ready else []
-        submitted = 0
+    def _send(self, transport: Transport, mailing_id: int, window: claims.Window, done: Done, *, at: datetime) -> None:
+        """Make and send a window's letters: the server reads one while the next is made."""
+        waiting: dict[int, datetime | None] = dict.fromkeys(one.id for one in window.claimed)
+        submitted, refused = list[int](), ""
+        letters = self._letters(mailing_id, window, waiting, at)
         try:
-            with self.store.reading() as session:
-                for _, letter in letters:
-                    if not self.alive():
-                        break
+            # Of the first window all are made before any leaves: a mailing that the gate stops mostly stops there.
+            for number, letter in letters if mailing_id in self._last else list(letters):
+                if not self.alive():
+                    break
+                if self.pace.limited:
                     self.pace.take(clock.now())
-                    submitted += 1
-                    transport.submit(letter)
-                    if batch:
-                        self._make(session, batch)
-                        if batch.refused and ready and ready.mailing_id == batch.mailing_id:
-                            # Nothing more of it leaves.
-                            break
-                while batch and self._make(session, batch):
-                    pass
+                del waiting[number]
+                submitted.append(number)
+                transport.submit(letter)
+        except (GateRefused, CannotOpen) as error:
+            refused = str(error)
         finally:
             # Also on the way out: what is on its way is waited for, and the rest goes back.
             answers = transport.answers() if submitted else []
-            for (number, _), (_, answer) in zip(letters, answers, strict=False):
+            for number, (_, answer) in zip(submitted, answers, strict=False):
                 self._answers[number] = answer
                 done.accepted += answer.outcome is Outcome.ACCEPTED
                 done.other += answer.outcome is not Outcome.ACCEPTED
-            self._unsent |= dict.fromkeys(number for number, _ in letters[submitted:])
-            whole = batch is not None and batch.looked_at == len(batch.window.claimed) and not batch.refused
-            if batch and not whole:
-                self._unsent |= dict.fromkeys(one.id for one in batch.window.claimed)
-        if batch and batch.refused:
-            self._halt(batch.mailing_id, batch.refused)
-        elif batch:
-            self._ahead = batch
+            self._unsent |= waiting
+        if refused:
+            self._halt(mailing_id, refused)
 
-    def _make(self, session: Session, batch: _Batch) -> bool:
-        """Make the next letter of a window. Returns whether there may be another one."""
-        if batch.refused or batch.looked_at == len(batch.window.claimed):
-            return False
-        one = batch.window.claimed[batch.looked_at]
-        batch.looked_at += 1
-        try:
-            reader = person(session, one.reader.sealed)
-            later = self.pace.later(reader.address, clock.now(), waited=one.waited)
-            if later:
-                self._unsent[one.id] = later
-                return True
-            language = self.desk.language_of(reader)
-            # The subject of a digest is a word of ours, not of the shop's.
-            digest = replace(one.draft, subject=said(one.draft.subject, language)) if one.draft else None
-            maker = self._maker(batch.mailing_id, digest or batch.window.draft, language)
-            batch.letters.append(
-                (one.id, maker.letter(reader, one.reader.format, now=batch.at, message_id=one.message_id))
-            )
-        except (GateRefused, CannotOpen) as error:
-            batch.refused = str(error)
-        return True
+    def _letters(
+        self, mailing_id: int, window: claims.Window, waiting: dict[int, datetime | None], at: datetime
+    ) -> Iterator[tuple[int, Letter]]:
+        """A window's letters, by their rows' numbers; of those that have to wait, their turns. Raises GateRefused."""
+        with self.store.reading() as session:
+            for one in window.claimed:
+                reader = person(session, one.reader.sealed)
+                if self.pace.limited:
+                    waiting[one.id] = self.pace.later(reader.address, clock.now(), waited=one.waited)
+                    if waiting[one.id]:
+                        continue
+                language = self.desk.language_of(reader)
+                # The subject of a digest is a word of ours, not of the shop's.
+                digest = replace(one.draft, subject=said(one.draft.subject, language)) if one.draft else None
+                maker = self._maker(mailing_id, digest or window.draft, language)
+                yield one.id, maker.letter(reader, one.reader.format, now=at, message_id=one.message_id)
 
     def _halt(self, mailing_id: int, reason: str) -> None:
         def work(session: Session) -> None:

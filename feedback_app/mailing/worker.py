@@ -69,7 +69,7 @@ class MailWorker:
         while self._round(done) and not (stop and stop.is_set()):
             if not _within(clock.now(), self._last_look, LOOK_UP):
                 self._look_up(done)
-        self._windows.leave()
+        self._windows.write_down()
         if self._sending:
             with self.store.writing() as session:
                 services.finish(session, now=clock.now())
@@ -97,7 +97,7 @@ class MailWorker:
     def _round(self, done: Done) -> bool:
         """Returns whether there may be more to do."""
         more = [self._windows.turn(self.transport, mailing_id, done) for mailing_id in self._sending]
-        return any(more) or self._windows.settle(self.transport, done)
+        return any(more) or self._windows.write_down()
 
     def _look_up(self, done: Done) -> None:
         """Look for what is due besides the mailings at hand."""
@@ -120,7 +120,7 @@ class MailWorker:
 
     def sign_off(self) -> None:
         """End in good order."""
-        self._windows.leave()
+        self._windows.write_down()
         with self.store.writing() as session:
             sign_off(session, self.id)
 

@@ -444,6 +444,19 @@ def test_the_next_letters_are_found_without_a_look_at_all_that_wait(sqlite_store
     assert ["B-TREE" in plan for plan in plans] == [False, False, "GROUP BY" in plans[2]]
 
 
+def test_what_is_in_flight_is_found_without_a_look_at_all_that_ever_left(sqlite_store: Store, clock: Clock) -> None:
+    asked: list[str] = []
+    with sqlite_store.writing() as session:
+        driver = driver_of(session).connection
+        driver.set_trace_callback(lambda statement: asked.append(statement) if "deliveries" in statement else None)
+        ledger.rescue(session, now=clock.now())
+        ledger.in_flight_elsewhere(session, "one", since=clock.now())
+        driver.set_trace_callback(None)
+        plans = [" ".join(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")) for statement in asked]
+    assert len(plans) == 2
+    assert all("ix_deliveries_worker_id" in plan and "SCAN deliveries" not in plan for plan in plans)
+
+
 # What waits, beside a small crowd: enough that a database without a way to the next few would read and sort it all.
 MANY = 20_000
 WAITING = """
