@@ -21,6 +21,7 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.db import alone_in
+from feedback_app.driver import Prepared, driver_of
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 
 # A little less than a week and a month, so that the letter does not move to a later hour each time.
@@ -29,6 +30,7 @@ PAUSES = {Frequency.WEEKLY: timedelta(days=6.5), Frequency.MONTHLY: timedelta(da
 OLDEST_NEWS = timedelta(days=60)
 # In the place of the moment of telling, for what its reader has written.
 NO_NEED = datetime(1970, 1, 1, tzinfo=UTC)
+_NEWS = Prepared(select(Notice.id).where(Notice.told_at.is_(None)).limit(1))
 
 
 def follow(session: Session, thread: int, customer: Customer, *, proven: bool, now: datetime) -> bool:
@@ -105,6 +107,9 @@ def want_due_letters(session: Session, *, now: datetime) -> int:
 
 def has_due_letters(session: Session, *, now: datetime) -> bool:
     """Whether anybody is to be told about answers now."""
+    if not _NEWS.run(driver_of(session)):
+        # It is asked four times a second, and mostly of shops where there is no news.
+        return False
     return session.scalar(_due(now).limit(1)) is not None
 
 

@@ -36,6 +36,8 @@ from tests.bench.sink import Sink, running_sink
 from tests.support.postgres import running_postgres
 
 ROUNDS = 3
+# What a shop with very many customers could set, beside what everybody has who sets nothing.
+MANY = 200
 PARAGRAPH = (
     "Hello {{ name }}, this is offer number %d: [free socks](https://socks.example/socks/%d) for everybody who writes "
     "to us before Friday, in **any colour** you like, knitted by people who like what they do."
@@ -53,6 +55,7 @@ def main() -> None:
         mailman = Peer(Path(folder) / "mailman", MAILMAN, ["mailman==3.3.*"], _parts())
         stores = {
             "SQLite": _filled(Path(folder) / "sqlite", letters, sink),
+            f"SQLite, max_in_flight {MANY}": _filled(Path(folder) / "many", letters, sink, max_in_flight=str(MANY)),
             "PostgreSQL": _filled(Path(folder) / "postgresql", letters, sink, store_url=server.create("bench")),
         }
         contenders: dict[str, Callable[[], float]] = {
