@@ -16,7 +16,7 @@ from feedback_app.bulk import update_many
 from feedback_app.customers.consent import writable
 from feedback_app.customers.models import Customer, Frequency, LetterFormat, Preference, Suppression, Topic
 from feedback_app.customers.services import SEALED, Sealed
-from feedback_app.driver import AnyNumber, Prepared, driver_of
+from feedback_app.driver import AnyNumber, Driver, Prepared, driver_of
 from feedback_app.mailing import digests
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
@@ -29,6 +29,7 @@ _SENDING = Prepared(
     .where(Mailing.id == bindparam("mailing"), Mailing.state == MailingState.SENDING)
     .with_for_update(read=True)
 )
+_STANDS = Prepared(select(Mailing.state).where(Mailing.id == bindparam("mailing")))
 _COLUMNS = (
     select(
         Delivery.id,
@@ -158,6 +159,11 @@ def claim(
     update_many(session, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
     draft = Draft(slug, topic, subject, nameless, body)
     return Window(claimed, len(skipped) + len(later), draft, last)
+
+
+def is_sending(driver: Driver, mailing_id: int) -> bool:
+    """Whether a mailing's letters still leave: nobody has cancelled or halted it."""
+    return _STANDS.run(driver, mailing=mailing_id) == [(MailingState.SENDING,)]
 
 
 def _skip(session: Session, reasons: dict[int, str], now: datetime) -> None:

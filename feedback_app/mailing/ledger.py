@@ -58,7 +58,6 @@ def _record_other(session: Session, number: int, answer: Answer, now: datetime) 
     row = session.get_one(Delivery, number)
     mailing = _locked_mailing(session, row)
     row.changed_at, row.reason, row.worker_id = now, answer.words, None
-    last_day = (mailing.started_at or now) + PERSEVERANCE
     match answer.outcome:
         case Outcome.FAILED:
             row.state = DeliveryState.FAILED
@@ -68,7 +67,9 @@ def _record_other(session: Session, number: int, answer: Answer, now: datetime) 
             if answer.outcome is Outcome.NOT_SENT:
                 row.attempts -= 1
             row.next_try_at = now + delay(row.attempts)
-            if row.next_try_at > last_day and mailing.state is not MailingState.CANCELLED:
+            # Not from a moment that is still to come: the clock was put back since.
+            row.deferred_since = min(row.deferred_since or now, now)
+            if row.next_try_at > row.deferred_since + PERSEVERANCE and mailing.state is not MailingState.CANCELLED:
                 row.state = DeliveryState.FAILED
                 row.reason = f"gave up after two days: {answer.words}"
             else:

@@ -106,6 +106,8 @@ class Delivery(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     worker_id: Mapped[str | None] = mapped_column(String(32))
     next_try_at: Mapped[datetime | None]
+    # When a server put it off for the first time: from then on it is tried for two days.
+    deferred_since: Mapped[datetime | None]
     changed_at: Mapped[datetime]
 
 

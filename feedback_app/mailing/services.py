@@ -14,7 +14,15 @@ from feedback_app.letter_requests import LetterKind, want_letter
 from feedback_app.mailing import digests
 from feedback_app.mailing.canary import canary_of
 from feedback_app.mailing.drafts import Draft
-from feedback_app.mailing.models import LEFT_STATES, OPEN_STATES, Delivery, DeliveryState, Mailing, MailingState
+from feedback_app.mailing.models import (
+    IS_DEFERRED,
+    LEFT_STATES,
+    OPEN_STATES,
+    Delivery,
+    DeliveryState,
+    Mailing,
+    MailingState,
+)
 
 
 class MailingRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -126,7 +134,7 @@ def cancel(session: Session, slug: str, *, now: datetime) -> Cancelled:
 
 
 def resume(session: Session, slug: str) -> None:
-    """Continue a halted mailing. Raises MailingRefused."""
+    """Continue a halted mailing; what a server has put off has two days again. Raises MailingRefused."""
     mailing = find_mailing(session, slug)
     done = changed(
         session,
@@ -137,6 +145,8 @@ def resume(session: Session, slug: str) -> None:
     if not done:
         message = f"{slug} is {mailing.state}, not halted: there is nothing to resume"
         raise MailingRefused(message)
+    # What was put off before is not given up for the days on which nobody tried.
+    session.execute(update(Delivery).where(Delivery.mailing_id == mailing.id, IS_DEFERRED).values(deferred_since=None))
 
 
 def halt(session: Session, mailing_id: int, reason: str, *, now: datetime) -> None:

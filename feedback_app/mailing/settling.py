@@ -108,9 +108,8 @@ def _queue(session: Session, mailing: Mailing, numbers: Iterable[int], reason: s
     if mailing.state is MailingState.CANCELLED:
         message = f"{mailing.slug} is cancelled: what is in doubt can only be called --accepted"
         raise CannotResend(message)
-    queued = _change(
-        session, numbers, {"state": DeliveryState.QUEUED, "reason": reason, "next_try_at": None, "changed_at": now}
-    )
+    anew = {"state": DeliveryState.QUEUED, "next_try_at": None, "deferred_since": None}
+    queued = _change(session, numbers, {**anew, "reason": reason, "changed_at": now})
     if queued and mailing.state is MailingState.SENT:
         mailing.state, mailing.ended_at = MailingState.SENDING, None
     return queued

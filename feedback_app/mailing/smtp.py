@@ -204,6 +204,9 @@ class SmtpTransport:
         """Read one answer, note it if it is a refusal; returns whether it asks for the letter."""
         code, words = dialogue.connection.reply()
         if code == _CLOSING:
+            if dialogue.announced is dialogue.first:
+                # It took nothing on this connection: to knock again for each letter would only add to its load.
+                self._down = _not_sent(f"{code} {_text(words)}")
             raise _Useless(_said(code, words))
         if code >= _FIRST_REFUSAL:
             outcome = Outcome.DEFERRED if code // 100 == 4 else Outcome.FAILED  # noqa: PLR2004 - RFC 5321, 4.2.1

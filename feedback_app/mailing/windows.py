@@ -4,6 +4,7 @@ A window costs one commit: the answers of the one before ride in it. While the s
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -27,6 +28,10 @@ from feedback_app.mailing.pace import Pace
 from feedback_app.mailing.transports import Transport
 
 MOST_MAKERS = 32
+# Real seconds between two looks whether somebody stopped the mailing meanwhile: at full speed a window takes less.
+LOOK_SECONDS = 0.05
+# So long letters of one window leave, at most: somebody may wait for a link, or another mailing for its turn.
+WINDOW_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +57,10 @@ class Done:
 
 @dataclass(slots=True)
 class Windows:
-    """A worker's windows. `alive` is asked before every letter; after a no, the rest of the window goes back."""
+    """A worker's windows. `alive` is asked before every letter; after a no, the rest of the window goes back.
+
+    So it does where the mailing is stopped: what is on its way is on its way, and nothing more leaves.
+    """
 
     store: Store
     settings: Settings
@@ -66,6 +74,9 @@ class Windows:
     _makers: dict[tuple[int, Draft, str], MailingMaker] = field(default_factory=dict)
     # The last row of each mailing that was claimed for the first time.
     _last: dict[int, int] = field(default_factory=dict)
+    # Of this process' own clock: when a window was claimed, and when it was last asked after its mailing.
+    _claimed_at: float = 0.0
+    _asked_at: float = 0.0
 
     def turn(self, transport: Transport, mailing_id: int, done: Done) -> bool:
         """Claim a window of a mailing and send it. Returns whether there was anything."""
@@ -115,6 +126,7 @@ class Windows:
 
         window = self.store.write(work)
         self._noted()
+        self._claimed_at = self._asked_at = time.monotonic()
         return window
 
     def _send(self, transport: Transport, mailing_id: int, window: claims.Window, done: Done, *, at: datetime) -> None:
@@ -125,7 +137,7 @@ class Windows:
         try:
             # Of the first window all are made before any leaves: a mailing that the gate stops mostly stops there.
             for number, letter in letters if mailing_id in self._last else list(letters):
-                if not self.alive():
+                if (submitted and self._is_over(mailing_id)) or not self.alive():
                     break
                 if self.pace.limited:
                     self.pace.take(clock.now())
@@ -144,6 +156,17 @@ class Windows:
             self._unsent |= waiting
         if refused:
             self._halt(mailing_id, refused)
+
+    def _is_over(self, mailing_id: int) -> bool:
+        """Whether a window's rest stays here: it took long, or the mailing was stopped since it was last asked."""
+        now = time.monotonic()
+        if now - self._claimed_at > WINDOW_SECONDS:
+            return True
+        if now - self._asked_at < LOOK_SECONDS:
+            return False
+        self._asked_at = now
+        with self.store.asking() as driver:
+            return not claims.is_sending(driver, mailing_id)
 
     def _letters(
         self, mailing_id: int, window: claims.Window, waiting: dict[int, datetime | None], at: datetime

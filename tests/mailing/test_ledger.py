@@ -167,6 +167,59 @@ def test_a_server_that_always_asks_to_try_later_is_given_up_after_two_days(store
     assert state(store) is MailingState.SENT
 
 
+def test_the_two_days_are_a_letters_own_however_long_ago_its_mailing_began(store: Store, clock: Clock) -> None:
+    gather(store, ALICE)
+    held(store, minutes=0, clock=clock)
+    with store.writing() as session:
+        services.release_due(session, now=clock.now())
+    clock.advance(days=3)
+    with mail_server(once("RCPT", "450 later")) as server:
+        worker = worker_to(server, store)
+        worker.work_once()
+        assert counts(store) == {"deferred": 1}
+        clock.advance(minutes=10)
+        worker.work_once()
+    assert counts(store) == {"accepted": 1}
+
+
+def test_what_was_put_off_before_a_halt_has_its_two_days_again_after_it(store: Store, clock: Clock) -> None:
+    gather(store, ALICE)
+    mailing = held(store, minutes=0, clock=clock)
+    with mail_server(always("RCPT", "450 later")) as server:
+        worker = worker_to(server, store)
+        worker.work_once()
+        with store.writing() as session:
+            services.halt(session, mailing.id, "somebody has to look", now=clock.now())
+        clock.advance(days=3)
+        with store.writing() as session:
+            services.resume(session, mailing.slug)
+        worker.work_once()
+    assert deliveries(store)[0].attempts == 2
+    assert counts(store) == {"deferred": 1}
+
+
+def test_a_server_that_closes_at_once_is_not_asked_again_for_every_letter(store: Store, clock: Clock) -> None:
+    gather(store, *CROWD[:5])
+    held(store, minutes=0, clock=clock)
+    with mail_server(always("RCPT", "421 4.3.2 too busy")) as server:
+        worker_to(server, store).work_once()
+    assert server.connections == 1
+    assert counts(store) == {"deferred": 5}
+    assert {row.attempts for row in deliveries(store)} == {0}
+
+
+def test_a_server_that_takes_so_many_letters_a_connection_gets_the_others_over_a_new_one(
+    store: Store, clock: Clock
+) -> None:
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    said = ["421 4.7.0 enough for one connection"]
+    with mail_server(lambda verb, taken: said.pop() if verb == "MAIL" and taken == 4 and said else None) as server:
+        worker_to(server, store).work_once()
+    assert server.connections == 2
+    assert server.recipients() == [person.address for person in CROWD]
+
+
 @pytest.mark.parametrize("answer", ["close", "421 4.3.2 shutting down"])
 def test_a_letter_that_was_not_shown_whole_is_sent_later_at_no_cost(answer: str, store: Store, clock: Clock) -> None:
     gather(store, ALICE, BOB)

@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from functools import partial
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS, choose
@@ -22,11 +23,11 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import Person, request_link
 from feedback_app.db import Store
-from feedback_app.mailing import services
+from feedback_app.mailing import services, windows
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.messages import MailingMaker
-from feedback_app.mailing.models import DeliveryState, MailingState
+from feedback_app.mailing.models import Delivery, DeliveryState, MailingState
 from feedback_app.mailing.services import MailingRefused
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, FREE_SOCKS, about, counts, gather, held, reasons, state, text_of, worker_to
@@ -448,7 +449,12 @@ def test_the_numbers_say_who_is_left_out_and_why(store: Store, clock: Clock) -> 
     assert (left.no, left.paused, left.suppressed) == (1, 1, 1)
 
 
-def test_a_long_mailing_keeps_nobody_waiting_for_a_link(store: Store, clock: Clock) -> None:
+@pytest.mark.parametrize("in_flight", ["2", "50"])
+def test_a_long_mailing_keeps_nobody_waiting_for_a_link(
+    in_flight: str, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every window takes too long.
+    monkeypatch.setattr(windows, "WINDOW_SECONDS", 0.0)
     gather(store, *CROWD)
 
     def script(verb: str, taken: int) -> str | None:
@@ -460,9 +466,66 @@ def test_a_long_mailing_keeps_nobody_waiting_for_a_link(store: Store, clock: Clo
 
     held(store, minutes=0, clock=clock)
     with mail_server(script) as server:
-        done = worker_to(server, store, max_in_flight="2").work_once()
+        done = worker_to(server, store, max_in_flight=in_flight).work_once()
     assert (done.accepted, done.singles) == (len(CROWD), 1)
     assert server.recipients().index(BOB.address) <= 3
+    with store.reading() as session:
+        assert [row.attempts for row in session.scalars(select(Delivery))] == [1] * len(CROWD)
+
+
+def stopped_after_one(
+    stop: Callable[[Session], object], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, int], str | None]:
+    """A server that has taken a letter when somebody stops the mailing, in the middle of a window."""
+    monkeypatch.setattr(windows, "LOOK_SECONDS", 0.0)
+
+    def script(verb: str, taken: int) -> str | None:
+        if verb == "DOT" and taken == 0:
+            with store.writing() as session:
+                stop(session)
+        return None
+
+    return script
+
+
+def test_a_cancel_stops_what_has_not_left_of_a_window_too(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather(store, *CROWD)
+    mailing = held(store, minutes=0, clock=clock)
+    told: list[services.Cancelled] = []
+
+    def stop(session: Session) -> None:
+        told.append(services.cancel(session, mailing.slug, now=clock.now()))
+
+    with mail_server(stopped_after_one(stop, store, monkeypatch)) as server:
+        worker_to(server, store).work_once()
+    # The one that was being taken, the one that was announced with it, and one that was on its way to be.
+    left = len(server.letters)
+    assert left <= 3
+    assert counts(store) == {"accepted": left, "skipped": len(CROWD) - left}
+    assert told[0].accepted + told[0].in_doubt >= left
+
+
+def test_a_halt_stops_the_windows_of_all_workers_and_whoever_resumes_goes_on_there(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather(store, *CROWD)
+    mailing = held(store, minutes=0, clock=clock)
+
+    def halt(session: Session) -> None:
+        services.halt(session, mailing.id, "another worker's letter was stopped", now=clock.now())
+
+    with mail_server(stopped_after_one(halt, store, monkeypatch)) as server:
+        worker = worker_to(server, store)
+        worker.work_once()
+        left = len(server.letters)
+        assert left <= 3
+        assert counts(store) == {"accepted": left, "queued": len(CROWD) - left}
+        with store.writing() as session:
+            services.resume(session, mailing.slug)
+        worker.work_once()
+    assert sorted(server.recipients()) == sorted(person.address for person in CROWD)
 
 
 def test_two_mailings_at_once_take_turns(store: Store, sink: MailServer, clock: Clock) -> None:

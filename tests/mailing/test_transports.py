@@ -124,6 +124,30 @@ def test_a_servers_words_are_kept_as_one_short_line_without_an_address() -> None
     assert len(scrub("x" * 5000)) == 200
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "550 5.1.1 see https://mx.example/?user=bob%40y.example",
+        "550 5.1.1 bob\uff20y.example is nobody's",
+        "550 5.1.1 bob @ y.example is nobody's",
+        "550 5.1.1 bob&#64;y.example is nobody's",
+        "550 5.1.1 SRS0=x=bob=40y.example",
+        "550 5.1.1 Ym9iQHkuZXhhbXBsZQ== is nobody's",
+    ],
+)
+def test_of_a_servers_words_with_an_address_in_a_disguise_only_the_codes_are_kept(words: str) -> None:
+    assert scrub(words) == "550 5.1.1 (with an address in its words, which are not kept)"
+
+
+def test_what_a_server_says_without_an_address_is_kept_as_it_is() -> None:
+    for words in (
+        "250 2.0.0 Ok: queued as 4XqYzR2kTnz3hSxL",
+        "250 2.0.0 OK 1700000000 a1-20020a05600c2e0100b0040d5ae2c1f8si123456wmf.85 - gsmtp",
+        "550 5.7.1 Your mail is 100% unwanted; see https://mx.example/why?code=17",
+    ):
+        assert scrub(words) == words
+
+
 def test_a_letter_in_the_outbox_can_be_read_by_its_owner_only_and_its_name_tells_nothing(
     letter: Letter, tmp_path: Path
 ) -> None:
