@@ -1,8 +1,10 @@
 """`undisclosed mail resolve`: settle what is in doubt."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 
 import click
@@ -10,8 +12,17 @@ import click
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, print_json
 from feedback_app.mailing import services, settling
+from feedback_app.mailing.models import DeliveryState
 from feedback_app.mailing.services import MailingRefused
 from feedback_app.mailing.settling import CannotResend, Settled, Word
+
+# What no line of a log has in it, and whatever is packed has soon.
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_LOOK = 4096
+
+
+class NoLog(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """A file is no log that can be read; one line that says what it needs."""
 
 
 @click.command()
@@ -31,7 +42,7 @@ def resolve(context: Context, slug: str, *, word: str | None, log: Path | None, 
         confirm("Who has got it already gets it twice. Send again?", yes=yes)
     try:
         done = _settle(context, slug, Word(word) if word else None, log)
-    except (MailingRefused, CannotResend) as error:
+    except (MailingRefused, CannotResend, NoLog) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         message = f"{log}: {error.strerror}"
@@ -41,19 +52,38 @@ def resolve(context: Context, slug: str, *, word: str | None, log: Path | None, 
     else:
         click.echo(f"{slug}: {done.accepted} accepted, {done.queued} to be sent again, {done.in_doubt} still in doubt.")
     if done.in_doubt:
-        message = (
-            f"the log does not name {done.in_doubt} of the letters in doubt: give an older one, or say --accepted or "
-            f"--resend (undisclosed mail list {slug} --state unknown)"
+        raise NeedsAPerson(_why_in_doubt(slug, done))
+
+
+def _why_in_doubt(slug: str, done: Settled) -> str:
+    why = []
+    if unnamed := done.in_doubt - done.cut_off:
+        why.append(f"the log does not name {unnamed} of the letters in doubt: give an older one")
+    if done.cut_off:
+        why.append(
+            f"the log shows the beginning of {done.cut_off} of the letters in doubt, and by its times ends before an "
+            "hour was over: give it with what follows"
         )
-        raise NeedsAPerson(message)
+    return (
+        f"{'; '.join(why)}; or say --accepted or --resend (undisclosed mail list {slug} --state "
+        f"{DeliveryState.UNKNOWN})"
+    )
 
 
 def _settle(context: Context, slug: str, word: Word | None, log: Path | None) -> Settled:
     with ExitStack() as stack:
         # Opened before the store: a file that is not there holds nobody up.
-        lines: Iterator[str] = iter(stack.enter_context(log.open(encoding="utf-8", errors="replace")) if log else ())
+        lines: Iterable[str] = _lines(log, stack.enter_context(log.open("rb"))) if log else ()
         session = stack.enter_context(context.store.writing())
         mailing = services.find_mailing(session, slug)
         if word:
             return settling.settle(session, mailing, word, now=clock.now())
         return settling.settle_from_log(session, mailing, lines, now=clock.now())
+
+
+def _lines(log: Path, file: BufferedReader) -> Iterable[str]:
+    """The lines of a log. Raises NoLog for a file that is packed."""
+    if _BINARY.search(file.peek(_LOOK)[:_LOOK]):
+        message = f"{log} is not a text log: unpack it first (`zcat {log.name} > mail.log`, say)"
+        raise NoLog(message)
+    return TextIOWrapper(file, encoding="utf-8", errors="replace")

@@ -1,5 +1,6 @@
 """What is in doubt is settled: by the owner's word, or by the log of the server that letters were handed to."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,52 @@ Oct 10 13:41:00 mx postfix/qmgr[7]: 4F2A1B: from=<hello@mongrelsocks.example>, s
 Oct 10 13:41:00 mx postfix/cleanup[43]: 4F2A1C: message-id={begun}
 Oct 10 13:41:00 mx postfix/smtpd[44]: lost connection after DATA (5900 bytes) from localhost[127.0.0.1]
 Oct 10 13:41:00 mx postfix/cleanup[43]: 4F2A1D: message-id=<somebody-elses@y.example>
+Oct 10 14:41:00 mx postfix/anvil[45]: statistics: max connection rate 1/60s
 """
     assert settle_by(store, log, clock) == Settled(accepted=1, queued=1)
     assert counts(store) == {"accepted": 2, "queued": 1}
+
+
+@pytest.mark.parametrize("between", ["cleanup[43]: 4F2A1B: message-id=<another@y.example>", "qmgr[7]: 4F2A1B: removed"])
+def test_a_name_in_the_queue_that_is_used_again_is_another_letters(
+    between: str, store: Store, broken: MailServer, clock: Clock
+) -> None:
+    assert broken.letters
+    log = f"""
+Oct 10 13:41:00 mx postfix/cleanup[42]: 4F2A1B: message-id={doubtful(store)[0]}
+Oct 10 13:41:02 mx postfix/{between}
+Oct 10 13:41:03 mx postfix/qmgr[7]: 4F2A1B: from=<hello@mongrelsocks.example>, size=5900, nrcpt=1 (queue active)
+Oct 10 14:42:00 mx postfix/anvil[45]: statistics: max connection rate 1/60s
+"""
+    assert settle_by(store, log, clock) == Settled(queued=1, in_doubt=1)
+    assert counts(store) == {"accepted": 1, "queued": 1, "unknown": 1}
+
+
+ENDS = {
+    "with the letter": ("Oct 10 13:41:00", "", False),
+    "too soon": ("Oct 10 13:41:00", "Oct 10 14:40:59", False),
+    "an hour later": ("Oct 10 13:41:00", "Oct 10 14:41:00", True),
+    "in the new year": ("Dec 31 23:41:00", "Jan  1 00:41:00", True),
+    "before the leap day that there was none of": ("Feb 28 23:41:00", "Mar  1 00:01:00", False),
+    "with an older log": ("Oct 10 13:41:00", "Oct  9 23:00:00", False),
+    "an hour later, by whole dates": ("2007-10-10T13:41:00.5+02:00", "2007-10-10T12:42:00Z", True),
+    "at the same time elsewhere": ("2007-10-10T13:41:00+02:00", "2007-10-10T12:00:00+00:00", False),
+    "with a time of another kind": ("Oct 10 13:41:00", "2007-10-10T18:00:00+00:00", False),
+    "at no time": ("Oct 10 13:41:00", "later", False),
+    "after a letter without a time": ("once", "Oct 10 18:41:00", False),
+}
+
+
+@pytest.mark.parametrize(("begun", "end", "goes_on"), ENDS.values(), ids=ENDS)
+def test_what_a_log_began_with_was_not_taken_only_if_the_log_goes_on_for_an_hour(
+    begun: str, end: str, *, goes_on: bool, store: Store, broken: MailServer, clock: Clock
+) -> None:
+    assert broken.letters
+    log = f"{begun} mx postfix/cleanup[42]: 4F2A1B: message-id={doubtful(store)[0]}\n"
+    log += f"{end} mx postfix/anvil[45]: statistics: max connection rate 1/60s\n\n" if end else ""
+    assert settle_by(store, log, clock) == (
+        Settled(queued=1, in_doubt=1) if goes_on else Settled(in_doubt=2, cut_off=1)
+    )
 
 
 def test_what_the_log_does_not_name_stays_in_doubt(store: Store, broken: MailServer, clock: Clock) -> None:
@@ -116,6 +160,17 @@ def test_status_names_what_is_in_doubt_and_the_command_settles_it(sqlite_shop: S
     (tmp_path / "empty.log").write_text("", encoding="utf-8")
     left = shop.run("mail", "resolve", "free-socks", "--from-log", str(tmp_path / "empty.log"), expect=3)
     assert left.stdout == "free-socks: 0 accepted, 0 to be sent again, 1 still in doubt.\n"
+    [row] = shop.json("mail", "list", "free-socks")
+    line = f"Oct 10 13:41:00 mx postfix/cleanup[42]: 4F2A1B: message-id={row['message_id']}\n"
+    (tmp_path / "short.log").write_text(line, encoding="utf-8")
+    left = shop.run("mail", "resolve", "free-socks", "--from-log", str(tmp_path / "short.log"), expect=3)
+    assert left.stderr.startswith(
+        "undisclosed: the log shows the beginning of 1 of the letters in doubt, and by its times"
+    )
+    (tmp_path / "mail.log.1.gz").write_bytes(gzip.compress(line.encode()))
+    packed = shop.run("mail", "resolve", "free-socks", "--from-log", str(tmp_path / "mail.log.1.gz"), expect=1)
+    assert "mail.log.1.gz is not a text log: unpack it first" in packed.stderr
+    assert packed.stdout == ""
     refused = shop.run("mail", "resolve", "free-socks", "--from-log", "no.log", expect=1)
     assert refused.stderr == "undisclosed: no.log: No such file or directory\n"
     done = shop.run("mail", "resolve", "free-socks", "--accepted")
