@@ -27,21 +27,25 @@ class NoLog(Exception):  # noqa: N818 - reads as a sentence where it is raised
 
 @click.command()
 @click.argument("slug")
-@click.option("--accepted", "word", flag_value=Word.ACCEPTED.value, help="They arrived: never send them again.")
-@click.option("--resend", "word", flag_value=Word.RESEND.value, help="They did not arrive: send them again.")
+@click.option("--accepted", is_flag=True, help="They arrived: never send them again.")
+@click.option("--resend", is_flag=True, help="They did not arrive: send them again.")
 @click.option("--from-log", "log", type=click.Path(path_type=Path), help="Ask Postfix's log, by Message-ID.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
-def resolve(context: Context, slug: str, *, word: str | None, log: Path | None, yes: bool, as_json: bool) -> None:
+def resolve(
+    context: Context, slug: str, *, accepted: bool, resend: bool, log: Path | None, yes: bool, as_json: bool
+) -> None:
     """Settle the letters of a mailing that are in doubt: nobody knows whether they arrived."""
-    if (word is None) == (log is None):
-        message = "say one of --accepted, --resend and --from-log FILE"
+    # Each by itself: of two words, the one that was typed last would win without a sound.
+    if accepted + resend + (log is not None) != 1:
+        message = "say one of --accepted, --resend and --from-log FILE, and no more than one"
         raise click.UsageError(message)
-    if word == Word.RESEND:
+    word = Word.RESEND if resend else Word.ACCEPTED if accepted else None
+    if resend:
         confirm("Who has got it already gets it twice. Send again?", yes=yes)
     try:
-        done = _settle(context, slug, Word(word) if word else None, log)
+        done = _settle(context, slug, word, log)
     except (MailingRefused, CannotResend, NoLog) as error:
         raise Refused(str(error)) from error
     except OSError as error:

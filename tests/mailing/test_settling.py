@@ -176,3 +176,17 @@ def test_status_names_what_is_in_doubt_and_the_command_settles_it(sqlite_shop: S
     done = shop.run("mail", "resolve", "free-socks", "--accepted")
     assert done.stdout == "free-socks: 1 accepted, 0 to be sent again, 0 still in doubt.\n"
     assert shop.json("mail", "status", "free-socks")["unknown"] == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ["--accepted", "--resend"],
+        ["--resend", "--accepted"],
+        ["--accepted", "--from-log", "mail.log"],
+        ["--resend", "--from-log", "mail.log"],
+    ],
+)
+def test_who_says_two_things_at_once_is_asked_again_and_nothing_is_sent(said: list[str], sqlite_shop: Shop) -> None:
+    wrong = sqlite_shop.run("mail", "resolve", "free-socks", *said, expect=2)
+    assert "say one of --accepted, --resend and --from-log FILE, and no more than one" in wrong.stderr
