@@ -3,6 +3,7 @@
 import math
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from feedback_app.crypto import CannotOpen
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person, find_customer, person
-from feedback_app.mailing import services
+from feedback_app.mailing import alarms, services
 from feedback_app.mailing.drafts import Draft, DraftRefused, read_draft
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.letter import Letter
@@ -27,7 +28,7 @@ from feedback_app.mailing.services import MailingRefused
 from feedback_app.mailing.sites import check_site
 from feedback_app.mailing.transports import opened
 from feedback_app.mailing.windows import Done
-from feedback_app.mailing.worker import IDLE_SECONDS, mail_worker, run_until
+from feedback_app.mailing.worker import IDLE_SECONDS, MailWorker, mail_worker, run_until
 
 FILE = click.Path(path_type=Path)
 NOBODY = 0
@@ -150,6 +151,7 @@ def _wait(context: Context, slug: str) -> None:
                 if mailing.state not in {MailingState.HELD, MailingState.SENDING}:
                     break
                 stop.wait(IDLE_SECONDS)
+            worker.last_look(Done())
     except TransportRefused as error:
         raise Refused(str(error)) from error
     click.echo(f"{mailing.state}: {in_numbers(found)}.")
@@ -175,7 +177,7 @@ def run(context: Context, *, once: bool) -> None:
         check_site(context.settings)
         with mail_worker(context.store, context.settings, _desk(context)) as worker:
             if once:
-                tell(worker.work_through(stop, tell=click.echo))
+                _run_once(context, worker, stop, tell)
                 return
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
@@ -183,6 +185,21 @@ def run(context: Context, *, once: bool) -> None:
             run_until(worker, stop, tell=tell, hourly=context.hourly)
     except TransportRefused as error:
         raise Refused(str(error)) from error
+
+
+def _run_once(context: Context, worker: MailWorker, stop: threading.Event, tell: Callable[[Done], None]) -> None:
+    began = clock.now()
+    with context.store.reading() as session:
+        before = alarms.standing(session)
+    done = worker.work_through(stop, tell=click.echo)
+    tell(done)
+    with context.store.reading() as session:
+        said = alarms.most_said(session, since=began) if done.other else None
+        alarm = alarms.since(before, alarms.standing(session))
+    if said:
+        click.echo(f"Of the {done.other} that were not, most with: {said}")
+    if alarm:
+        raise NeedsAPerson(alarm)
 
 
 def _plural(count: int) -> str:

@@ -90,9 +90,12 @@ class MailWorker:
                 told = True
             stop.wait(IDLE_SECONDS)
             total.add(self.work_once(stop))
-        # Of what was stopped just now somebody is told just now: nobody knows when there is a next time.
-        self._singles(total)
+        self.last_look(total)
         return total
+
+    def last_look(self, done: Done) -> None:
+        """Tell somebody of what was stopped just now: nobody knows when there is a next time."""
+        self._singles(done)
 
     def _round(self, done: Done) -> bool:
         """Returns whether there may be more to do."""

@@ -4,14 +4,17 @@ import base64
 import subprocess
 import sys
 
+import pytest
+
 from tests.mailing.desk import CROWD, read, text_of
 from tests.support.shop import Shop
-from tests.support.smtp import MailServer
+from tests.support.smtp import MailServer, mail_server
 
 # The real commands, in a process where one customer's letter is spoiled after it was made, each time in another way.
 FAULTY = """
 import ast, sys
 from feedback_app.cli import Shop, undisclosed
+from feedback_app.console import NeedsAPerson
 from feedback_app.mailing import messages
 
 victim, faults = ast.literal_eval(sys.argv[1])
@@ -24,7 +27,10 @@ def spoiled(sender, recipient, message_id, data, *given, **more):
 messages.Letter = spoiled
 for was, becomes in faults:
     for command in ("run --once", "status free-socks --json", "resume free-socks"):
-        undisclosed(["mail", *command.split()], obj=Shop(), standalone_mode=False)
+        try:
+            undisclosed(["mail", *command.split()], obj=Shop(), standalone_mode=False)
+        except NeedsAPerson as alarm:
+            print("exit 3:", alarm.message)
     print("next")
 """
 OWNER = "owner@mongrelsocks.example"
@@ -113,6 +119,7 @@ def test_one_faulty_letter_halts_its_mailing_and_nobody_after_it_gets_theirs(
         assert '"state": "halted"' in lines, (name, done.stderr)
         assert f'"queued": {len(CROWD) - len(left)}' in lines
         assert f'"accepted": {len(left)}' in lines
+        assert "exit 3: free-socks was halted: a letter was stopped at the gate: " in lines
         assert '"reason": "a letter was stopped at the gate: ' in lines
         assert why in lines, name
         assert "free-socks goes on.\n" in lines
@@ -121,3 +128,52 @@ def test_one_faulty_letter_halts_its_mailing_and_nobody_after_it_gets_theirs(
         assert text_of(letter).count("@") == 0, name
     shop.run("mail", "run", "--once")
     assert [address for address in sink.recipients() if address != OWNER] == addresses
+
+
+REFUSING = {
+    "run": [["mail", "send", "content/mailings/free-socks.md", "--hold", "0"], ["mail", "run", "--once"]],
+    "wait": [["mail", "send", "content/mailings/free-socks.md", "--hold", "0", "--wait"]],
+}
+
+
+@pytest.mark.parametrize("way", REFUSING)
+def test_whoever_is_there_when_a_mailing_halts_is_told_and_the_owner_too(way: str, sqlite_shop: Shop) -> None:
+    shop = sqlite_shop
+    addresses = [person.address for person in CROWD]
+    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
+    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+
+    def script(verb: str, _taken: int) -> str | None:
+        return "550 no such user" if verb == "RCPT" and OWNER not in server.commands[-1] else None
+
+    with mail_server(script) as server:
+        shop.settings |= {"owner_email": OWNER, "smtp_url": server.url}
+        *before, last = REFUSING[way]
+        for command in before:
+            shop.run(*command)
+        done = shop.run(*last, expect=3)
+        assert [read(letter.data)["Subject"] for letter in server.letters][1:] == ["free-socks has stopped"]
+        assert done.stderr.splitlines()[-1].startswith("undisclosed: free-socks was halted: 5 of the first 5 letters")
+        if way == "run":
+            assert "Of the 5 that were not, most with: 550 no such user\n" in done.stdout
+            # Who was told is not told again of the same.
+            assert shop.run("mail", "run", "--once").stderr == ""
+
+
+def test_letters_that_came_into_doubt_in_a_run_need_a_person_and_refused_ones_do_not(sqlite_shop: Shop) -> None:
+    shop = sqlite_shop
+    addresses = [person.address for person in CROWD[:3]]
+    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
+    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
+    with mail_server(lambda verb, taken: "close" if verb == "DOT" and taken else None) as server:
+        alarm = shop.run("mail", "run", "--once", expect=3, smtp_url=server.url).stderr
+        assert alarm == "undisclosed: 2 letters of free-socks are in doubt (undisclosed mail resolve free-socks)\n"
+        said = shop.run("mail", "run", "--once", smtp_url=server.url)
+        assert said.stderr == ""
+    file = shop.folder / "content" / "mailings" / "free-socks.md"
+    file.write_text(file.read_text(encoding="utf-8").replace("Slug: free-socks", "Slug: again"), encoding="utf-8")
+    shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
+    with mail_server(lambda verb, _: "550 no such user" if verb == "RCPT" else None) as server:
+        done = shop.run("mail", "run", "--once", smtp_url=server.url)
+    assert done.stdout.endswith(" 3 not, 0 single letters sent.\nOf the 3 that were not, most with: 550 no such user\n")
