@@ -23,7 +23,10 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """What was found in the messages, in numbers. `others` were no reports about letters of the shop's."""
+    """What was found in the messages, in numbers.
+
+    `others` were no reports about letters of the shop's; in the `unreadable` nothing could be made out.
+    """
 
     hard: int = 0
     soft: int = 0
@@ -31,6 +34,7 @@ class Processed:
     suppressed: int = 0
     known: int = 0
     others: int = 0
+    unreadable: int = 0
 
 
 def note(session: Session, report: Report | None, so_far: Processed, *, now: datetime) -> Processed:

@@ -1,6 +1,6 @@
 """`undisclosed bounces`: what comes back."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.console import Context, Refused, pass_context, print_json, progress_bar
 from feedback_app.mailing.bounces import Processed, note
-from feedback_app.mailing.bouncing import Report, read_report
+from feedback_app.mailing.bouncing import Report, Unreadable, read_report
 from feedback_app.mailing.mailboxes import MailboxRefused, messages
 from feedback_app.mailing.returns import ReturnAddresses
 
@@ -35,9 +35,13 @@ def process(context: Context, paths: tuple[Path, ...], *, as_json: bool) -> None
         with progress_bar("Reading") as tell:
             for path in paths:
                 for number, message in enumerate(messages(path), 1):
-                    work = partial(_note, read_report(message, returns), done)
-                    done = context.store.write(work)
                     tell(number, number + 1)
+                    try:
+                        report = read_report(message, returns)
+                    except Unreadable:
+                        done = replace(done, unreadable=done.unreadable + 1)
+                        continue
+                    done = context.store.write(partial(_note, report, done))
     except MailboxRefused as error:
         raise Refused(str(error)) from error
     if as_json:
@@ -47,6 +51,8 @@ def process(context: Context, paths: tuple[Path, ...], *, as_json: bool) -> None
         f"{done.hard} hard, {done.soft} soft, {done.complaints} complaints; {done.suppressed} addresses suppressed. "
         f"{done.known} known from before, {done.others} not about a letter of the shop's."
     )
+    if done.unreadable:
+        click.echo(f"{done.unreadable} could not be read: they hold to no standard. They lie where they were.")
 
 
 def _note(report: Report | None, so_far: Processed, session: Session) -> Processed:

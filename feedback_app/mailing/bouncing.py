@@ -5,9 +5,11 @@ have to have had the letter, and then it is their own.
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.errors import MessageError
 from email.message import Message
 
 from flufl.bounce import all_failures
@@ -20,6 +22,16 @@ ARRIVED = ("to", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to"
 # RFC 3463: of the permanent ones, what speaks of this letter or this moment, and not of the address.
 PASSING = re.compile(r"5\.(?:2\.[23]|3\.\d+|5\.\d+|6\.\d+|7\.\d+)")
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+# What the libraries raise at messages that hold to no standard at all: a charset of no name, a header in a header.
+_SENSELESS = (MessageError, LookupError, ValueError, TypeError, AttributeError)
+
+# It logs what it can't read as a traceback; here that is a number.
+logging.getLogger("flufl.bounce").addHandler(logging.NullHandler())
+logging.getLogger("flufl.bounce").propagate = False
+
+
+class Unreadable(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """A message in which nothing can be made out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +45,14 @@ class Report:
 
 
 def read_report(message: Message, returns: ReturnAddresses) -> Report | None:
-    """What a message reports; None where it is no report, or not about a letter of ours."""
+    """What a message reports; None where it is no report, or not about a letter of ours. Raises Unreadable."""
+    try:
+        return _read(message, returns)
+    except _SENSELESS as error:
+        raise Unreadable from error
+
+
+def _read(message: Message, returns: ReturnAddresses) -> Report | None:
     complaint = _feedback(message)
     if complaint:
         # A complaint goes to where the shop takes them; which letter it is about, its parts say (RFC 5965, 3.2).
@@ -112,6 +131,9 @@ def _odd(message: Message) -> tuple[BounceKind, str | None] | None:
     """What the reports say that follow no standard. Of one that does, its own words have been read."""
     if any(_parts(message, "message/delivery-status")):
         return None
+    if "from" in message:
+        # Plain words: with a byte beyond ASCII in it, the library would stumble over it.
+        message.replace_header("from", str(message["from"]))
     passing, failed = all_failures(message)
     if failed:
         return BounceKind.HARD, None

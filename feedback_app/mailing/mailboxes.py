@@ -24,7 +24,8 @@ def messages(path: Path) -> Iterator[Message]:
         with path.open("rb") as file:
             if file.read(len(MBOX)) == MBOX:
                 with closing(mailbox.mbox(path, factory=None, create=False)) as box:
-                    yield from box
+                    # Not the library's own messages: of a `From ` line that is not ASCII it makes none at all.
+                    yield from (message_from_bytes(box.get_bytes(key), policy=compat32) for key in box.iterkeys())
                 return
             file.seek(0)
             data = file.read()

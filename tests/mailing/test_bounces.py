@@ -1,5 +1,6 @@
 """What comes back: a report counts for the letter that it was sealed for, once, and a made-up one for nobody."""
 
+import json
 import mailbox
 from email import message_from_string
 from email.utils import parseaddr
@@ -273,9 +274,31 @@ def test_the_command_says_what_it_did_in_numbers(shop: Shop, sink: MailServer) -
     shop.run("mail", "send", file, "--hold", "0", "--wait", smtp_url=sink.url)
     (shop.folder / "bounce.eml").write_text(report(sink.letters[0].sender), encoding="utf-8")
     done = shop.json("bounces", "process", "bounce.eml")
-    assert done == {"hard": 1, "soft": 0, "complaints": 0, "suppressed": 1, "known": 0, "others": 0}
+    assert done == {"hard": 1, "soft": 0, "complaints": 0, "suppressed": 1, "known": 0, "others": 0, "unreadable": 0}
     assert shop.json("audience", "specials") == []
     again = shop.run("bounces", "process", "bounce.eml")
     assert again.stdout.startswith("0 hard, 0 soft, 0 complaints; 0 addresses suppressed. 1 known from before, 0 not")
     refused = shop.run("bounces", "process", "no such file", expect=1)
     assert refused.stderr == "undisclosed: no such file: No such file or directory\n"
+
+
+def test_a_mailbox_is_read_to_its_end_whatever_lies_in_it(sqlite_shop: Shop, sink: MailServer) -> None:
+    shop = sqlite_shop
+    (shop.folder / "customers.csv").write_text(f"email\n{ALICE.address}\n{BOB.address}\n", encoding="utf-8")
+    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0", "--wait", smtp_url=sink.url)
+    alice, bob = (letter.sender for letter in sink.letters)
+    senseless = ODD.format(to=alice).replace("\n\n", "\nContent-Type: text/plain; charset=nonsense\n\n", 1)
+    senseless = senseless.replace("Message-ID", "X-Name").replace("qmail-send", "qmäil-send")
+    from_afar = ODD.format(to=bob).replace("From: MAILER", "From: Zustelldienst für Post MAILER")
+    messages = [("Zoë@y.example", report(alice)), ("x@y.example", senseless), ("x@y.example", from_afar)]
+    box = "".join(f"From {sender} Wed Oct 10 13:41:00 2007\n{text}\n" for sender, text in messages)
+    (shop.folder / "box").write_bytes(box.encode("latin-1"))
+    (shop.folder / "noise").write_bytes(b"From \xff\x00\n\xfe\n\nFrom \xe4\n\n" + bytes(range(256)))
+    done = shop.run("bounces", "process", "noise", "box", "--json")
+    assert json.loads(done.stdout) | {"others": 0} == {
+        "hard": 2, "soft": 0, "complaints": 0, "suppressed": 2, "known": 0, "others": 0, "unreadable": 1,
+    }  # fmt: skip
+    assert done.stderr == ""
+    again = shop.run("bounces", "process", "box")
+    assert again.stdout.endswith("1 could not be read: they hold to no standard. They lie where they were.\n")
