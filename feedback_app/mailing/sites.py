@@ -1,10 +1,11 @@
-"""Where letters may send people to: https, because their links are keys (RFC 8058, section 3.1)."""
+"""Where letters may send people to: https, because their links are keys (RFC 8058, section 3.1); and through what."""
 
 import ipaddress
 from urllib.parse import urlsplit
 
 from feedback_app.config import Settings
 from feedback_app.mailing.outcomes import TransportRefused
+from feedback_app.mailing.transports import opened
 
 OUTBOX = "outbox:"
 
@@ -24,13 +25,20 @@ def in_the_open(settings: Settings) -> bool:
 
 
 def check_site(settings: Settings) -> None:
-    """Refuse to send letters with links that everybody on the way can read. Raises TransportRefused.
+    """Refuse to send letters that everybody on the way can read, or with links that they can. Raises TransportRefused.
 
     Letters that only go to a folder of this machine are let through.
     """
+    check_transport(settings)
     if in_the_open(settings) and not settings.smtp_url.startswith(OUTBOX):
         message = (
             f"{settings.site_url} is not https: the links in letters would travel in the open. "
             "Set UNDISCLOSED_SITE_URL to the shop's https address"
         )
         raise TransportRefused(message)
+
+
+def check_transport(settings: Settings) -> None:
+    """Refuse the way to the mail server that every worker would refuse. Raises TransportRefused; calls nobody."""
+    with opened(settings.smtp_url):
+        pass

@@ -24,6 +24,8 @@ from feedback_app.db import SQLITE, Store
 from feedback_app.keys import ADDRESS_VARIABLE, SECRET_VARIABLE
 from feedback_app.mailing.dkim import dkim_keys
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
+from feedback_app.mailing.outcomes import TransportRefused
+from feedback_app.mailing.sites import check_transport
 from feedback_app.store import StoreProblem, head_revision, open_store
 from feedback_app.workers import PATIENCE, Worker
 
@@ -123,7 +125,12 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         where = settings.smtp_url.removeprefix(OUTBOX)
         yield Finding(Level.NOTE, "mail", f"Letters go to the folder {where}, not to people: set UNDISCLOSED_SMTP_URL.")
     else:
-        yield Finding(Level.OK, "mail", "Letters go to a mail server.")
+        try:
+            check_transport(settings)
+        except TransportRefused as error:
+            yield Finding(Level.PROBLEM, "mail", f"No letter leaves: {error}. Set UNDISCLOSED_SMTP_URL.")
+        else:
+            yield Finding(Level.OK, "mail", "Letters go to a mail server.")
         if settings.smtp_url.endswith(f"?{UNENCRYPTED}"):
             said = "They go there unencrypted, as you said: whoever is on that network can read every letter and link."
             yield Finding(Level.NOTE, "mail", said)

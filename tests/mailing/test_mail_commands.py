@@ -149,6 +149,16 @@ def test_a_site_that_is_not_https_sends_nothing(sqlite_shop: Shop, sink: MailSer
     )
 
 
+def test_a_mailing_is_not_held_for_a_mail_server_that_no_worker_would_use(sqlite_shop: Shop) -> None:
+    gather(sqlite_shop, ALICE.address)
+    sqlite_shop.settings |= {"smtp_url": "smtp://mail.example:25", "site_url": "https://socks.example"}
+    for command in (["mail", "send", "content/mailings/free-socks.md"], ["mail", "run", "--once"]):
+        refused = sqlite_shop.run(*command, expect=1)
+        assert refused.stderr.startswith("undisclosed: smtp:// to another machine would show every letter")
+        assert refused.stdout == ""
+    assert sqlite_shop.run("mail", "status", "free-socks", expect=1).stderr.startswith("undisclosed: there is no")
+
+
 def test_sending_shows_a_sample_as_a_reader_gets_it(sqlite_shop: Shop) -> None:
     gather(sqlite_shop, ALICE.address)
     said = sqlite_shop.run("mail", "send", "content/mailings/free-socks.md").stdout

@@ -83,7 +83,7 @@ def test_all_is_well_with_a_shop_that_has_everything(
         beat(session, "2", WorkerKind.MAILER, now=OPPS_DAY)
         beat(session, "3", WorkerKind.PUBLISHER, now=OPPS_DAY)
     settings = make_settings(
-        site_url="https://mongrelsocks.example", smtp_url="smtp://mail.example:25", shop_postal="1 Sock Street",
+        site_url="https://mongrelsocks.example", smtp_url="smtps://mail.example", shop_postal="1 Sock Street",
         owner_email="owner@mongrelsocks.example",
     )  # fmt: skip
     assert "not signed with DKIM" in said(examine(settings, now=OPPS_DAY))
@@ -117,6 +117,15 @@ def test_a_key_that_others_can_read_is_a_problem(fresh: Settings, name: str) -> 
 def test_a_site_without_https_is_a_problem_unless_it_is_this_machine(make_settings: Callable[..., Settings]) -> None:
     assert "is not https" in problems(examine(make_settings(site_url="http://shop.example"), now=OPPS_DAY))[0]
     assert not problems(examine(make_settings(site_url="http://localhost:8000"), now=OPPS_DAY))
+
+
+def test_a_mail_server_that_no_worker_would_use_is_a_problem(make_settings: Callable[..., Settings]) -> None:
+    open_network = "smtp://mail.example:25"
+    findings = examine(make_settings(smtp_url=open_network), now=OPPS_DAY)
+    [problem] = problems(findings)
+    assert problem.startswith("No letter leaves: smtp:// to another machine would show every letter to the network")
+    assert "Letters go to a mail server" not in said(findings)
+    assert not problems(examine(make_settings(smtp_url=f"{open_network}?unencrypted"), now=OPPS_DAY))
 
 
 def test_halted_mailings_and_letters_in_doubt_are_named_and_nobodys_address_is(
