@@ -4,13 +4,17 @@ A report counts for the letter whose sealed return address it came to, and for n
 have to have had the letter, and then it is their own.
 """
 
+import base64
 import hashlib
 import logging
+import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email import message_from_bytes
 from email.errors import MessageError
 from email.message import Message
+from email.policy import compat32
 
 from flufl.bounce import all_failures
 
@@ -19,6 +23,8 @@ from feedback_app.mailing.returns import ReturnAddresses, Sent
 
 # Where a server writes down whom a message was handed to, beside To.
 ARRIVED = ("to", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "cc")
+# RFC 3464, and the same for letters to addresses beyond ASCII (RFC 6533, section 3).
+STANDARD, INTERNATIONAL = "message/delivery-status", "message/global-delivery-status"
 # RFC 3463: of the permanent ones, what speaks of this letter or this moment, and not of the address.
 PASSING = re.compile(r"5\.(?:2\.[23]|3\.\d+|5\.\d+|6\.\d+|7\.\d+)")
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
@@ -110,11 +116,10 @@ def _text(part: Message) -> str:
 
 
 def _delivery_status(message: Message) -> tuple[BounceKind, str | None] | None:
-    """What a delivery report says (RFC 3464): of several recipients, there never is more than one."""
-    for part in _parts(message, "message/delivery-status"):
-        groups = part.get_payload()
-        for group in groups if isinstance(groups, list) else []:
-            if not isinstance(group, Message) or not group["action"]:
+    """What a delivery report says: of several recipients, there never is more than one."""
+    for part in _status_parts(message):
+        for group in _groups(part):
+            if not group["action"]:
                 continue
             action = str(group["action"]).strip().lower()
             found = _STATUS.search(str(group["status"] or ""))
@@ -127,9 +132,30 @@ def _delivery_status(message: Message) -> tuple[BounceKind, str | None] | None:
     return None
 
 
+def _status_parts(message: Message) -> Iterator[Message]:
+    return (part for kind in (STANDARD, INTERNATIONAL) for part in _parts(message, kind))
+
+
+def _groups(part: Message) -> list[Message]:
+    """The groups of fields that a delivery report is made of."""
+    payload = part.get_payload()
+    found = [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else []
+    if part.get_content_type() == STANDARD or not found:
+        return found
+    # The library takes an international one for a letter: the first group for its head, the others for its text; and
+    # leaves it encoded.
+    data = found[0].as_bytes(unixfrom=False)
+    match str(part["content-transfer-encoding"] or "").strip().lower():
+        case "base64":
+            data = base64.b64decode(data)
+        case "quoted-printable":
+            data = quopri.decodestring(data)
+    return [message_from_bytes(group, policy=compat32) for group in re.split(rb"\r?\n(?:[ \t]*\r?\n)+", data.strip())]
+
+
 def _odd(message: Message) -> tuple[BounceKind, str | None] | None:
     """What the reports say that follow no standard. Of one that does, its own words have been read."""
-    if any(_parts(message, "message/delivery-status")):
+    if any(_status_parts(message)):
         return None
     if "from" in message:
         # Plain words: with a byte beyond ASCII in it, the library would stumble over it.

@@ -19,7 +19,10 @@ LONGEST_LOCAL_PART = 64
 MARK = "+b"
 MAILING_BYTES, CUSTOMER_BYTES = 3, 5
 # 24 bytes: 8 of numbers and 16 of seal (RFC 5297), 39 letters of base32, in small letters: servers may lose the case.
-_TOKEN = re.compile(r"\+b([a-z2-7]{39})@", re.IGNORECASE)
+_TOKEN_LENGTH = 39
+# A From whose local part is longer leaves no room for them: nothing that comes back can be told apart.
+LONGEST_FROM = LONGEST_LOCAL_PART - len(MARK) - _TOKEN_LENGTH
+_TOKEN = re.compile(rf"\+b([a-z2-7]{{{_TOKEN_LENGTH}}})@", re.IGNORECASE)
 
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -30,7 +33,7 @@ def _base32(sealed: bytes) -> str:
     """24 bytes in base32 (RFC 4648, section 6) without padding; the library's own takes a tenth of a whole letter."""
     # 192 bits are 38 letters of 5 and one of 2, or 20 pairs with 8 bits of nothing.
     number = int.from_bytes(sealed, "big") << 8
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(190, -1, -10)])[:39]
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(190, -1, -10)])[:_TOKEN_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class ReturnAddresses:
         except OverflowError:
             return self._plain
         local = f"{self._local}{MARK}{_base32(self._ciphers[0].encrypt(numbers, None))}"
-        return f"{local}@{self._domain}" if len(local) <= LONGEST_LOCAL_PART else self._plain
+        return f"{local}@{self._domain}" if len(self._local) <= LONGEST_FROM else self._plain
 
     def read(self, text: str) -> Sent | None:
         """The letter of the first genuine return address in a text; None where there is none."""

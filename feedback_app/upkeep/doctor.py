@@ -25,6 +25,7 @@ from feedback_app.keys import ADDRESS_VARIABLE, SECRET_VARIABLE
 from feedback_app.mailing.dkim import dkim_keys
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.outcomes import TransportRefused
+from feedback_app.mailing.returns import LONGEST_FROM
 from feedback_app.mailing.sites import check_transport
 from feedback_app.store import StoreProblem, head_revision, open_store
 from feedback_app.workers import PATIENCE, Worker
@@ -134,6 +135,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         if settings.smtp_url.endswith(f"?{UNENCRYPTED}"):
             said = "They go there unencrypted, as you said: whoever is on that network can read every letter and link."
             yield Finding(Level.NOTE, "mail", said)
+        yield from _returning(settings)
         yield from _signing(settings)
     if not settings.shop_postal:
         said = "No postal address stands in the letters, and many countries ask for one: set UNDISCLOSED_SHOP_POSTAL."
@@ -141,6 +143,14 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if not settings.owner_email:
         said = "Nobody is told about halts and waiting comments: set UNDISCLOSED_OWNER_EMAIL."
         yield Finding(Level.NOTE, "owner", said)
+
+
+def _returning(settings: Settings) -> Iterator[Finding]:
+    if len(parseaddr(settings.mail_from)[1].rpartition("@")[0]) > LONGEST_FROM:
+        said = f"UNDISCLOSED_MAIL_FROM has more than {LONGEST_FROM} signs before its @: no return address of a letter's"
+        yield Finding(
+            Level.NOTE, "mail", f"{said} own has room there, and of what comes back nothing can be told apart."
+        )
 
 
 def _signing(settings: Settings) -> Iterator[Finding]:

@@ -1,8 +1,10 @@
 """What comes back: a report counts for the letter that it was sealed for, once, and a made-up one for nobody."""
 
+import base64
 import json
 import mailbox
-from email import message_from_string
+import quopri
+from email import message_from_bytes, message_from_string
 from email.utils import parseaddr
 from pathlib import Path
 
@@ -219,6 +221,27 @@ def test_a_made_up_bounce_bars_nobody(sqlite_store: Store, letters: list[str]) -
 def test_a_report_of_no_standard_is_read_too(sqlite_store: Store, letters: list[str]) -> None:
     assert process(sqlite_store, ODD.format(to=letters[1])) == Processed(hard=1, suppressed=1)
     assert suppressed(sqlite_store) == {2: SuppressionReason.BOUNCED}
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable"])
+def test_a_report_about_an_international_address_is_read_like_any_other(
+    encoding: str, sqlite_store: Store, letters: list[str]
+) -> None:
+    head, _, rest = report(letters[0]).partition("Content-Type: message/delivery-status\n\n")
+    said, end, rest = rest.partition("--b--")
+    said = said.replace("rfc822; somebody", "utf-8; jörg")
+    data = {
+        "8bit": said.encode(),
+        "base64": base64.encodebytes(said.encode()),
+        "quoted-printable": quopri.encodestring(said.encode()),
+    }[encoding]
+    kind = f"Content-Type: message/global-delivery-status\nContent-Transfer-Encoding: {encoding}\n\n"
+    message = message_from_bytes(f"{head}{kind}".encode() + data + f"{end}{rest}".encode())
+    with sqlite_store.writing() as session:
+        assert note(session, read_report(message, RETURNS), Processed(), now=OPPS_DAY) == Processed(
+            hard=1, suppressed=1
+        )
+    assert reasons(sqlite_store)[0] == "it came back: the address does not take letters (5.1.1)"
 
 
 def test_an_answer_or_a_delivered_letter_is_no_bounce(sqlite_store: Store, letters: list[str]) -> None:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import text
 
+from feedback_app import keys
 from feedback_app.cli import undisclosed
 from feedback_app.config import Settings, load_settings
 from feedback_app.console import Context
@@ -19,6 +20,7 @@ from feedback_app.db import Store
 from feedback_app.mailing import services as mailings
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import Delivery, DeliveryState
+from feedback_app.mailing.returns import ReturnAddresses
 from feedback_app.store import open_store
 from feedback_app.upkeep.doctor import Finding, Level, examine
 from feedback_app.workers import WorkerKind, beat
@@ -126,6 +128,14 @@ def test_a_mail_server_that_no_worker_would_use_is_a_problem(make_settings: Call
     assert problem.startswith("No letter leaves: smtp:// to another machine would show every letter to the network")
     assert "Letters go to a mail server" not in said(findings)
     assert not problems(examine(make_settings(smtp_url=f"{open_network}?unencrypted"), now=OPPS_DAY))
+
+
+def test_a_from_that_leaves_no_room_for_return_addresses_is_told(make_settings: Callable[..., Settings]) -> None:
+    for letters, told in ((23, False), (24, True)):
+        found = make_settings(smtp_url="smtps://mail.example", mail_from=f"Socks <{'s' * letters}@socks.example>")
+        assert ("of what comes back nothing can be told apart" in said(examine(found, now=OPPS_DAY))) is told
+        returns = ReturnAddresses(keys.signer(found), found.mail_from)
+        assert ("+b" not in returns.address(1, 1)) is told
 
 
 def test_halted_mailings_and_letters_in_doubt_are_named_and_nobodys_address_is(
