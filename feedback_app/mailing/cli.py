@@ -3,7 +3,8 @@
 import math
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -34,6 +35,7 @@ FILE = click.Path(path_type=Path)
 NOBODY = 0
 SAMPLE_READER = "reader@example.com"
 LONGEST_HOLD = 366 * 24 * 60
+GOING_ON = frozenset({MailingState.HELD, MailingState.SENDING})
 
 
 def _number(_context: click.Context, _option: click.Parameter, minutes: float | None) -> float | None:
@@ -133,28 +135,46 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
         click.echo("Due now: it leaves as soon as a worker runs (`undisclosed serve` or `undisclosed mail run`).")
 
 
-def _wait(context: Context, slug: str) -> None:
+@contextmanager
+def _until_ended() -> Iterator[threading.Event]:
+    """What Ctrl-C or a kind kill sets, instead of tearing a letter from the server that reads it."""
     stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(context: Context, slug: str) -> None:
     try:
         with (
+            _until_ended() as stop,
             mail_worker(context.store, context.settings, _desk(context)) as worker,
             progress_bar("Sending") as tell,
         ):
             while True:
-                worker.work_once()
+                worker.work_once(stop)
                 with context.store.reading() as session:
                     mailing = services.find_mailing(session, slug)
                     found = services.counts(session, mailing)
                 open_ = sum(found[state] for state in OPEN_STATES)
                 total = sum(found.values())
                 tell(total - open_, total)
-                if mailing.state not in {MailingState.HELD, MailingState.SENDING}:
+                if mailing.state not in GOING_ON or stop.is_set():
                     break
                 stop.wait(IDLE_SECONDS)
             worker.last_look(Done())
     except TransportRefused as error:
         raise Refused(str(error)) from error
     click.echo(f"{mailing.state}: {in_numbers(found)}.")
+    if mailing.state in GOING_ON:
+        message = (
+            f"ended before the mailing was: it goes on with the next worker (`undisclosed mail run`); to stop it: "
+            f"undisclosed mail cancel {slug}"
+        )
+        raise Refused(message)
     if mailing.state is MailingState.HALTED:
         message = f"{slug} was halted: {mailing.reason}"
         raise NeedsAPerson(message)
@@ -168,19 +188,16 @@ def _wait(context: Context, slug: str) -> None:
 @pass_context
 def run(context: Context, *, once: bool) -> None:
     """Work: send what is due, until ended. Any number of workers can run at once."""
-    stop = threading.Event()
 
     def tell(done: Done) -> None:
         click.echo(f"{_plural(done.accepted)} accepted, {done.other} not, {done.singles} single letters sent.")
 
     try:
         check_site(context.settings)
-        with mail_worker(context.store, context.settings, _desk(context)) as worker:
+        with _until_ended() as stop, mail_worker(context.store, context.settings, _desk(context)) as worker:
             if once:
                 _run_once(context, worker, stop, tell)
                 return
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: stop.set())
             click.echo("Working. Ctrl-C ends it after the letters at hand.")
             run_until(worker, stop, tell=tell, hourly=context.hourly)
     except TransportRefused as error:

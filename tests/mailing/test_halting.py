@@ -1,8 +1,10 @@
 """Halting, from outside: whatever a faulty maker makes of a letter, nobody gets it, and nobody after gets theirs."""
 
 import base64
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -177,3 +179,47 @@ def test_letters_that_came_into_doubt_in_a_run_need_a_person_and_refused_ones_do
     with mail_server(lambda verb, _: "550 no such user" if verb == "RCPT" else None) as server:
         done = shop.run("mail", "run", "--once", smtp_url=server.url)
     assert done.stdout.endswith(" 3 not, 0 single letters sent.\nOf the 3 that were not, most with: 550 no such user\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_ends_the_waiting_leaves_no_letter_in_doubt(number: signal.Signals, sqlite_shop: Shop) -> None:
+    shop = sqlite_shop
+    addresses = [person.address for person in CROWD]
+    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
+    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    shop.settings["max_in_flight"] = "3"
+
+    def script(verb: str, taken: int) -> str | None:
+        if verb == "DOT" and taken == 1:
+            # The second letter has come, and its answer has not: now.
+            process.send_signal(number)
+            time.sleep(0.5)
+        return None
+
+    with mail_server(script) as server:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "feedback_app",
+                "mail",
+                "send",
+                "content/mailings/free-socks.md",
+                "--hold",
+                "0",
+                "--wait",
+            ],
+            cwd=shop.folder,
+            env=shop.environment(smtp_url=server.url),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        said, why = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert said.endswith("sending: 9 queued, 3 accepted.\n")
+        assert why.startswith("undisclosed: ended before the mailing was: it goes on with the next worker")
+        assert "undisclosed mail cancel free-socks" in why
+        shop.run("mail", "run", "--once", smtp_url=server.url)
+        assert sorted(server.recipients()) == sorted(addresses)
