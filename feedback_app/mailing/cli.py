@@ -114,7 +114,9 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
         f"Left out: {left_out.no} did not choose {draft.topic}, {left_out.paused} paused, "
         f"{left_out.suppressed} suppressed."
     )
-    if not count:
+    if left_out.in_digests:
+        click.echo(f"Later, in their weekly or monthly digests: {left_out.in_digests}.")
+    if not count and not left_out.in_digests:
         click.echo(f"Nobody has chosen {draft.topic}: as things stand, nobody will get it.")
     click.echo("A sample, as a reader without a name gets it:\n")
     _show(sample, margin="  | ")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -40,11 +40,12 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How many of a topic's customers a mailing would leave out, and why."""
+    """How many of a topic's customers a mailing would leave out, and why; `in_digests` get it with others, later."""
 
     no: int
     paused: int
     suppressed: int
+    in_digests: int
 
 
 def find_mailing(session: Session, slug: str) -> Mailing:
@@ -169,8 +170,22 @@ def counts(session: Session, mailing: Mailing) -> dict[DeliveryState, int]:
 
 
 def audience_count(session: Session, topic: Topic, *, now: datetime) -> int:
-    """How many may be written to about a topic at this moment."""
-    return session.scalar(select(func.count()).select_from(Customer).where(writable(topic, now))) or 0
+    """How many would get a mailing at this moment: not in a digest."""
+    query = select(func.count()).select_from(Customer).where(writable(topic, now), ~_in_digests(topic))
+    return session.scalar(query) or 0
+
+
+def _in_digests(topic: Topic) -> ColumnElement[bool]:
+    """Whether this row of `customers` has what there is about a topic collected for a week or a month."""
+    return (
+        select(Preference.customer_id)
+        .where(
+            Preference.customer_id == Customer.id,
+            Preference.topic == topic,
+            Preference.frequency.in_(digests.COLLECTED),
+        )
+        .exists()
+    )
 
 
 def left_out(session: Session, topic: Topic, *, now: datetime) -> LeftOut:
@@ -192,6 +207,7 @@ def left_out(session: Session, topic: Topic, *, now: datetime) -> LeftOut:
         no=count(everybody.where(~barred, ~wants)),
         paused=count(everybody.where(~barred, wants, ~not_paused(now))),
         suppressed=count(everybody.where(barred)),
+        in_digests=count(everybody.where(writable(topic, now), _in_digests(topic))),
     )
 
 
@@ -234,8 +250,8 @@ def _freeze_audience(session: Session, mailing: Mailing, now: datetime) -> None:
         .order_by(Customer.id)
     )
     session.execute(insert(Delivery).from_select(columns, people))
-    total = session.scalar(select(func.count()).where(Delivery.mailing_id == mailing.id)) or 0
-    mailing.canary = canary_of(total)
+    # Of those who get it now: what is put off for a digest is never answered.
+    mailing.canary = canary_of(audience_count(session, mailing.topic, now=now))
 
 
 def sending(session: Session) -> list[Mailing]:

@@ -446,7 +446,25 @@ def test_the_numbers_say_who_is_left_out_and_why(store: Store, clock: Clock) -> 
     with store.reading() as session:
         assert services.audience_count(session, Topic.SPECIALS, now=clock.now()) == 2
         left = services.left_out(session, Topic.SPECIALS, now=clock.now())
-    assert (left.no, left.paused, left.suppressed) == (1, 1, 1)
+    assert (left.no, left.paused, left.suppressed, left.in_digests) == (1, 1, 1, 0)
+
+
+def test_who_gets_a_digest_is_counted_apart_and_goes_not_first(store: Store, clock: Clock) -> None:
+    gather(store, *CROWD[:4], frequency=Frequency.WEEKLY)
+    [_, paused_one] = gather(store, *CROWD[4:6], frequency=Frequency.MONTHLY)
+    paused(store, paused_one, clock)
+    gather(store, *CROWD[6:])
+    with store.reading() as session:
+        assert services.audience_count(session, Topic.SPECIALS, now=clock.now()) == 6
+        left = services.left_out(session, Topic.SPECIALS, now=clock.now())
+    assert (left.no, left.paused, left.suppressed, left.in_digests) == (0, 1, 0, 5)
+    for slug, first in (("one", 5), ("two", 0)):
+        held(store, about(slug), minutes=0, clock=clock)
+        with store.writing() as session:
+            services.release_due(session, now=clock.now())
+            # Of six, five go first; of five, there is no rest to keep back.
+            assert services.find_mailing(session, slug).canary == first
+        gather(store, CROWD[6], frequency=Frequency.WEEKLY)
 
 
 @pytest.mark.parametrize("in_flight", ["2", "50"])

@@ -1,13 +1,18 @@
 """`undisclosed mail`, as a person or another program runs it."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from feedback_app.config import load_settings
+from feedback_app.customers.models import Frequency
 from feedback_app.mailing import mailings_cli
+from feedback_app.store import open_store
+from tests.conftest import OPPS_DAY
 from tests.mailing.desk import read, text_of
-from tests.support.people import ALICE, BOB, CAROL
+from tests.support.people import ALICE, BOB, CAROL, welcome
 from tests.support.shop import Shop
 from tests.support.smtp import MailServer, mail_server
 
@@ -216,3 +221,13 @@ def test_a_mailing_that_waits_for_the_owners_copy_says_so(sqlite_shop: Shop) -> 
 def test_a_mailing_that_nobody_would_get_says_so(sqlite_shop: Shop) -> None:
     said = sqlite_shop.run("mail", "send", str(sqlite_shop.folder / "content" / "mailings" / "free-socks.md"))
     assert "Nobody has chosen specials: as things stand, nobody will get it." in said.stdout
+
+
+def test_who_gets_a_mailing_in_a_digest_is_said_apart(sqlite_shop: Shop) -> None:
+    gather(sqlite_shop, ALICE.address)
+    with closing(open_store(load_settings({"UNDISCLOSED_INSTANCE": str(sqlite_shop.instance)}))) as store:
+        welcome(store, BOB, now=OPPS_DAY, specials=Frequency.WEEKLY)
+        welcome(store, CAROL, now=OPPS_DAY, specials=Frequency.MONTHLY)
+    said = sqlite_shop.run("mail", "send", "content/mailings/free-socks.md").stdout
+    assert said.startswith("free-socks: 1 letter about specials")
+    assert "\nLater, in their weekly or monthly digests: 2.\n" in said
