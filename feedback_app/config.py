@@ -253,6 +253,20 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(message) from error
 
 
+def _bounds(name: str) -> str | None:
+    """What a number may be, in words; None for a setting that is no number."""
+    field = Settings.model_fields[name]
+    found = {end: getattr(one, end) for one in field.metadata for end in ("ge", "le") if hasattr(one, end)}
+    if "ge" not in found:
+        return None
+    kind = "a whole number" if field.annotation is int else "a number"
+    return (
+        f"must be {kind} from {found['ge']} to {found['le']}"
+        if "le" in found
+        else f"must be {kind}, {found['ge']} or more"
+    )
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read, check and freeze the settings; the environment wins over `INSTANCE/settings.toml`.
 
@@ -275,6 +289,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         name = str(first["loc"][0])
         where = f"{PREFIX}{name.upper()}" if name in given else f"{path}: {name}"
         unknown = first["type"] == "extra_forbidden"
-        reason = "there is no such setting" if unknown else first["msg"].removeprefix("Value error, ")
+        said = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        reason = "there is no such setting" if unknown else _bounds(name) or said
         message = f"{where}: {reason}"
         raise SettingsError(message) from None

@@ -124,6 +124,24 @@ def test_every_setting_of_the_contract_is_taken_from_the_file(tmp_path: Path) ->
     assert load(tmp_path) == load(tmp_path, **EVERY_SETTING)
 
 
+ALLOWED = {
+    "halt_share": ("5", "must be a number from 0 to 1"),
+    "hold_minutes": ("soon", "must be a number from 0 to 527040"),
+    "max_in_flight": ("0", "must be a whole number from 1 to 10000"),
+    "send_rate": ("inf", "must be a number, 0 or more"),
+    "daily_cap": ("0.5", "must be a whole number, 0 or more"),
+    "moderation": ("some", "must be 'all', 'first' or 'none'"),
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_is_allowed_is_said_in_plain_words(name: str, tmp_path: Path) -> None:
+    value, words = ALLOWED[name]
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, **{name: value})
+    assert str(refused.value) == f"UNDISCLOSED_{name.upper()}: {words}"
+
+
 def test_the_file_may_say_numbers_as_numbers(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("hold_minutes = 3\nhalt_share = 0.1\n", encoding="utf-8")
     assert (load(tmp_path).hold_minutes, load(tmp_path).halt_share) == (3, 0.1)

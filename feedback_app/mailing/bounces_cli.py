@@ -47,8 +47,10 @@ def process(context: Context, paths: tuple[Path, ...], *, as_json: bool) -> None
     if as_json:
         print_json(asdict(done))
         return
+    complaints = "1 complaint" if done.complaints == 1 else f"{done.complaints} complaints"
     click.echo(
-        f"{done.hard} hard, {done.soft} soft, {done.complaints} complaints; {done.suppressed} addresses suppressed. "
+        f"{done.hard} hard, {done.soft} soft, {complaints}; "
+        f"{done.suppressed} {'address' if done.suppressed == 1 else 'addresses'} suppressed. "
         f"{done.known} known from before, {done.others} not about a letter of the shop's."
     )
     if done.unreadable:

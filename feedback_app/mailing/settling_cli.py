@@ -53,6 +53,8 @@ def resolve(
         raise Refused(message) from error
     if as_json:
         print_json({"slug": slug, **asdict(done)})
+    elif done == Settled():
+        click.echo(f"{slug}: nothing is in doubt.")
     else:
         click.echo(f"{slug}: {done.accepted} accepted, {done.queued} to be sent again, {done.in_doubt} still in doubt.")
     if done.in_doubt:

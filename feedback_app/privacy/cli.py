@@ -58,12 +58,16 @@ def show(context: Context, address: str, *, as_json: bool) -> None:
         print_json(summary)
         return
     for name, value in summary.items():
-        said = (
-            ", ".join(f"{topic} {chosen or 'not chosen'}" for topic, chosen in value.items())
-            if name == "choices"
-            else value
-        )
-        click.echo(f"{name.replace('_', ' '):<14} {said if said is not None else '-'}")
+        click.echo(f"{name.replace('_', ' '):<14} {_said(name, value)}")
+
+
+def _said(name: str, value: Any) -> str:  # noqa: ANN401 - whatever is held
+    """What is held under a name, in words."""
+    if name == "choices":
+        return ", ".join(f"{topic} {chosen or 'not chosen'}" for topic, chosen in value.items())
+    if name == "suppressed" and value:
+        return f"{value['reason']}, since {value['at']}"
+    return "-" if value is None else str(value)
 
 
 @click.command()

@@ -296,11 +296,15 @@ def test_the_command_says_what_it_did_in_numbers(shop: Shop, sink: MailServer) -
     file = "content/mailings/free-socks.md"
     shop.run("mail", "send", file, "--hold", "0", "--wait", smtp_url=sink.url)
     (shop.folder / "bounce.eml").write_text(report(sink.letters[0].sender), encoding="utf-8")
+    (shop.folder / "spam.eml").write_text(complaint(sink.letters[0].sender), encoding="utf-8")
     done = shop.json("bounces", "process", "bounce.eml")
     assert done == {"hard": 1, "soft": 0, "complaints": 0, "suppressed": 1, "known": 0, "others": 0, "unreadable": 0}
     assert shop.json("audience", "specials") == []
     again = shop.run("bounces", "process", "bounce.eml")
     assert again.stdout.startswith("0 hard, 0 soft, 0 complaints; 0 addresses suppressed. 1 known from before, 0 not")
+    one = shop.run("bounces", "process", "spam.eml")
+    assert one.stdout.startswith("0 hard, 0 soft, 1 complaint; 0 addresses suppressed.")
+    assert "\nsuppressed     bounced, since 20" in shop.run("customers", "show", ALICE.address).stdout
     refused = shop.run("bounces", "process", "no such file", expect=1)
     assert refused.stderr == "undisclosed: no such file: No such file or directory\n"
 

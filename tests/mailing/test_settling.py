@@ -176,6 +176,8 @@ def test_status_names_what_is_in_doubt_and_the_command_settles_it(sqlite_shop: S
     done = shop.run("mail", "resolve", "free-socks", "--accepted")
     assert done.stdout == "free-socks: 1 accepted, 0 to be sent again, 0 still in doubt.\n"
     assert shop.json("mail", "status", "free-socks")["unknown"] == []
+    for word in ("--accepted", "--resend"):
+        assert shop.run("mail", "resolve", "free-socks", word).stdout == "free-socks: nothing is in doubt.\n"
 
 
 @pytest.mark.parametrize(
