@@ -13,6 +13,7 @@ import nh3
 
 from feedback_app.config import Settings
 from feedback_app.customers.models import Topic
+from feedback_app.mailing.plain_text import plain_text
 from feedback_app.mailing.shapes import address_shaped
 
 HEAD = ("subject", "topic", "slug", "nameless")
@@ -121,8 +122,16 @@ def _check(path: Path, draft: Draft, first: int, settings: Settings) -> None:
 
 def _check_shown(path: Path, draft: Draft, own: Collection[str]) -> None:
     """Look at the text as Markdown shows it: it can put together what no line has in it."""
-    html = draft_html(draft)
-    if address_shaped(html, own) or address_shaped(draft_text(draft), own):
+    try:
+        html = draft_html(draft)
+    except RecursionError as error:
+        message = f"{path}: lists and quotes stand too deep in others here: write them less deep"
+        raise DraftRefused(message) from error
+    # An entity can say what nobody may type; what a placeholder leaves is known.
+    if _invisible(re.sub(f"\ue000(?:{'|'.join(PLACEHOLDERS)})\ue001|\n", "", html)):
+        message = f"{path}: an entity (such as &#1;) shows an invisible character here that letters don't take"
+        raise DraftRefused(message)
+    if address_shaped(html, own) or address_shaped(plain_text(html), own):
         message = f"{path}: this shows an address that is not the shop's own; a letter shows no others"
         raise DraftRefused(message)
     for name, value in re.findall(r'([\w-]+)="([^"]*)"', html):
@@ -156,14 +165,18 @@ def _check_line(where: str, line: str) -> None:
     if "{{" in rest or "}}" in rest or "{%" in rest:
         message = f"{where}: a placeholder is written {{{{ name }}}}, with two braces on each side"
         raise DraftRefused(message)
-    # Beside control characters: the stand-ins' own, and the rest of what Unicode leaves to private use.
-    if any(unicodedata.category(character) in {"Cc", "Co", "Cs"} for character in line.replace("\t", " ")):
+    if _invisible(line):
         message = f"{where}: there is an invisible character here that letters don't take"
         raise DraftRefused(message)
     for words, link in _LINK.findall(line):
         if not _PLACEHOLDER.fullmatch(link) and not link.startswith("{{") and not _good_link(link):
             message = f"{where}: the link of “{words[:40]}” is broken: it starts with https:// (or http://) and a host"
             raise DraftRefused(message)
+
+
+def _invisible(text: str) -> bool:
+    # Beside control characters: the stand-ins' own, and the rest of what Unicode leaves to private use.
+    return any(unicodedata.category(character) in {"Cc", "Co", "Cs"} for character in text.replace("\t", " "))
 
 
 def _good_link(link: str) -> bool:
@@ -188,15 +201,6 @@ def draft_html(draft: Draft) -> str:
         url_relative="pass_through",
     )
     return clean.replace("%EE%80%80", "\ue000").replace("%EE%80%81", "\ue001")
-
-
-def draft_text(draft: Draft) -> str:
-    """The text as a person reads it in a plain mail program, with stand-ins where the placeholders were."""
-    marked = _PLACEHOLDER.sub(lambda match: f"\ue000{match.group(1)}\ue001", draft.body)
-    plain = _LINK.sub(lambda match: f"{match.group(1)} ({match.group(2)})", marked)
-    plain = re.sub(r"<(https?://[^>\s]+)>", r"\1", plain)
-    plain = re.sub(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", r"\2", plain)
-    return "\n".join(line.rstrip() for line in plain.split("\n"))
 
 
 def fill_text(text: str, values: dict[str, str]) -> str:

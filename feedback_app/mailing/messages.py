@@ -17,10 +17,11 @@ from feedback_app.customers.services import Person
 from feedback_app.languages import ENGLISH, catalogue, marked, said
 from feedback_app.mailing import mime
 from feedback_app.mailing.dkim import sealer
-from feedback_app.mailing.drafts import PLACEHOLDERS, Draft, draft_html, draft_text, fill_html, fill_text
+from feedback_app.mailing.drafts import PLACEHOLDERS, Draft, draft_html, fill_html, fill_text
 from feedback_app.mailing.frame import Frame, Slot
 from feedback_app.mailing.known_frames import KnownFrame, get_to_know
 from feedback_app.mailing.letter import Letter
+from feedback_app.mailing.plain_text import plain_text
 from feedback_app.mailing.returns import ReturnAddresses
 from feedback_app.mailing.styles import inlined
 from feedback_app.tokens import Claim, Purpose, Signer
@@ -169,10 +170,10 @@ class MailingMaker:
             "preferences_link": self._desk.preferences_place + Slot.PREFERENCES.gap,
             "unsubscribe_link": self._desk.unsubscribe_place + Slot.UNSUBSCRIBE.gap,
         }
-        text = (
-            templates(self._language).get_template("mailing/mailing.txt").render(around, body=draft_text(self._draft))
-        )
-        body = fill_html(draft_html(self._draft), gaps)
+        rendered = draft_html(self._draft)
+        template = templates(self._language).get_template("mailing/mailing.txt")
+        text = template.render(around, body=plain_text(rendered))
+        body = fill_html(rendered, gaps)
         page = inlined(
             templates(self._language, escaping=True).get_template("mailing/mailing.html").render(around, body=body)
         )

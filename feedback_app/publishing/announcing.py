@@ -21,7 +21,7 @@ from feedback_app.mailing.services import hold
 from feedback_app.mailing.shapes import address_shaped
 
 LONGEST_SLUG = 90
-# What Markdown or a placeholder would be made of; plain mail programs show a backslash in front of it.
+# What Markdown or a placeholder would be made of; a subject would show a backslash in front of it.
 _MARKS = str.maketrans({"[": "(", "]": ")", "<": "(", ">": ")", "{": "(", "}": ")", "*": "·", "`": "'", "\\": "/"})
 
 

@@ -6,7 +6,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from feedback_app.config import load_settings
-from feedback_app.mailing.drafts import Draft, DraftRefused, draft_html, draft_text, fill_html, fill_text, read_draft
+from feedback_app.mailing.drafts import Draft, DraftRefused, draft_html, fill_html, fill_text, read_draft
+from feedback_app.mailing.plain_text import plain_text
 from tests.support.shop import ROOT
 
 HEAD = "Subject: Free socks\nTopic: specials\nSlug: free-socks\n"
@@ -49,7 +50,7 @@ def html(tmp_path: Path, text: str) -> BeautifulSoup:
 
 def plain(tmp_path: Path, text: str) -> str:
     """A text's plain text, filled."""
-    return fill_text(draft_text(body(tmp_path, text)), VALUES).strip()
+    return fill_text(plain_text(draft_html(body(tmp_path, text))), VALUES).strip()
 
 
 HEADS = {
@@ -88,6 +89,10 @@ BODIES = {
     "a character that stands in for a placeholder": ("\ue000name\ue001", ":5: there is an invisible character"),
     "a NUL": ("Hello.\n\x00", ":6: there is an invisible character"),
     "a character that Markdown uses itself": ("\x02klzzwxh:0000\x03", ":5: there is an invisible character"),
+    "an entity that is a character of Unicode's private use": ("&#xE000;nmae&#xE001;", ": an entity (such as &#1;)"),
+    "an entity that keeps a slot's place": ("&#xE002;to&#xE003;", ": an entity (such as &#1;)"),
+    "a placeholder with emphasis in it": ("&#xE000;na*me*&#xE001;", ": an entity (such as &#1;)"),
+    "a thousand lists in each other": ("- " * 1000 + "a", ": lists and quotes stand too deep"),
     "an address": ("One.\nWrite to bob@y.example", ":6: there is an address here that is not the shop's own"),
     "an address in a broken link's words": ("[bob@y.example](nowhere)", ":5: there is an address here"),
     "an address in a link": ("[x](https://s.example/?to=bob%40y.example)", ":5: there is an address here"),
@@ -174,7 +179,10 @@ def test_a_name_with_markup_is_escaped_in_html_wherever_it_stands(tmp_path: Path
 
 def test_a_name_that_looks_like_a_placeholder_stays_a_name(tmp_path: Path) -> None:
     values = VALUES | {"name": "{{ preferences_link }}"}
-    assert fill_text(draft_text(body(tmp_path, "Hello {{ name }}.")), values).strip() == "Hello {{ preferences_link }}."
+    assert (
+        fill_text(plain_text(draft_html(body(tmp_path, "Hello {{ name }}."))), values).strip()
+        == "Hello {{ preferences_link }}."
+    )
     assert "href" not in fill_html(draft_html(body(tmp_path, "Hello {{ name }}.")), values)
 
 
