@@ -108,6 +108,9 @@ def _check(path: Path, draft: Draft, first: int, settings: Settings) -> None:
     if not draft.nameless.isprintable():
         message = f"{path}: Nameless has invisible characters in it"
         raise DraftRefused(message)
+    if "{" in draft.nameless or "}" in draft.nameless:
+        message = f"{path}: Nameless takes no placeholder: write a word for who has given no name, such as `{NAMELESS}`"
+        raise DraftRefused(message)
     # Addresses first: what is refused after may be quoted.
     own = settings.own_addresses
     for number, line in enumerate([draft.subject, draft.nameless, *draft.body.split("\n")], first - 2):

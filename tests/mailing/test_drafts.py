@@ -73,6 +73,12 @@ HEADS = {
     "a subject that is too long": (HEAD.replace("Free", "F" * 200) + "\nHello.", ": Subject is one line"),
     "an invisible character in its subject": (HEAD.replace("Free", "F\u202eree") + "\nHello.", ": Subject is one line"),
     "an invisible character in its nameless word": (f"{HEAD}Nameless: a\u200bb\n\nHello.", ": Nameless has invisible"),
+    "a name as its nameless word": (f"{HEAD}Nameless: {{{{ name }}}}\n\nHello.", ": Nameless takes no placeholder"),
+    "an unknown placeholder as its nameless word": (
+        f"{HEAD}Nameless: dear {{{{ foo }}}}\n\nHello.",
+        ": Nameless takes",
+    ),
+    "a piece of a placeholder in its nameless word": (f"{HEAD}Nameless: name }}}}\n\nHello.", ": Nameless takes no"),
     "an address in its subject": (HEAD.replace("Free", "bob@y.example") + "\nHello.", ": there is an address here"),
     "an address in its nameless word": (f"{HEAD}Nameless: bob@y.example\n\nHello.", ": there is an address here"),
     "bytes that are not UTF-8": (HEAD.encode() + b"\nGr\xfc\xdfe", ": this is not UTF-8"),
