@@ -3,16 +3,16 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import markdown
 import nh3
 
 from feedback_app.config import Settings
 from feedback_app.customers.models import Topic
+from feedback_app.mailing import links
 from feedback_app.mailing.plain_text import plain_text
 from feedback_app.mailing.shapes import address_shaped
 
@@ -24,7 +24,6 @@ LONGEST_SUBJECT = 200
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 # Stand-ins that Markdown leaves alone and no keyboard types.
 _STAND_IN = re.compile("\ue000(\\w+)\ue001")
-_LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)[^)]*\)")
 TAGS = {
     "a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "hr", "img", "li", "ol", "p", "pre", "strong", "table",
     "tbody", "td", "th", "thead", "tr", "ul",
@@ -118,13 +117,14 @@ def _check(path: Path, draft: Draft, first: int, settings: Settings) -> None:
             where = f"{path}:{number}" if number >= first else str(path)
             message = f"{where}: there is an address here that is not the shop's own; a letter shows no others"
             raise DraftRefused(message)
-    for line_number, line in enumerate(draft.body.split("\n"), first):
-        _check_line(f"{path}:{line_number}", line)
-    _check_shown(path, draft, own)
+    lines = zip(draft.body.split("\n"), links.without_code(draft.body).split("\n"), strict=True)
+    for line_number, (line, line_without_code) in enumerate(lines, first):
+        _check_line(f"{path}:{line_number}", line, line_without_code)
+    _check_ends(path, draft, first, _check_shown(path, draft, own))
 
 
-def _check_shown(path: Path, draft: Draft, own: Collection[str]) -> None:
-    """Look at the text as Markdown shows it: it can put together what no line has in it."""
+def _check_shown(path: Path, draft: Draft, own: Collection[str]) -> str:
+    """Look at the text as Markdown shows it, and return that: it can put together what no line has in it."""
     try:
         html = draft_html(draft)
     except RecursionError as error:
@@ -146,20 +146,48 @@ def _check_shown(path: Path, draft: Draft, own: Collection[str]) -> None:
         if name in {"title", "alt"} and set(placeholders) & set(LINKS):
             message = f"{path}: the title of a link or an image has no link in it"
             raise DraftRefused(message)
-        if name in {"href", "src"} and not placeholders and not _good_link(value):
+        if name in {"href", "src"} and not placeholders and not links.good(value):
             message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
             raise DraftRefused(message)
     # The cleaner takes a scheme that letters don't have, with its link; the shop's own address may stay as text.
     if re.search(r"<a(?![^>]* href=)[^>]*>[^<@]*</a>", html.replace("<a>", "<a >")):
         message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
         raise DraftRefused(message)
+    return html
+
+
+def _check_ends(path: Path, draft: Draft, first: int, html: str) -> None:
+    """Look for links that Markdown makes none of, and for those of the reader's own that go on with other words."""
+    found = links.left_over(html)
+    if found:
+        # Or brackets that are escaped: these look like any.
+        html_of_meant = draft_html(replace(draft, body=links.meant(draft.body)))
+        found = links.left_over(_STAND_IN.sub(r"{{ \1 }}", html_of_meant))
+    if found:
+        words, reference = found
+        where = _where(path, draft, first, re.escape(f"[{words}"))
+        why = "it is not closed" if reference is None else f"there is no line `[{reference[:40]}]: https://…` for it"
+        message = f"{where}: the link of “{words[:40]}” is broken: {why}; brackets that are no link are written \\["
+        raise DraftRefused(message)
+    name = links.runs_on(plain_text(html))
+    if name:
+        where = _where(path, draft, first, rf"\{{\{{\s*{name}\s*\}}\}}[^\s)]")
+        message = f"{where}: the link {_known([name])} is broken by what follows it: leave a blank there"
+        raise DraftRefused(message)
+
+
+def _where(path: Path, draft: Draft, first: int, pattern: str) -> str:
+    """The file, with the number of the first line that has this in it, if one has."""
+    numbers = (number for number, line in enumerate(draft.body.split("\n"), first) if re.search(pattern, line))
+    number = next(numbers, None)
+    return f"{path}:{number}" if number else str(path)
 
 
 def _known(names: Iterable[str]) -> str:
     return ", ".join(f"{{{{ {name} }}}}" for name in names)
 
 
-def _check_line(where: str, line: str) -> None:
+def _check_line(where: str, line: str, line_without_code: str) -> None:
     for name in _PLACEHOLDER.findall(line):
         if name not in PLACEHOLDERS:
             message = f"{where}: there is no placeholder {{{{ {name[:40]} }}}}; there are {_known(PLACEHOLDERS)}"
@@ -171,8 +199,8 @@ def _check_line(where: str, line: str) -> None:
     if _invisible(line):
         message = f"{where}: there is an invisible character here that letters don't take"
         raise DraftRefused(message)
-    for words, link in _LINK.findall(line):
-        if not _PLACEHOLDER.fullmatch(link) and not link.startswith("{{") and not _good_link(link):
+    for words, link in links.written(line_without_code):
+        if not _PLACEHOLDER.fullmatch(link) and not link.startswith("{{") and not links.good(link):
             message = f"{where}: the link of “{words[:40]}” is broken: it starts with https:// (or http://) and a host"
             raise DraftRefused(message)
 
@@ -180,14 +208,6 @@ def _check_line(where: str, line: str) -> None:
 def _invisible(text: str) -> bool:
     # Beside control characters: the stand-ins' own, and the rest of what Unicode leaves to private use.
     return any(unicodedata.category(character) in {"Cc", "Co", "Cs"} for character in text.replace("\t", " "))
-
-
-def _good_link(link: str) -> bool:
-    try:
-        parts = urlsplit(link)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def draft_html(draft: Draft) -> str:

@@ -116,6 +116,43 @@ BODIES = {
     "a link by reference that runs": ("[here][1]\n\n[1]: javascript:alert(1)", ": a link is broken"),
     "a link in HTML that runs": ('<a href="javascript:alert(1)">here</a>', ": a link is broken"),
     "an image in HTML without a host": ('<img src="socks.png">', ": a link is broken"),
+    "a link that is never closed": (
+        "Hello.\n[The *shop*](https://s.example",
+        ": the link of “The shop” is broken: it is",
+    ),
+    "a link that is never closed on its line": (
+        "One.\n[Here](https://s.example\n\nTwo.",
+        ":6: the link of “Here” is broken",
+    ),
+    "a link of one's own that is never closed": ("[Here]({{ preferences_link }}", ":5: the link of “Here” is broken"),
+    "a link with a name that is never closed": (
+        "[{{ name }}](https://s.example",
+        ":5: the link of “{{ name }}” is broken",
+    ),
+    "a link with brackets that is never closed": ("[a [b] c](https://s.example", ":5: the link of “a [b] c” is broken"),
+    "an image that is never closed": ("![Sock](https://s.example", ":5: the link of “Sock” is broken"),
+    "a link by a reference that is not there": (
+        "One.\n\n[Here][r]",
+        ":7: the link of “Here” is broken: there is no line `[r]:",
+    ),
+    "a link by its own words that are no reference": (
+        "[Here][]",
+        ":5: the link of “Here” is broken: there is no line `[Here]:",
+    ),
+    "an image by a reference that is not there": ("![Sock][r]", ":5: the link of “Sock” is broken"),
+    "a link whose host has an empty label": ("[here](https://s..example)", ":5: the link of “here” is broken"),
+    "a reference whose host has an empty label": ("[here][r]\n\n[r]: https://.example/", ": a link is broken"),
+    "a link with one slash": ("[here](https:/s.example)", ":5: the link of “here” is broken"),
+    "a link in angle brackets with one slash": ("<https:/s.example>", ":5: the link of “https:/s.example” is broken"),
+    "a link in angle brackets without a scheme": ("<www.s.example>", ":5: the link of “www.s.example” is broken"),
+    "a letter behind a link": (
+        "One.\n{{ preferences_link }}x",
+        ":6: the link {{ preferences_link }} is broken by what",
+    ),
+    "a digit behind a link": ("{{unsubscribe_link}}1", ":5: the link {{ unsubscribe_link }} is broken by what"),
+    "emphasis behind a link": ("{{ preferences_link }}**x**", ":5: the link {{ preferences_link }} is broken by what"),
+    "a link behind a link": ("{{ preferences_link }}/{{ unsubscribe_link }}", ":5: the link {{ preferences_link }} is"),
+    "a word behind a link's full stop": ("{{ preferences_link }}.Thanks", ":5: the link {{ preferences_link }} is"),
     "a name as a link": ("[here]({{ name }})", ": a link or an image can be {{ preferences_link }}"),
     "a name within a link": ("[here](https://s.example/?n={{ name }})", ": a link or an image can be"),
     "a link within a link": ("[here](https://s.example/?n={{ preferences_link }})", ": a link or an image can be"),
@@ -134,6 +171,25 @@ def test_a_mailing_is_refused_in_one_line_with_its_number_that_has_below_its_hea
     text: str, why: str, tmp_path: Path
 ) -> None:
     assert refusal(tmp_path, f"{HEAD}\n{text}\n").startswith(why)
+
+
+GOOD = (
+    "As he wrote [sic], (see [1]) and [[First Last]], a[1] [2] [ ] [x].",
+    "Write `[words](target)` or ``[`a`][r]``, `a\n[b](c)` and <code>[d][e]</code>.",
+    "So:\n\n    [words](target\n    [a][b]\n\n<pre>[c](d</pre>",
+    "\\[words\\](target), \\[a\\][b], \\[[c]\\](d) and \\![e].\n\n[f\\](g)\n\n&#91;h](i)",
+    "[here][r], [r][] and [there] [r].\n\n[r]: https://s.example/",
+    "[[1]](https://s.example/)(or so) and [[2]](https://s.example/)[3].",
+    "[here](<https://s.example/a b>) [here]( https://s.example/ ) [here](https://s.example./a_(b)) [here](http://[::1]/)",
+    "{{ preferences_link }}. ({{ preferences_link }}) *{{ preferences_link }}* {{ preferences_link }}!",
+    "_{{ preferences_link }}_ “{{ preferences_link }}” <{{ preferences_link }}> [here]({{ preferences_link }})s",
+    "[{{ preferences_link }}]({{ preferences_link }}): {{ preferences_link }}\nand {{ preferences_link }}… {{ shop }}",
+)
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_brackets_and_links_that_are_well_are_taken(text: str, tmp_path: Path) -> None:
+    assert body(tmp_path, text).body == f"{text}\n"
 
 
 def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
