@@ -54,12 +54,16 @@ def _deciding(decision: Decision) -> click.Command:
     def command(context: Context, numbers: tuple[int, ...]) -> None:
         try:
             with context.store.writing() as session:
-                changed = decide_as(session, numbers, decision, who=COMMAND, now=clock.now(), batch=new_batch())
+                done = decide_as(session, numbers, decision, who=COMMAND, now=clock.now(), batch=new_batch())
         except NoSuchComment as error:
             raise Refused(str(error)) from error
         asked = len(set(numbers))
-        already = f" {asked - changed} had been already." if asked > changed else ""
-        click.echo(f"{changed} {'comment' if changed == 1 else 'comments'} {decision.done}.{already}")
+        if len(done.taken_back) == asked:
+            raise Refused(done.left)
+        already = asked - done.changed - len(done.taken_back)
+        said = [f"{done.changed} {'comment' if done.changed == 1 else 'comments'} {decision.done}."]
+        said += [f"{already} had been already."] if already else []
+        click.echo(" ".join([*said, done.left]).rstrip())
 
     return command
 

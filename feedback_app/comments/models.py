@@ -121,6 +121,11 @@ class Comment(Base):
     repeat_hash: Mapped[bytes | None] = mapped_column(LargeBinary(REPEAT_HASH))
     foreign_hash: Mapped[bytes | None] = mapped_column(LargeBinary(FOREIGN_HASH))
 
+    @property
+    def taken_back(self) -> bool:
+        """Whether its author took it back: its words are gone for good. What the shop deletes keeps its words."""
+        return self.status is CommentStatus.DELETED and not self.text
+
 
 class Shown(NamedTuple):
     """What readers see of a comment: a row of a hundred thousand, made in no time."""

@@ -16,7 +16,7 @@ from feedback_app.audit import Act, AuditLine, lines_of, note
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.markup import without_addresses
 from feedback_app.comments.models import Closing, Comment, CommentStatus, Thread
-from feedback_app.comments.services import answer_as_owner, change_text, decide, touch
+from feedback_app.comments.services import TakenBack, answer_as_owner, change_text, decide, touch
 
 COMMENT = (
     "status",
@@ -42,25 +42,51 @@ class Undone:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """How many comments have another status now, and which were left alone because their authors took them back."""
+
+    changed: int
+    taken_back: list[int]
+
+    @property
+    def left(self) -> str:
+        """What was left alone and why, in words; nothing where nothing was."""
+        if not self.taken_back:
+            return ""
+        one = len(self.taken_back) == 1
+        which = f"{'Comment' if one else 'Comments'} {', '.join(map(str, self.taken_back))}"
+        if one:
+            return f"{which} was left alone: its author took it back, and its words are gone."
+        return f"{which} were left alone: their authors took them back, and their words are gone."
+
+
 def decide_as(
     session: Session, numbers: Sequence[int], decision: Decision, *, who: str, now: datetime, batch: str
-) -> int:
-    """Give comments a status; returns how many had another one. Raises NoSuchComment, and then changes none."""
-    rows = session.execute(
-        select(Comment, Thread.title).join(Thread, Thread.id == Comment.thread_id).where(Comment.id.in_(_real(numbers)))
-    ).all()
+) -> Decided:
+    """Give comments a status. Raises NoSuchComment, and then changes none; what its author took back is left alone."""
+    asked = select(Comment, Thread.title).join(Thread, Thread.id == Comment.thread_id)
+    # Locked from here on, so that what is noted as it was is what is changed.
+    asked = asked.where(Comment.id.in_(_real(numbers))).order_by(Comment.id).with_for_update(of=Comment)
+    rows = session.execute(asked).all()
+    gone = [comment.id for comment, _ in rows if comment.taken_back and comment.status is not decision.status]
     before = {comment.id: _values(comment, COMMENT) for comment, _ in rows}
     changed = decide(session, numbers, decision.status, now=now)
-    for comment, title in sorted(rows, key=lambda row: row[0].id):
+    for comment, title in rows:
         about = f"comment {comment.id} on {title}: {decision.status}"
         _note(session, Act.DECIDED, about, comment, before[comment.id], who=who, now=now, batch=batch)
-    return changed
+    return Decided(changed, gone)
 
 
 def edit_as_owner(
     session: Session, comment: Comment, *, author: str, text: str, who: str, now: datetime, batch: str
 ) -> bool:
-    """The owner's words for a comment, which says so; returns whether anything is other than it was."""
+    """The owner's words for a comment, which says so; returns whether anything is other than it was.
+
+    Raises TakenBack where there are no words of its author's any more.
+    """
+    if comment.taken_back:
+        raise TakenBack(comment.id)
     before = _values(comment, COMMENT)
     author = without_addresses(author)
     if author != comment.author:
@@ -88,7 +114,9 @@ def answer_as(
     now: datetime,
     batch: str,
 ) -> Comment:
-    """The owner's answer, shown at once; what it answers is approved with it."""
+    """The owner's answer, shown at once; what it answers is approved with it. Raises TakenBack where it is gone."""
+    if parent.taken_back:
+        raise TakenBack(parent.id)
     if parent.status is not CommentStatus.APPROVED:
         decide_as(session, [parent.id], Decision.APPROVE, who=who, now=now, batch=batch)
     made = answer_as_owner(session, thread, author=author, text=text, parent=parent, now=now)

@@ -84,7 +84,7 @@ def change() -> ResponseReturnValue:
     if not form.validate():
         return render_template("comments/change.html", **page, problem=TOO_LATE if forged(form) else None), 400
     with house().store.writing() as writing:
-        again = _own(writing)
+        again = _own(writing, lock=True)
         if again is None:
             return _not_own(form.body.data)
         comment = again[0]
@@ -107,7 +107,7 @@ def delete() -> ResponseReturnValue:
     if not form.validate():
         return render_template("comments/delete.html", **page, problem=TOO_LATE), 400
     with house().store.writing() as writing:
-        again = _own(writing)
+        again = _own(writing, lock=True)
         if again:
             delete_own(writing, again[0], now=clock.now())
     return render_template("comments/deleted.html", thread=thread)
@@ -166,12 +166,12 @@ def _about_answers(token: str, purpose: Purpose, ask: str, done: str) -> Respons
     return render_template(done, thread=thread)
 
 
-def _own(reading: Session) -> tuple[Comment, Thread] | None:
+def _own(reading: Session, *, lock: bool = False) -> tuple[Comment, Thread] | None:
     """The comment that is asked for, if it is this browser's, or that of the person whom the link was mailed to."""
     number = request.args.get("comment", "")
     if not number.isascii() or not number.isdigit() or len(number) > LONGEST_NUMBER or int(number) >= 2**31:
         return None
-    comment = reading.get(Comment, int(number))
+    comment = reading.get(Comment, int(number), with_for_update=lock)
     if comment is None or comment.status not in ALIVE:
         return None
     claim = _claim(request.args.get("by", ""), Purpose.OWN_COMMENTS)

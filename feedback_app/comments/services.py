@@ -27,6 +27,14 @@ class NoSuchComment(Exception):  # noqa: N818 - reads as a sentence where it is 
     """There is no comment with this number."""
 
 
+class TakenBack(Exception):  # noqa: N818 - the same
+    """Its author took this comment back: there are no words to show, to change or to answer."""
+
+    def __init__(self, number: int) -> None:
+        """Say so of a comment."""
+        super().__init__(f"comment {number} can't be put back: its author took it back, and its words are gone")
+
+
 @dataclass(frozen=True, slots=True)
 class Post:
     """What a thread needs to know of its post. `path` is the permalink, with its leading slash."""
@@ -140,14 +148,19 @@ def change_text(session: Session, comment: Comment, text: str, *, now: datetime)
 
 
 def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, now: datetime) -> int:
-    """Give comments a status; returns how many had another one. Raises NoSuchComment, and then changes none."""
+    """Give comments a status; returns how many had another one. Raises NoSuchComment, and then changes none.
+
+    What its author took back stays as it is.
+    """
     possible = {number for number in numbers if number <= LARGEST_NUMBER}
-    comments = {comment.id: comment for comment in session.scalars(select(Comment).where(Comment.id.in_(possible)))}
+    # Locked: what its author takes back at this moment is gone before it is looked at, or after it was decided.
+    found = select(Comment).where(Comment.id.in_(possible)).order_by(Comment.id).with_for_update()
+    comments = {comment.id: comment for comment in session.scalars(found)}
     for number in numbers:
         if number not in comments:
             message = f"there is no comment {number}: `undisclosed comments list` shows those there are"
             raise NoSuchComment(message)
-    others = [comment for comment in comments.values() if comment.status is not status]
+    others = [comment for comment in comments.values() if comment.status is not status and not comment.taken_back]
     seen = {comment.thread_id for comment in others if CommentStatus.APPROVED in {comment.status, status}}
     for comment in others:
         comment.status, comment.changed_at = status, now

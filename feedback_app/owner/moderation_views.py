@@ -59,14 +59,14 @@ def _decided(back: str) -> ResponseReturnValue:
     decision, batch = Decision(verb), new_batch()
     try:
         with house().store.writing() as session:
-            changed = decide_as(session, numbers, decision, who=current_user.username, now=clock.now(), batch=batch)
+            result = decide_as(session, numbers, decision, who=current_user.username, now=clock.now(), batch=batch)
     except NoSuchComment:
         flash("One of these comments is gone. Nothing was done.")
         return redirect(back, code=303)
-    said = f"{counted(changed, 'comment')}: {decision.status}."
-    if changed < len(numbers):
-        said = f"{said} {len(numbers) - changed} had been already."
-    return done(said, batch=batch if changed else None, back=back)
+    said = [f"{counted(result.changed, 'comment')}: {decision.status}."]
+    already = len(numbers) - result.changed - len(result.taken_back)
+    said += [f"{already} had been already."] if already else []
+    return done(" ".join([*said, result.left]).rstrip(), batch=batch if result.changed else None, back=back)
 
 
 @moderation.post("/undo")
@@ -100,7 +100,9 @@ def edit(number: str) -> ResponseReturnValue:
         return _shown(number, edit_form=form), 400
     batch = new_batch()
     with house().store.writing() as session:
-        found, _ = _find(session, number)
+        found, _ = _find(session, number, lock=True)
+        if found.taken_back:
+            return _shown(number, edit_form=form), 409
         changed = edit_as_owner(
             session, found, author=form.author.data, text=form.body.data, who=current_user.username, now=clock.now(),
             batch=batch,
@@ -117,7 +119,9 @@ def answer(number: str) -> ResponseReturnValue:
         return _shown(number, answer_form=form), 400
     batch = new_batch()
     with house().store.writing() as session:
-        found, thread = _find(session, number)
+        found, thread = _find(session, number, lock=True)
+        if found.taken_back:
+            return _shown(number, answer_form=form), 409
         made = answer_as(
             session, thread, found, author=form.author.data, text=form.body.data, who=current_user.username,
             now=clock.now(), batch=batch,
@@ -125,9 +129,9 @@ def answer(number: str) -> ResponseReturnValue:
     return done("Your answer is shown.", batch=batch, back=url_for("moderation.comment", number=made.id))
 
 
-def _find(session: Session, number: str) -> tuple[Comment, Thread]:
+def _find(session: Session, number: str, *, lock: bool = False) -> tuple[Comment, Thread]:
     known = number_of(number)
-    found = session.get(Comment, known) if known else None
+    found = session.get(Comment, known, with_for_update=lock) if known else None
     if found is None:
         abort(404)
     return found, session.get_one(Thread, found.thread_id)
@@ -152,5 +156,6 @@ def _shown(number: str, *, edit_form: WordsForm | None = None, answer_form: Word
             answer=answer_form,
             form=ButtonForm(formdata=None),
             decisions=[decision for decision in Decision if decision.status is not found.status],
+            typed=sent.body.data if sent is not None else None,
             problem=STALE if sent is not None and forged(sent) else None,
         )
