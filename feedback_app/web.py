@@ -3,7 +3,7 @@
 import hmac
 import ipaddress
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -23,6 +23,7 @@ from wtforms.csrf.core import CSRFTokenField
 from feedback_app import clock
 from feedback_app.config import Settings, Switch
 from feedback_app.db import Store
+from feedback_app.form_bytes import FormBytes, read
 from feedback_app.problems import BY_STATUS, PROGRAMS, Problem, problem
 from feedback_app.tokens import Signer
 
@@ -58,6 +59,11 @@ ERRORS = {
     ),
 }
 
+# Of the letters that were guessed, so many are named.
+MOST_GUESSED = 20
+GUESSED = (
+    "Some letters of this came in no way that can be read for certain (UTF-8): {}. Look it over, and send it again."
+)
 MEND = "What can be asked, and how, stands at /feedback/api/v1/openapi.json."
 
 
@@ -95,6 +101,16 @@ class EnglishForm(FlaskForm):  # type: ignore[misc]  # the same
         def get_translations(self, form: object) -> None:
             """None: WTForms speaks English by itself."""
 
+    def validate(self, extra_validators: Mapping[str, Sequence[object]] | None = None) -> bool:
+        """Whether it can be taken; where letters of a field had to be guessed, only once they were looked over."""
+        valid: bool = super().validate(extra_validators=extra_validators)
+        guessed = cast("FormRequest", request).guessed
+        for field in self if guessed else ():
+            if letters := guessed.get(field.name):
+                field.errors = [*field.errors, GUESSED.format(", ".join(letters[:MOST_GUESSED]))]
+                valid = False
+        return valid
+
 
 class ButtonForm(EnglishForm):
     """A form of buttons: nothing but its token."""
@@ -117,8 +133,12 @@ class Sessions(SecureCookieSessionInterface):
 class FormRequest(Request):
     """A request whose body is a form of texts, or nothing.
 
-    Flask-WTF would take JSON of any shape, and files, for the fields of a form, and break on them.
+    Flask-WTF would take JSON of any shape, and files, for the fields of a form, and break on them. `guessed` are the
+    letters of each field that were no UTF-8: what they were is a guess.
     """
+
+    form_data_parser_class = FormBytes
+    guessed: Mapping[str, str] = {}
 
     @property
     def is_json(self) -> bool:
@@ -126,12 +146,15 @@ class FormRequest(Request):
         return False
 
     def _load_form_data(self) -> None:
-        # A NUL is nothing that anybody types, nothing that a page may have in it, and nothing that PostgreSQL takes.
+        if "form" in self.__dict__:
+            return
         super()._load_form_data()
         form: ImmutableMultiDict[str, str] = self.__dict__["form"]
-        if any("\0" in value for _, value in form.items(multi=True)):
-            clean = [(name, value.replace("\0", "")) for name, value in form.items(multi=True)]
-            self.__dict__["form"] = ImmutableMultiDict(clean)
+        fields = [(name, read(value)) for name, value in form.items(multi=True)]
+        # A NUL is nothing that anybody types, nothing that a page may have in it, and nothing that PostgreSQL takes.
+        clean = [(name, field.text.replace("\0", "")) for name, field in fields]
+        self.__dict__["form"] = ImmutableMultiDict(clean)
+        self.guessed = {name: field.guessed for name, field in fields if field.guessed}
 
     @cached_property
     def files(self) -> ImmutableMultiDict[str, FileStorage]:

@@ -18,7 +18,7 @@ from feedback_app.comments.own import (
     own_of_customer,
     request_own_link,
 )
-from feedback_app.comments.views import LONGEST_NUMBER, TOO_LATE, TOO_MUCH, rules
+from feedback_app.comments.views import LATE, LONGEST_NUMBER, TOO_MUCH, rules, too_late
 from feedback_app.config import Switch
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
@@ -27,6 +27,7 @@ from feedback_app.web import ButtonForm, forged, house, keep_private, whence
 
 LINK_LIMIT = parse("10/hour")
 MOST_PROVEN = 5
+ONCE_MORE = f"{LATE} Press once more."
 
 own_comments = Blueprint("own_comments", __name__, url_prefix="/feedback/comments")
 own_comments.after_request(keep_private)
@@ -43,7 +44,7 @@ def mine() -> ResponseReturnValue:
     if request.method != "POST":
         return render_template("comments/mine.html", **page, problem=None)
     if not form.validate():
-        return render_template("comments/mine.html", **page, problem=TOO_LATE if forged(form) else None), 400
+        return render_template("comments/mine.html", **page, problem=too_late() if forged(form) else None), 400
     if not house().limits.admit(LINK_LIMIT, "own link", whence()):
         return render_template("comments/mine.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "600"}
     with house().store.writing() as writing:
@@ -82,7 +83,7 @@ def change() -> ResponseReturnValue:
     if request.method != "POST":
         return render_template("comments/change.html", **page, problem=None)
     if not form.validate():
-        return render_template("comments/change.html", **page, problem=TOO_LATE if forged(form) else None), 400
+        return render_template("comments/change.html", **page, problem=too_late() if forged(form) else None), 400
     with house().store.writing() as writing:
         again = _own(writing, lock=True)
         if again is None:
@@ -105,7 +106,7 @@ def delete() -> ResponseReturnValue:
     if request.method != "POST":
         return render_template("comments/delete.html", **page, problem=None)
     if not form.validate():
-        return render_template("comments/delete.html", **page, problem=TOO_LATE), 400
+        return render_template("comments/delete.html", **page, problem=ONCE_MORE), 400
     with house().store.writing() as writing:
         again = _own(writing, lock=True)
         if again:
@@ -149,7 +150,7 @@ def _about_answers(token: str, purpose: Purpose, ask: str, done: str) -> Respons
     if request.method != "POST":
         return render_template(ask, thread=thread, masked=masked, form=form, problem=None)
     if purpose is Purpose.CONFIRM_ANSWERS and not form.validate():
-        return render_template(ask, thread=thread, masked=masked, form=form, problem=TOO_LATE), 400
+        return render_template(ask, thread=thread, masked=masked, form=form, problem=ONCE_MORE), 400
 
     def act(writing: Session) -> None:
         again = writing.get(Following, claim.person, with_for_update=True)

@@ -25,8 +25,11 @@ from feedback_app.web import ButtonForm, forged, house, keep_private, whence
 
 MOST_REMEMBERED = 20
 LONGEST_NUMBER = 15
-TOO_LATE = (
-    "This form had been open too long, or your browser keeps no cookies. Your words are still here: send them again."
+LATE = "This form had been open too long, or your browser keeps no cookies."
+TOO_LATE = f"{LATE} Your words are still here: send them again."
+NOTHING_CAME = (
+    "Nothing of what you sent could be read: it broke off on its way, or was no form. Go back, where your browser may "
+    "still have your words, and send them again."
 )
 TOO_MUCH = "A lot is being posted just now. Your words are still here: wait a minute, and send them again."
 CLOSED = "This post takes no comments any more. Your words are still here, so that you can take them with you."
@@ -60,7 +63,7 @@ def new() -> ResponseReturnValue:
 
 def _sent(form: CommentForm, thread: OpenThread, parent: Comment | None) -> ResponseReturnValue:
     if not form.validate():
-        return _page(form, thread, parent, problem=TOO_LATE if forged(form) else None), 400
+        return _page(form, thread, parent, problem=too_late() if forged(form) else None), 400
     preview = request.form.get("action") == "preview"
     if not _admitted(thread, preview=preview):
         return _page(form, thread, parent, problem=TOO_MUCH), 429, {"Retry-After": "60"}
@@ -123,6 +126,13 @@ def _bad_work(path: str) -> ResponseReturnValue:
     return render_template("comments/received.html", **page, form=ButtonForm()), 400
 
 
+def too_late() -> str:
+    """What is wrong with a form that came without its own token; it says only of what is there that it is."""
+    if not request.form:
+        return NOTHING_CAME
+    return TOO_LATE if any(request.form.get(name) for name in ("body", "author", "email")) else LATE
+
+
 def rules(settings: Settings) -> Rules:
     """What the shop lets through."""
     return Rules(settings.moderation, settings.spam_words, settings.most_links)
@@ -144,7 +154,7 @@ def _page(
     preview: Markup | None = None,
     problem: str | None = None,
 ) -> str:
-    if _opened(form) is None or problem == TOO_LATE:
+    if _opened(form) is None or problem in {TOO_LATE, LATE}:
         form.seal.data = seal_form(house().signer, now=clock.now())
     return render_template(
         "comments/new.html",

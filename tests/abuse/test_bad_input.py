@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from feedback_app.comments.markup import LONGEST_TEXT, comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.db import Store
 from feedback_app.web import MOST_BYTES
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
-from tests.comments.test_comment_form import FORM, WORDS, comments_in, kept, opened, send, token_of
+from tests.comments.test_comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of, token_of
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 
 # What can be sent has nothing to do with the database, but for what it can hold, which is said again below.
@@ -25,15 +27,82 @@ def _published(store: Store) -> None:
     publish(store, OPPS, BISCUIT)
 
 
-def test_bytes_that_are_not_utf_8_are_read_as_far_as_they_can_be(client: FlaskClient, store: Store) -> None:
-    hidden = "&".join(f"{name}={value}" for name, value in opened(client).items()).encode()
-    body = b"author=Zo\xeb&email=&action=post&body=Socks \xff\xfe%ff%c3%28 and more&" + hidden
-    answer = client.post(FORM, data=body, content_type="application/x-www-form-urlencoded")
-    assert answer.status_code in {303, 400}
-    for comment in comments_in(store):
-        assert comment.author.startswith("Zo")
-        assert "and more" in comment.text
-        comment.text.encode("utf-8")
+def raw(client: FlaskClient, kind: str, author: bytes, body: bytes) -> TestResponse:
+    """Send the form in bytes of one's own: as they are, percent-encoded, or in parts."""
+    fields = {"author": author, "body": body, "email": b"", "action": b"post"}
+    fields |= {name: value.encode() for name, value in opened(client).items()}
+    if kind == "parts":
+        head = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        sent = [head % (name.encode(), value) for name, value in fields.items()]
+        return client.post(FORM, data=b"".join([*sent, b"--b--\r\n"]), content_type="multipart/form-data; boundary=b")
+    coded = {name: quote(value).encode() if kind == "percent-encoded" else value for name, value in fields.items()}
+    data = b"&".join(name.encode() + b"=" + value for name, value in coded.items())
+    return client.post(FORM, data=data, content_type="application/x-www-form-urlencoded")
+
+
+KINDS = pytest.mark.parametrize("kind", ["as they are", "percent-encoded", "parts"])
+
+
+@KINDS
+def test_letters_that_are_not_utf_8_are_shown_as_they_were_meant_and_looked_over_before_they_are_kept(
+    client: FlaskClient, store: Store, kind: str
+) -> None:
+    words = "café, 5 €, “naïve”, ÿ and more"
+    answer = raw(client, kind, "Zoë".encode("latin-1"), words.encode("cp1252"))
+    assert (answer.status_code, kept(answer)) == (400, words)
+    page = soup_of(answer)
+    problems = [problem.get_text() for problem in page.select(".error")]
+    assert len(problems) == 2
+    assert "ë" in problems[0]
+    assert all(letter in problems[1] for letter in "é€“ï”ÿ")
+    assert comments_in(store) == []
+    # The page can be sent as it stands.
+    typed = {
+        str(field["name"]): str(field["value"])
+        for field in page.select("#comment-form input[value]:not([type=checkbox])")
+    }
+    assert typed["author"] == "Zoë"
+    assert client.post(FORM, data=typed | {"body": kept(answer), "action": "post"}).status_code == 303
+    [comment] = comments_in(store)
+    assert (comment.author, comment.text) == ("Zoë", words)
+
+
+@KINDS
+def test_among_good_utf_8_only_what_is_none_is_guessed(client: FlaskClient, store: Store, kind: str) -> None:
+    answer = raw(client, kind, "Zoë".encode(), "Socks 🧦 and café".encode() + b" \xff\x81 and more")
+    assert (answer.status_code, kept(answer)) == (400, "Socks 🧦 and café ÿ\ufffd and more")
+    [problem] = [problem.get_text() for problem in soup_of(answer).select(".error")]
+    assert "ÿ, \ufffd" in problem
+    assert "é" not in problem
+    assert comments_in(store) == []
+
+
+@KINDS
+def test_letters_that_are_utf_8_are_no_guess(client: FlaskClient, store: Store, kind: str) -> None:
+    assert raw(client, kind, "Zoë".encode(), "Socks 🧦, and café".encode()).status_code == 303
+    assert comments_in(store)[0].author == "Zoë"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="body"\r\n\r\nMy words, cut'),
+        ("multipart/form-data", b"body=My words"),
+        ("application/json", b'{"author": "Nora", "body": "My words"}'),
+        ("application/x-www-form-urlencoded", b""),
+    ],
+)
+def test_where_nothing_came_no_page_says_that_the_words_are_still_here(
+    client: FlaskClient, store: Store, kind: str, body: bytes
+) -> None:
+    send(client)
+    for url in (FORM, "/feedback/comments/change?comment=1", "/feedback/comments/mine"):
+        answer = client.post(url, data=body, content_type=kind)
+        assert answer.status_code == 400
+        assert "Nothing of what you sent could be read" in answer.text
+        assert "are still here" not in answer.text
+    [comment] = comments_in(store)
+    assert comment.text == WORDS
 
 
 def test_signs_that_a_database_may_not_hold_are_taken_out(client: FlaskClient, store: Store) -> None:

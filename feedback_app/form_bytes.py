@@ -1,0 +1,70 @@
+"""The bytes of a form as text: UTF-8 where they are; where they are not, as whoever typed them would read them."""
+
+from typing import IO, NamedTuple
+from urllib.parse import parse_qsl
+
+from werkzeug.datastructures import FileStorage, Headers, MultiDict
+from werkzeug.formparser import FormDataParser, MultiPartParser
+
+Parsed = tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]
+# What stands for one byte each, without loss, until it is known what they say.
+BYTES = "latin-1"
+# What a byte that is no UTF-8 most likely was: a letter of Windows-1252, of which Latin-1 is a part.
+_GUESSES = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
+
+
+class Read(NamedTuple):
+    """What a field says, and the characters of it that are a guess, each once, in their order."""
+
+    text: str
+    guessed: str
+
+
+def read(said: str) -> Read:
+    """What a field says whose bytes were kept (`BYTES`)."""
+    if said.isascii():
+        return Read(said, "")
+    text = said.encode(BYTES).decode("utf-8", "surrogateescape")
+    strange = dict.fromkeys(_GUESSES[ord(letter)] for letter in text if ord(letter) in _GUESSES)
+    return Read(text.translate(_GUESSES) if strange else text, "".join(strange))
+
+
+class FormBytes(FormDataParser):
+    """A parser of forms that loses no byte: values come as `BYTES`.
+
+    Werkzeug's own would leave `%E9` standing as that, and drop a whole form for one byte that is not UTF-8.
+    """
+
+    def _parse_urlencoded(
+        self,
+        stream: IO[bytes],
+        mimetype: str,  # noqa: ARG002 - the base's signature
+        content_length: int | None,  # noqa: ARG002 - the same
+        options: dict[str, str],  # noqa: ARG002 - the same
+    ) -> Parsed:
+        pairs = parse_qsl(stream.read().decode(BYTES), keep_blank_values=True, encoding=BYTES)
+        return stream, self.cls((read(name).text, value) for name, value in pairs), self.cls()
+
+    def _parse_multipart(
+        self,
+        stream: IO[bytes],
+        mimetype: str,  # noqa: ARG002 - the base's signature
+        content_length: int | None,
+        options: dict[str, str],
+    ) -> Parsed:
+        parser = _PartBytes(
+            stream_factory=self.stream_factory,
+            max_form_memory_size=self.max_form_memory_size,
+            max_form_parts=self.max_form_parts,
+            cls=self.cls,
+        )
+        boundary = options.get("boundary", "").encode("ascii")
+        if not boundary:
+            return stream, self.cls(), self.cls()
+        return stream, *parser.parse(stream, boundary, content_length)
+
+
+class _PartBytes(MultiPartParser):
+    def get_part_charset(self, headers: Headers) -> str:  # noqa: ARG002 - the base's signature
+        """Whatever a part says of itself: its bytes are looked at."""
+        return BYTES
