@@ -8,13 +8,14 @@ import html
 import re
 import threading
 import unicodedata
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import unquote
 
 import markdown
 import nh3
 
-RULES = 1
+RULES = 2
 LONGEST_TEXT = 10_000
 DEEPEST_QUOTE = 5
 DEEPEST_INDENT = 12
@@ -42,8 +43,13 @@ SIGNS_OF = {
 _BREAK = r"\s@<>()\[\],;:\"'`*"
 # Starts only where a word starts, so that a long text without an @ is looked through once.
 ADDRESS = re.compile(
-    rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_BREAK}])[^{_BREAK}]*[^{_BREAK}/])(?:@|%40)\[?[^{_BREAK}]+""", re.IGNORECASE
+    rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_BREAK}])[^{_BREAK}]*[^{_BREAK}/])(?P<at>@|%40)\[?[^{_BREAK}]+""", re.IGNORECASE
 )
+# In the path or query of a link an @ with a single word after it is part of that, as Flickr has it:
+# https://www.flickr.com/photos/12345@N00/678. Not so where anything could make a domain of the word.
+_SCHEME = re.compile(r"https?:\Z", re.IGNORECASE)
+_PATH = re.compile(r"//[^/?#]+[/?].*", re.DOTALL)
+_WORD = re.compile(r"""[\w-]+(?:[/?#&=]|\.?(?=[\s)>\],;"']|\Z)(?![\s)>\],;"']*\.\S))""")
 # One of these is in every address, also as it stands in HTML that nh3 has cleaned, which leaves no entity but four.
 SIGNS = re.compile("[@%]")
 ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
@@ -61,14 +67,56 @@ _own = threading.local()
 
 def has_address(text: str) -> bool:
     """Whether a text has something in it that reads as an address."""
-    text = unicodedata.normalize("NFKC", text.replace(MASKED, " "))
-    # Most have none of the signs that every address has, which takes less time to see.
-    return SIGNS.search(text) is not None and ADDRESS.search(text) is not None
+    return _has_signs(text) and next(_addresses(_plain_letters(text)[0]), None) is not None
 
 
 def without_addresses(text: str) -> str:
-    """The same text with every address masked."""
-    return ADDRESS.sub(MASKED, unicodedata.normalize("NFKC", text)) if has_address(text) else text
+    """The same text with every address masked, and all else as it was typed."""
+    if not _has_signs(text):
+        return text
+    plain, places = _plain_letters(text)
+    kept, done = [], 0
+    for start, end in _addresses(plain):
+        # A letter of which only a part belongs to it goes with it.
+        kept += [text[done : places[start]], MASKED]
+        done = places[end - 1] + 1
+    return "".join([*kept, text[done:]])
+
+
+def _has_signs(text: str) -> bool:
+    """Whether there may be an address: most texts have none of its signs, which takes less time to see."""
+    return SIGNS.search(text if text.isascii() else unicodedata.normalize("NFKC", text)) is not None
+
+
+def _plain_letters(text: str) -> tuple[str, Sequence[int]]:
+    """A text in letters without disguise, with nothing where addresses are masked; and where each stands in it."""
+    text = text.replace(MASKED, " " * len(MASKED))
+    if text.isascii() or unicodedata.is_normalized("NFKC", text):
+        return text, range(len(text))
+    # Each for itself: otherwise nobody could say what stood where.
+    letters = [unicodedata.normalize("NFKC", letter) for letter in text]
+    return "".join(letters), [place for place, plain in enumerate(letters) for _ in plain]
+
+
+def _addresses(plain: str) -> Iterator[tuple[int, int]]:
+    """Where addresses start and end."""
+    place = 0
+    while found := ADDRESS.search(plain, place):
+        if _is_part_of_a_link(plain, found):
+            # There can be one in the rest of it.
+            place = found.end("at")
+        else:
+            yield found.span()
+            place = found.end()
+
+
+def _is_part_of_a_link(plain: str, found: re.Match[str]) -> bool:
+    start, at = found.start(), found.start("at")
+    return (
+        _SCHEME.search(plain[max(0, start - len("https:")) : start]) is not None
+        and _PATH.fullmatch(plain, start, at) is not None
+        and _WORD.match(plain, found.end("at")) is not None
+    )
 
 
 def shows_address(text: str, html: str) -> bool:

@@ -25,6 +25,7 @@ from feedback_app.comments.markup import (
     says_anything,
     shows_address,
     visible_text,
+    without_addresses,
 )
 
 REL = 'rel="nofollow ugc noopener"'
@@ -127,6 +128,7 @@ PIECES = st.sampled_from(
     ]
 )
 TEXTS = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=60).map("".join))
+WIDE_AT, LEADER = "\N{FULLWIDTH COMMERCIAL AT}", "\N{ONE DOT LEADER}"
 ADDRESS_SHAPE = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
 
@@ -148,7 +150,19 @@ def test_an_address_is_masked_wherever_it_hides(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["socks @ 3 dollars", "@nora thanks", "https://social.example/@nora", "3 > 2", "Bcc: everybody"]
+    "typed",
+    [
+        "socks @ 3 dollars",
+        "@nora thanks",
+        "https://social.example/@nora",
+        "https://medium.example/@bob/x?a=1",
+        "https://photos.example/photos/12345@N00/678",
+        "See https://photos.example/photos/12345@N00, or (https://photos.example/12345@N00).",
+        "https://photos.example/?by=12345@N00&page=2",
+        "https://photos.example/12345%40N00",
+        "3 > 2",
+        "Bcc: everybody",
+    ],
 )
 def test_what_is_no_address_is_left_alone(typed: str) -> None:
     assert not has_address(typed)
@@ -239,6 +253,56 @@ def test_blank_is_what_cannot_be_seen(blank: str) -> None:
 @pytest.mark.parametrize("seen", ["a", "?", "\N{SOCKS}", "\N{HEBREW LETTER ALEF}", "7"])
 def test_whatever_can_be_seen_is_not_blank(seen: str) -> None:
     assert is_visible(seen)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "https://alice@example/x",
+        "https://e.example/12345@N00/alice@example.com",
+        "https://e.example/alice@example.com/12345@N00",
+        "https://e.example/alice@example\N{ZERO WIDTH SPACE}.com",
+        "https://e.example/alice@example\N{IDEOGRAPHIC FULL STOP}com",
+        "https://e.example/alice@example*.*com",
+        "<https://e.example/alice@example>.com",
+        "https://e.example/?to=alice%40example%2ecom",
+        "ftp://e.example/alice@example",
+        "alice@example",
+    ],
+)
+def test_what_only_looks_like_a_part_of_a_link_is_masked(typed: str) -> None:
+    assert has_address(typed)
+    assert "alice@" not in without_addresses(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("1½ cups of H₂O™, alice@example.com, ﬁne", f"1½ cups of H₂O™, {MASKED}, ﬁne"),
+        ("½alice@example.com²", MASKED),
+        (f"\N{DIAERESIS}alice{WIDE_AT}example.com ½", f"{MASKED} ½"),
+        (f"5² m²\nalice\N{SMALL COMMERCIAL AT}example{LEADER}com\n™", f"5² m²\n{MASKED}\n™"),
+        (f"½ {MASKED} ™ b@c.example", f"½ {MASKED} ™ {MASKED}"),
+        ("Cafe\N{COMBINING ACUTE ACCENT} ½ a@b.example", f"Cafe\N{COMBINING ACUTE ACCENT} ½ {MASKED}"),
+    ],
+)
+def test_only_the_address_is_masked_and_all_else_stands_as_it_was_typed(typed: str, kept: str) -> None:
+    assert without_addresses(typed) == kept
+    assert visible_text(comment_html(typed)) == kept
+
+
+LOOKALIKES = st.text(
+    st.sampled_from(f"ab½℀\u00a8\u00b4ﬁ™{WIDE_AT}@.{LEADER}\u3002%40/ \n\u0338\u0301<\u200b…"), max_size=30
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(TEXTS, LOOKALIKES))
+def test_a_masked_text_has_no_address_and_is_masked_once(typed: str) -> None:
+    masked = without_addresses(typed)
+    assert not has_address(masked)
+    assert without_addresses(masked) == masked
+    assert (masked != typed) == has_address(typed)
 
 
 def test_a_mask_is_not_taken_for_an_address() -> None:
