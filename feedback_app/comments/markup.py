@@ -59,8 +59,8 @@ MASKED = "…@…"
 # Texts with nothing in them that a parser would have to make up its mind about, as most comments are.
 _SIMPLE = re.compile(r"[^<>&\r\0\ufeff\ud800-\udfff]*+(?:<(?:/?(?:p|em|strong)|br)>[^<>&\r\0\ufeff\ud800-\udfff]*+)*+")
 _SIMPLE_TAG = re.compile(r"<[^<>]*>")
-# Letters by name, but nothing to see: Hangul fillers and the empty Braille pattern.
-UNSEEN = "\u115f\u1160\u3164\uffa0\u2800"
+# Letters by name, but nothing to see: Hangul fillers, the empty Braille pattern, and what joins letters.
+UNSEEN = "\u034f\u115f\u1160\u3164\uffa0\u2800"
 
 _own = threading.local()
 

@@ -6,13 +6,14 @@ can settle by work (`PROVABLE`) are gone once it has.
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select
 
-from feedback_app.comments.markup import has_address, shows_address
+from feedback_app.comments.markup import UNSEEN, has_address, shows_address, visible_text
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation
 from feedback_app.driver import AnyNumber, Driver, Prepared
@@ -89,7 +90,8 @@ def judge_words(*, author: str, text: str, html: str, rules: Rules) -> list[str]
     if links > rules.most_links:
         reasons.append(f"{links} links")
     if rules.words:
-        reasons += [f"on the shop's list: {word}" for word in rules.words if _says(f"{author}\n{text}", word)]
+        said = _as_read(f"{author}\n{text}") + _as_read(f"{author}\n{visible_text(html)}")
+        reasons += [f"on the shop's list: {word}" for word in rules.words if _says(said, word)]
     return reasons
 
 
@@ -98,8 +100,23 @@ def settled_by_work(reasons: Sequence[str]) -> bool:
     return bool(reasons) and PROVABLE.issuperset(reasons)
 
 
-def _says(text: str, word: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
+def _as_read(text: str) -> list[str]:
+    """A text as it looks: letters without disguise and case; what is invisible is left out, or parts words."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    if plain.isascii():
+        return [_with_single_blanks(plain)]
+    unseen = {ord(letter) for letter in plain if unicodedata.category(letter) == "Cf" or letter in UNSEEN}
+    return [_with_single_blanks(plain.translate(dict.fromkeys(unseen, instead))) for instead in ("", " ")]
+
+
+def _with_single_blanks(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _says(texts: Sequence[str], word: str) -> bool:
+    [plain, *_] = _as_read(word)
+    found = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)")
+    return any(found.search(text) for text in texts)
 
 
 def _has_been_approved(driver: Driver, earlier: Sequence[int]) -> bool:
