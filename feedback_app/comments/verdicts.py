@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from html import unescape
 
 from sqlalchemy import select
 
@@ -24,6 +25,8 @@ REPEAT_TIME = timedelta(days=7)
 _APPROVED_AMONG = Prepared(
     select(Comment.id).where(AnyNumber(Comment.id, "numbers"), Comment.status == CommentStatus.APPROVED).limit(1)
 )
+_LINK = re.compile(r'<a href="(?P<url>[^"]*)"[^>]*>(?P<words>.*?)</a>', re.DOTALL)
+_URL = re.compile(r"https?://")
 EVERY_ONE = "every comment waits (moderation is `all`)"
 FIRST_ONE = "the first comment from this browser"
 ADDRESS_IN_TEXT = "there is an address in it"
@@ -86,13 +89,29 @@ def judge_words(*, author: str, text: str, html: str, rules: Rules) -> list[str]
         reasons.append(ADDRESS_IN_TEXT)
     if has_address(author):
         reasons.append(ADDRESS_AS_NAME)
-    links = html.count("<a href=")
+    links = count_links(html)
     if links > rules.most_links:
         reasons.append(f"{links} links")
     if rules.words:
         said = _as_read(f"{author}\n{text}") + _as_read(f"{author}\n{visible_text(html)}")
         reasons += [f"on the shop's list: {word}" for word in rules.words if _says(said, word)]
     return reasons
+
+
+def count_links(html: str) -> int:
+    """How many links there are in a comment's HTML, those that are only written out among them.
+
+    A link whose words are its own address is one.
+    """
+    if ":" not in html and html.isascii():
+        # As most have none.
+        return 0
+    rest = _LINK.sub(lambda link: " " if _is_its_own_name(link) else link["words"], html)
+    return html.count("<a href=") + max(len(_URL.findall(text)) for text in _as_read(visible_text(rest)))
+
+
+def _is_its_own_name(link: re.Match[str]) -> bool:
+    return visible_text(link["words"]).rstrip("/") == unescape(link["url"]).rstrip("/")
 
 
 def settled_by_work(reasons: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from feedback_app.comments.markup import comment_html
-from feedback_app.comments.verdicts import Rules, judge_words
+from feedback_app.comments.verdicts import Rules, count_links, judge_words
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,32 @@ def test_a_listed_word_is_found_as_readers_see_it(body: str) -> None:
 @pytest.mark.parametrize("body", ["A casinoesque *evening*", "cas ino", "cas\nino"])
 def test_a_word_that_readers_do_not_see_is_not_found(body: str) -> None:
     assert judge_words(author="Nora", text=body, html=comment_html(body), rules=Rules(words=("casino",))) == []
+
+
+FOUR = "http://a.example http://b.example, (http://c.example) HTTPS://d.example/x"
+
+
+@pytest.mark.parametrize(
+    ("body", "links"),
+    [
+        ("Hello: no link at all.", 0),
+        (FOUR, 4),
+        ("<https://a.example>", 1),
+        ("<https://a.example/https://b.example/>", 1),
+        ("[https://a.example](https://a.example/)", 1),
+        ("[here](https://a.example)", 1),
+        ("[https://b.example](https://a.example)", 2),
+        ("[here](https://a.example) https://b.example", 2),
+        ("`https://a.example`", 1),
+        ("ht*tp*s://a.example h\N{ZERO WIDTH SPACE}ttp://b.example", 2),
+        ("http\N{FULLWIDTH COLON}//a.example", 1),
+        ("[x](/a) [y](javascript:void)", 0),
+    ],
+)
+def test_links_are_counted_be_they_only_written_out(body: str, links: int) -> None:
+    assert count_links(comment_html(body)) == links
+
+
+def test_four_links_that_are_only_written_out_wait() -> None:
+    said = judge_words(author="Nora", text=FOUR, html=comment_html(FOUR), rules=Rules(most_links=2))
+    assert said == ["4 links"]
