@@ -12,6 +12,8 @@ from feedback_app.db import Base, few, word
 from feedback_app.driver import Driver, Prepared
 
 COMMAND = "command line"
+# Nobody is named here who is not an owner.
+READER = "a reader"
 MOST_LINES = 200
 
 
@@ -36,6 +38,8 @@ class Act(StrEnum):
     OPENED = "opened"
     UNDONE = "undone"
     POSTED = "posted"
+    CHANGED = "changed"
+    TAKEN_BACK = "taken back"
     IMPORTED = "imported"
     EXPORTED = "exported"
     ADDRESS_SHOWN = "address shown"

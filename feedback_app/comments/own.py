@@ -6,11 +6,21 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from feedback_app.audit import AuditLine, forget_words
+from feedback_app.audit import READER, Act, AuditLine, forget_words, note
 from feedback_app.comments.markup import clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.services import change_text, decide
-from feedback_app.comments.verdicts import CHANGED, PROVABLE, PROVEN, Rules, judge_words, settled_by_work
+from feedback_app.comments.verdicts import (
+    CHANGED,
+    PROVABLE,
+    PROVEN,
+    REPEAT_TIME,
+    SHOWN,
+    Rules,
+    judge_words,
+    repeat_hash,
+    settled_by_work,
+)
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import QUIET_TIME, find_customer
@@ -71,21 +81,32 @@ def request_own_link(session: Session, address: Address, *, now: datetime, quiet
     return True
 
 
-def change_own(session: Session, comment: Comment, text: str, *, rules: Rules, now: datetime) -> None:
+def is_new(comment: Comment, text: str) -> bool:
+    """Whether these words are other than a comment's own."""
+    return without_addresses(clean_text(text)) != comment.text
+
+
+def change_own(
+    session: Session, comment: Comment, text: str, *, rules: Rules, now: datetime, said: Sequence[str] = ()
+) -> None:
     """Its author's new words for a comment: judged again; what was approved waits if there is something against them.
 
-    Where every comment waits, so does every change.
+    `said` are the services' reasons. Where every comment waits, so does every change.
     """
+    if not is_new(comment, text):
+        return
     text = clean_text(text)
     reasons = judge_words(author=comment.author, text=text, html=comment_html(text), rules=rules)
-    if without_addresses(text) == comment.text:
-        return
+    before = _said_before(session, comment, text, now=now)
+    reasons += [*([] if before is None else [f"the same words as comment {before}"]), *said]
     change_text(session, comment, text, now=now)
     if comment.status is CommentStatus.APPROVED and (reasons or rules.moderation is Moderation.ALL):
         comment.reasons = [*reasons, CHANGED]
         decide(session, [comment.id], CommentStatus.PENDING, now=now)
     elif reasons:
         comment.reasons = [*(reason for reason in comment.reasons if reason not in reasons), *reasons]
+    verdict = "waits" if comment.status is CommentStatus.PENDING else SHOWN
+    _note(session, Act.CHANGED, comment, f"{verdict}: {'; '.join(reasons)}" if reasons else verdict, now=now)
 
 
 def delete_own(session: Session, comment: Comment, *, now: datetime) -> None:
@@ -94,6 +115,7 @@ def delete_own(session: Session, comment: Comment, *, now: datetime) -> None:
     comment.text = comment.html = ""
     comment.repeat_hash = None
     forget_words(session, AuditLine.comment_id == comment.id)
+    _note(session, Act.TAKEN_BACK, comment, "its words are gone", now=now)
 
 
 def accept_work(session: Session, comment: Comment, *, now: datetime) -> bool:
@@ -104,3 +126,21 @@ def accept_work(session: Session, comment: Comment, *, now: datetime) -> bool:
     elif comment.status is CommentStatus.PENDING and PROVABLE.intersection(comment.reasons):
         comment.reasons = [*(reason for reason in comment.reasons if reason not in PROVABLE), PROVEN]
     return comment.status is CommentStatus.APPROVED
+
+
+def _said_before(session: Session, comment: Comment, text: str, *, now: datetime) -> int | None:
+    """Another comment of the last days that says the same."""
+    said = repeat_hash(text)
+    if said is None:
+        return None
+    others = select(Comment.id).where(
+        Comment.repeat_hash == said, Comment.id != comment.id, Comment.created_at > now - REPEAT_TIME
+    )
+    return session.scalar(others.order_by(Comment.id).limit(1))
+
+
+def _note(session: Session, act: Act, comment: Comment, verdict: str, *, now: datetime) -> None:
+    """A line that names nobody and keeps no words."""
+    title = session.get_one(Thread, comment.thread_id).title
+    about = f"their comment {comment.id} on {title}: {verdict}"
+    note(session, READER, act, about, now=now, comment_id=comment.id, thread_id=comment.thread_id)

@@ -13,12 +13,13 @@ from feedback_app.comments.own import (
     ALIVE,
     change_own,
     delete_own,
+    is_new,
     is_own,
     own_changeable,
     own_of_customer,
     request_own_link,
 )
-from feedback_app.comments.views import LATE, LONGEST_NUMBER, TOO_MUCH, rules, too_late
+from feedback_app.comments.views import LATE, LONGEST_NUMBER, NETWORK_LIMITS, TOO_MUCH, rules, service_says, too_late
 from feedback_app.config import Switch
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
@@ -80,16 +81,22 @@ def change() -> ResponseReturnValue:
     comment, thread = found
     form = ChangeForm(data={"body": comment.text})
     page = {"form": form, "comment": comment, "thread": thread, "action": request.full_path}
+    page["service"] = house().settings.akismet_url is not None
     if request.method != "POST":
         return render_template("comments/change.html", **page, problem=None)
     if not form.validate():
         return render_template("comments/change.html", **page, problem=too_late() if forged(form) else None), 400
+    # Whoever has a link that is good is turned away by no limit.
+    if not _has_link(comment) and not _admitted():
+        return render_template("comments/change.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "60"}
+    new = is_new(comment, form.body.data)
+    said = service_says(comment.author, form.body.data, thread.path) if new else []
     with house().store.writing() as writing:
         again = _own(writing, lock=True)
         if again is None:
             return _not_own(form.body.data)
         comment = again[0]
-        change_own(writing, comment, form.body.data, rules=rules(house().settings), now=clock.now())
+        change_own(writing, comment, form.body.data, rules=rules(house().settings), now=clock.now(), said=said)
     return render_template("comments/changed.html", comment=comment, thread=thread)
 
 
@@ -175,11 +182,19 @@ def _own(reading: Session, *, lock: bool = False) -> tuple[Comment, Thread] | No
     comment = reading.get(Comment, int(number), with_for_update=lock)
     if comment is None or comment.status not in ALIVE:
         return None
-    claim = _claim(request.args.get("by", ""), Purpose.OWN_COMMENTS)
-    by_link = claim is not None and claim.person == comment.customer_id
-    if not by_link and not is_own(comment, session.get("comments", []), now=clock.now()):
+    if not _has_link(comment) and not is_own(comment, session.get("comments", []), now=clock.now()):
         return None
     return comment, reading.get_one(Thread, comment.thread_id)
+
+
+def _has_link(comment: Comment) -> bool:
+    """Whether a link was mailed to the address that came with a comment, and is used here."""
+    claim = _claim(request.args.get("by", ""), Purpose.OWN_COMMENTS)
+    return claim is not None and claim.person == comment.customer_id
+
+
+def _admitted() -> bool:
+    return all(house().limits.admit(limit, "changes", whence()) for limit in NETWORK_LIMITS)
 
 
 def _claim(token: str, purpose: Purpose) -> Claim | None:

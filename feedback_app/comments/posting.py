@@ -7,19 +7,15 @@ from datetime import datetime
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.audit import Act, jot
+from feedback_app.audit import READER, Act, jot
 from feedback_app.comments.answers import follow, tell_of_answers, wrote_both
 from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, OpenThread, Thread
-from feedback_app.comments.verdicts import REPEAT_TIME, Rules, Signs, judge, judge_words, repeat_hash
+from feedback_app.comments.verdicts import REPEAT_TIME, SHOWN, Rules, Signs, judge, judge_words, repeat_hash
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
 from feedback_app.db import Base
 from feedback_app.driver import Driver, Prepared, driver_of
-
-# Who it is in the audit log: nobody is named there.
-READER = "a reader"
-SHOWN = "shown at once"
 
 # What every posted comment needs is made once: making a statement takes longer than running it.
 _THREAD = [getattr(Thread, name) for name in OpenThread._fields]

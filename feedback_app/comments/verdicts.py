@@ -37,6 +37,7 @@ NO_TIME = "sent without the time at which its form was opened"
 CROWDED = "many comments from the same network"
 CHANGED = "changed after it was approved"
 PROVEN = "the browser has worked for it"
+SHOWN = "shown at once"
 PROVABLE = frozenset({TOO_FAST, NO_TIME, CROWDED})
 
 

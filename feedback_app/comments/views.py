@@ -196,21 +196,10 @@ def _is_stale(form: CommentForm) -> bool:
 def _reasons(form: CommentForm, thread: OpenThread) -> list[str]:
     """What the form and the services have against a comment."""
     reasons = []
-    settings = house().settings
     if form.website.data:
         reasons.append(TRAPPED)
-    if settings.akismet_url:
-        said = akismet.ask(
-            settings.akismet_url,
-            site_url=settings.site_url,
-            author=form.author.data,
-            text=form.body.data,
-            page=settings.site_url + thread.path,
-            network_address=request.remote_addr or "",
-            browser=request.user_agent.string[:300],
-        )
-        reasons += [said] if said else []
-    if settings.rate_limits is Switch.ON:
+    reasons += service_says(form.author.data, form.body.data, thread.path)
+    if house().settings.rate_limits is Switch.ON:
         opened = _opened(form)
         if opened is None:
             reasons.append(NO_TIME)
@@ -219,6 +208,23 @@ def _reasons(form: CommentForm, thread: OpenThread) -> list[str]:
         if not house().limits.admit(CALM, "calm", whence()):
             reasons.append(CROWDED)
     return reasons
+
+
+def service_says(author: str, text: str, path: str) -> list[str]:
+    """What a spam service has against a comment, where the owner has chosen one."""
+    settings = house().settings
+    if not settings.akismet_url:
+        return []
+    said = akismet.ask(
+        settings.akismet_url,
+        site_url=settings.site_url,
+        author=author,
+        text=text,
+        page=settings.site_url + path,
+        network_address=request.remote_addr or "",
+        browser=request.user_agent.string[:300],
+    )
+    return [said] if said else []
 
 
 def _post(form: CommentForm, thread: OpenThread, parent: Comment | None) -> ResponseReturnValue:

@@ -1,21 +1,28 @@
 """One's own comments: a quarter of an hour by the same browser, later by a link, and never somebody else's."""
 
+from collections.abc import Callable
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
+from feedback_app.app import create_app
+from feedback_app.audit import Act, newest_lines
+from feedback_app.comments import akismet
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.comments.own import change_own
-from feedback_app.comments.services import answer_as_owner, find_thread
+from feedback_app.comments.services import answer_as_owner, decide, find_thread
 from feedback_app.comments.verdicts import CHANGED, Rules
-from feedback_app.config import Moderation
+from feedback_app.config import Moderation, Settings
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterKind, LetterRequest
 from feedback_app.mailing.messages import Desk
 from feedback_app.tokens import Claim, Purpose
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
 from tests.comments.test_comment_form import WORDS, comments_in, kept, opened, send, soup_of
+from tests.comments.test_verdicts import spam_service
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
@@ -110,6 +117,76 @@ def test_a_change_is_judged_like_a_comment(store: Store) -> None:
         assert (last(store).status is CommentStatus.PENDING) == waits
         assert (CHANGED in last(store).reasons) == waits
         assert "bob@" not in last(store).text + last(store).html
+
+
+def test_a_change_to_what_somebody_said_before_waits(store: Store) -> None:
+    first = say(store, "Buy the best socks in town, here.")
+    say(store, "Thank you!")
+    comment = say(store, "Short.")
+    for words, reasons in (
+        # Many people say that.
+        ("Thank you!", []),
+        # One's own words, in other cases, are nobody else's.
+        ("Buy other socks in some other town.", []),
+        ("BUY other socks in some other town.", []),
+        ("Buy the BEST socks in town, here.", [f"the same words as comment {first.id}", CHANGED]),
+    ):
+        with store.writing() as session:
+            change_own(session, session.get_one(Comment, comment.id), words, rules=Rules(Moderation.NONE), now=OPPS_DAY)
+        assert (last(store).status is CommentStatus.PENDING) == bool(reasons)
+        assert last(store).reasons == reasons
+
+
+def test_a_spam_service_is_asked_about_a_change_too(
+    make_settings: Callable[..., Settings], store: Store, clock: Clock
+) -> None:
+    asked: list[dict[str, list[str]]] = []
+    assert clock
+    with spam_service(b"true", asked) as url:
+        client = create_app(make_settings(moderation="none", akismet_url=url), store).test_client()
+        send(client)
+        with store.writing() as session:
+            decide(session, [1], CommentStatus.APPROVED, now=OPPS_DAY)
+        assert "service of somebody else" in client.get(CHANGE.format(1)).text
+        press(client, CHANGE.format(1), body=WORDS)
+        assert len(asked) == 1
+        assert "wait for approval" in press(client, CHANGE.format(1), body="Buy these pills instead.")
+    assert asked[1]["comment_content"] == ["Buy these pills instead."]
+    assert last(store).reasons == [akismet.SPAM, CHANGED]
+
+
+def test_who_changes_much_is_asked_to_wait_with_the_words_kept(client: FlaskClient, store: Store, desk: Desk) -> None:
+    send(client, email="nora@example.com")
+    token = opened(client)["csrf_token"]
+
+    def change(words: str, more: str = "") -> TestResponse:
+        return client.post(CHANGE.format(1) + more, data={"csrf_token": token, "body": words})
+
+    answers = [change(f"Words, number {number}.") for number in range(11)]
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429]
+    assert kept(answers[-1]) == "Words, number 10."
+    assert answers[-1].headers["Retry-After"] == "60"
+    assert last(store).text == "Words, number 9."
+    customer = last(store).customer_id
+    assert customer is not None
+    # A link that is good is never turned away.
+    assert change("By the link.", f"&by={link_to(desk, customer)}").status_code == 200
+
+
+def test_what_readers_change_and_take_back_is_in_the_log_without_their_words(client: FlaskClient, store: Store) -> None:
+    send(client, author="Zora")
+    set_status(store, CommentStatus.APPROVED, last(store))
+    press(client, CHANGE.format(1), body="Some new words.")
+    press(client, CHANGE.format(1), body="Write to bob@example.org")
+    press(client, DELETE.format(1))
+    with store.reading() as session:
+        lines = newest_lines(session)
+    assert [(line.who, line.act, line.about, line.comment_id) for line in lines] == [
+        ("a reader", Act.TAKEN_BACK, "their comment 1 on Opps!: its words are gone", 1),
+        ("a reader", Act.CHANGED, "their comment 1 on Opps!: waits: there is an address in it", 1),
+        ("a reader", Act.CHANGED, "their comment 1 on Opps!: shown at once", 1),
+    ]
+    assert all(secret not in repr(vars(line)) for line in lines for secret in ("Zora", "new words", "bob@"))
 
 
 def test_a_change_shows_in_the_thread_and_a_change_to_the_same_is_none(store: Store) -> None:
