@@ -23,8 +23,8 @@ from feedback_app.comments.verdicts import (
 )
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.services import QUIET_TIME, find_customer
-from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
+from feedback_app.customers.services import find_customer, want_link
+from feedback_app.letter_requests import LetterKind
 
 CHANGE_TIME = timedelta(minutes=15)
 # What can still be changed by the one who wrote it.
@@ -65,20 +65,13 @@ def own_of_customer(session: Session, customer: int) -> list[tuple[Comment, Thre
 def request_own_link(session: Session, address: Address, *, now: datetime, quiet: bool) -> bool:
     """Note that somebody asked for a link to the comments of an address; none is sent where there are none.
 
-    With `quiet`, an address that was asked for a moment ago gets no second letter. Returns whether one is sent.
+    With `quiet`, an address that was asked for a moment ago gets no second letter, nor one after the sixth of a day.
+    Returns whether one is sent.
     """
     customer = find_customer(session, address)
     if customer is None or not own_of_customer(session, customer.id):
         return False
-    asked = select(LetterRequest.id).where(
-        LetterRequest.kind == LetterKind.OWN_COMMENTS,
-        LetterRequest.customer_id == customer.id,
-        LetterRequest.asked_at > now - (QUIET_TIME if quiet else timedelta(0)),
-    )
-    if session.scalar(asked.limit(1)) is not None:
-        return False
-    want_letter(session, LetterKind.OWN_COMMENTS, customer.id, now=now)
-    return True
+    return want_link(session, LetterKind.OWN_COMMENTS, customer, now=now, quiet=quiet)
 
 
 def is_new(comment: Comment, text: str) -> bool:

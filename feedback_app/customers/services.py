@@ -127,22 +127,23 @@ def request_link(session: Session, address: Address, *, now: datetime, quiet: bo
     that nobody can be flooded.
     """
     customer = find_or_add_customer(session, address, now=now)
-    if quiet and _links_of_today(session, customer, now) >= MOST_LINKS_A_DAY:
-        return
-    waiting = select(LetterRequest.id).where(
-        LetterRequest.kind == LetterKind.PREFERENCES_LINK,
-        LetterRequest.customer_id == customer.id,
+    want_link(session, LetterKind.PREFERENCES_LINK, customer, now=now, quiet=quiet)
+
+
+def want_link(session: Session, kind: LetterKind, customer: Customer, *, now: datetime, quiet: bool) -> bool:
+    """Note a letter with a link that whoever knows an address can ask for, unless one waits or there were too many.
+
+    Returns whether it is noted.
+    """
+    asked = select(func.count()).where(LetterRequest.kind == kind, LetterRequest.customer_id == customer.id)
+    today = asked.where(LetterRequest.asked_at > now - timedelta(days=1))
+    if quiet and (session.scalar(today) or 0) >= MOST_LINKS_A_DAY:
+        return False
+    waiting = asked.where(
         (LetterRequest.sent_at.is_(None) & LetterRequest.gave_up.is_(None))
         | (LetterRequest.asked_at > now - (QUIET_TIME if quiet else timedelta(0))),
     )
-    if session.scalar(waiting.limit(1)) is None:
-        want_letter(session, LetterKind.PREFERENCES_LINK, customer.id, now=now)
-
-
-def _links_of_today(session: Session, customer: Customer, now: datetime) -> int:
-    asked = select(func.count()).where(
-        LetterRequest.kind == LetterKind.PREFERENCES_LINK,
-        LetterRequest.customer_id == customer.id,
-        LetterRequest.asked_at > now - timedelta(days=1),
-    )
-    return session.scalar(asked) or 0
+    if session.scalar(waiting):
+        return False
+    want_letter(session, kind, customer.id, now=now)
+    return True

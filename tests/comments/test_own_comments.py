@@ -5,17 +5,18 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from feedback_app.app import create_app
 from feedback_app.audit import Act, newest_lines
 from feedback_app.comments import akismet
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.own import change_own
+from feedback_app.comments.own import change_own, request_own_link
 from feedback_app.comments.services import answer_as_owner, decide, find_thread
 from feedback_app.comments.verdicts import CHANGED, Rules
 from feedback_app.config import Moderation, Settings
+from feedback_app.customers.addresses import Address
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterKind, LetterRequest
 from feedback_app.mailing.messages import Desk
@@ -225,6 +226,33 @@ def test_later_a_link_is_mailed_to_the_address_that_came_with_the_comment(
     with store.reading() as session:
         asked = session.scalars(select(LetterRequest)).all()
     assert [(one.kind, one.customer_id) for one in asked] == [(LetterKind.OWN_COMMENTS, 1)]
+
+
+def test_strangers_have_six_links_a_day_mailed_to_an_address_and_one_in_five_minutes(
+    store: Store, clock: Clock
+) -> None:
+    say(store, address="nora@example.com")
+    address = Address.parse("nora@example.com")
+
+    def ask(*, sent: bool = True) -> bool:
+        with store.writing() as session:
+            asked = request_own_link(session, address, now=clock.now(), quiet=True)
+            if sent:
+                session.execute(update(LetterRequest).values(sent_at=clock.now()))
+        return asked
+
+    assert ask()
+    assert not ask()
+    answers = []
+    for _ in range(40):
+        clock.advance(minutes=6)
+        answers.append(ask())
+    assert answers == [True] * 5 + [False] * 35
+    clock.advance(days=1)
+    assert ask(sent=False)
+    # What still waits to be sent is enough.
+    clock.advance(minutes=6)
+    assert not ask()
 
 
 def test_the_link_opens_the_comments_of_its_person_and_no_others(
