@@ -8,6 +8,8 @@ from feedback_app.crypto import derive
 from feedback_app.owner import services
 from feedback_app.owner.accounts import Accounts
 from feedback_app.owner.codes import RECOVERY_CODES, Codes, RecoveryCodes
+from feedback_app.owner.half_way import SAID as SAID_HALF_WAY
+from feedback_app.owner.half_way import keep_the_way
 from feedback_app.owner.notices import Notices
 from feedback_app.owner.passkey_forms import SAID, NewPasskeyForm, PasskeyForm, PasskeyNameForm, Passkeys
 from feedback_app.owner.sign_in_forms import FactorForm, RescueForm, SignInForm, WhichForm
@@ -82,7 +84,7 @@ def prepare_sign_in(app: Flask) -> Security:
         SECURITY_MULTI_FACTOR_RECOVERY_CODES_TEMPLATE="owner/recovery_codes.html",
         SECURITY_MULTI_FACTOR_RECOVERY_TEMPLATE="owner/recovery.html",
     )
-    app.config.update({f"SECURITY_MSG_{name}": said for name, said in SAID.items()})
+    app.config.update({f"SECURITY_MSG_{name}": said for name, said in (SAID | SAID_HALF_WAY).items()})
     security = Security(
         app,
         Accounts(at),
@@ -103,6 +105,7 @@ def prepare_sign_in(app: Flask) -> Security:
     keep_sessions(app)
     keep_record(app)
     _know_owners_alone(app, security)
+    keep_the_way(app, f"{PREFIX}/")
     return security
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from passlib.totp import TOTP
 from sqlalchemy import select
 
 from feedback_app.audit import Act, AuditLine
@@ -15,7 +16,7 @@ from feedback_app.owner.models import Owner, OwnerSession
 from feedback_app.owner.services import MOST_FAILURES, OwnerRefused, create_owner
 from tests.comments.talk import OPPS, publish, say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
-from tests.owner.desk import ADMIN, PASSWORD, code, fill, set_up
+from tests.owner.desk import ADMIN, PASSWORD, code, fill, set_up, token
 
 # Signing in is the same on every database.
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
@@ -117,3 +118,66 @@ def test_an_owner_is_no_address_and_no_short_password(store: Store) -> None:
     for name, password in (("nora@example.com", PASSWORD), ("nora", "short")):
         with pytest.raises(OwnerRefused), store.writing() as session:
             create_owner(session, name, password, who="a test", now=OPPS_DAY)
+
+
+def looked_at(app: Flask) -> list[str]:
+    """The pages of signing in and of the account that can be looked at."""
+    rules = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("security."))
+    return sorted({rule.rule for rule in rules if "GET" in (rule.methods or set()) and not rule.arguments})
+
+
+def test_no_look_at_a_page_signs_the_owner_out(app: Flask, at_work: FlaskClient, store: Store) -> None:
+    assert {f"{ADMIN}/code", f"{ADMIN}/which-factor", f"{ADMIN}/passkey"} <= set(looked_at(app))
+    before = record(store)
+    for path in looked_at(app):
+        for method in ("GET", "HEAD"):
+            assert at_work.open(path, method=method, follow_redirects=True).status_code in {200, 404}, path
+        assert signed_in(at_work), path
+    assert at_work.get(f"{ADMIN}/code").headers["Location"] == f"{ADMIN}/"
+    assert record(store) == before
+
+
+def record(store: Store) -> list[Act]:
+    with store.reading() as session:
+        return list(session.scalars(select(AuditLine.act).order_by(AuditLine.id)))
+
+
+def test_who_is_signed_in_and_sends_the_digits_once_more_from_another_window_stays_signed_in(
+    app: Flask, clock: Clock, nora: str
+) -> None:
+    client = app.test_client()
+    codes = set_up(client, clock)
+    fill(client, f"{ADMIN}/leave", f"{ADMIN}/sign-out")
+    clock.advance(minutes=1)
+    fill(client, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
+    form = {"csrf_token": token(client.get(f"{ADMIN}/code").text), "code": code(codes, clock)}
+    for _ in range(2):
+        assert client.post(f"{ADMIN}/code", data=form).headers["Location"] == f"{ADMIN}/"
+        assert signed_in(client)
+
+
+def test_who_leaves_the_second_factor_midway_for_another_page_goes_on_with_it(
+    app: Flask, clock: Clock, nora: str
+) -> None:
+    client = app.test_client()
+    fill(client, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
+    page = fill(client, f"{ADMIN}/second-factor", setup="authenticator").text
+    key = re.search(r'class="key">([^<]+)<', page)
+    assert key
+    codes = TOTP(key=key[1])
+    for path in ("/", *(path.removeprefix(ADMIN) for path in looked_at(app))):
+        client.get(ADMIN + path, follow_redirects=True)
+    form = {"csrf_token": token(page), "code": code(codes, clock)}
+    assert client.post(f"{ADMIN}/code", data=form).headers["Location"] == f"{ADMIN}/"
+    assert signed_in(client)
+    fill(client, f"{ADMIN}/leave", f"{ADMIN}/sign-out")
+    clock.advance(minutes=1)
+    fill(client, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
+    client.get(f"{ADMIN}/account", follow_redirects=True)
+    fill(client, f"{ADMIN}/code", code=code(codes, clock))
+    assert signed_in(client)
+
+
+def test_who_has_begun_nothing_is_told_to_sign_in_from_the_start(client: FlaskClient, nora: str) -> None:
+    assert "sign in from the start" in client.get(f"{ADMIN}/code", follow_redirects=True).text
+    assert nora
