@@ -30,6 +30,8 @@ def prepare_sign_in(app: Flask) -> Security:
         SESSION_PROTECTION=None,
         SECURITY_URL_PREFIX=PREFIX,
         SECURITY_STATIC_FOLDER=None,
+        # What these pages say to caches is what all of the app say; its own header is malformed.
+        SECURITY_CACHE_CONTROL=None,
         SECURITY_LOGIN_URL="/sign-in",
         SECURITY_LOGOUT_URL="/sign-out",
         SECURITY_LOGOUT_CSRF=True,

@@ -181,3 +181,23 @@ def test_who_leaves_the_second_factor_midway_for_another_page_goes_on_with_it(
 def test_who_has_begun_nothing_is_told_to_sign_in_from_the_start(client: FlaskClient, nora: str) -> None:
     assert "sign in from the start" in client.get(f"{ADMIN}/code", follow_redirects=True).text
     assert nora
+
+
+@pytest.mark.parametrize("who", ["nobody", "half way", "nora"])
+def test_every_page_of_the_owners_is_nobody_elses_to_keep(app: Flask, clock: Clock, nora: str, who: str) -> None:
+    client = app.test_client()
+    if who == "half way":
+        fill(client, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
+    if who == "nora":
+        set_up(client, clock, nora)
+    rules = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith(f"{ADMIN}/")]
+    pages = [rule for rule in rules if "GET" in (rule.methods or set()) and not rule.arguments]
+    assert len(pages) > 15
+    for rule in pages:
+        answer = client.get(rule.rule)
+        assert answer.headers.getlist("Cache-Control") == ["no-store"], rule.rule
+        assert answer.headers.getlist("X-Robots-Tag") == ["noindex, nofollow"], rule.rule
+    for rule in rules:
+        for form in ({}, {"csrf_token": "forged"}):
+            path = rule.rule.replace("<int:number>", "1").replace("<token>", "x")
+            assert client.post(path, data=form).headers.getlist("Cache-Control") == ["no-store"], rule.rule
