@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
-from feedback_app.customers.consent import WORDINGS, choose, frequencies, writable
+from feedback_app.customers.calendar import last_digest
+from feedback_app.customers.consent import WORDINGS, choose, frequencies, not_paused, writable
 from feedback_app.customers.models import (
     ConsentChannel,
     Customer,
@@ -24,8 +25,8 @@ from feedback_app.db import alone_in
 from feedback_app.driver import Prepared, driver_of
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 
-# A little less than a week and a month, so that the letter does not move to a later hour each time.
-PAUSES = {Frequency.WEEKLY: timedelta(days=6.5), Frequency.MONTHLY: timedelta(days=27.5)}
+# How often somebody can want what has come since in one letter, on the days of the other digests.
+COLLECTED = (Frequency.WEEKLY, Frequency.MONTHLY)
 # An answer that could not be told of for so long is no news any more.
 OLDEST_NEWS = timedelta(days=60)
 # In the place of the moment of telling, for what its reader has written.
@@ -122,7 +123,7 @@ def _due(now: datetime) -> Select[int]:
     )
     return (
         select(Customer.id)
-        .where(writable(Topic.REPLIES, now), _often_enough(now))
+        .where(writable(Topic.REPLIES, now), _its_time(now))
         .where(Customer.id.in_(_untold(now).with_only_columns(Following.customer_id)))
         .where(Customer.id.not_in(waiting))
         .order_by(Customer.id)
@@ -134,7 +135,7 @@ def take_untold(session: Session, customer: int, *, now: datetime) -> list[Notic
 
     Nothing if the person does not want to hear of it by now.
     """
-    allowed = select(Customer.id).where(Customer.id == customer, writable(Topic.REPLIES, now), _often_enough(now))
+    allowed = select(Customer.id).where(Customer.id == customer, writable(Topic.REPLIES, now), _its_time(now))
     if session.scalar(allowed) is None:
         return []
     notices = list(session.scalars(_untold(now).where(Following.customer_id == customer).order_by(Notice.id)))
@@ -180,8 +181,23 @@ def _untold(now: datetime) -> Select[Notice]:
     )
 
 
-def _often_enough(now: datetime) -> ColumnElement[bool]:
-    """Part of a query for customers: the pause that they chose has gone by since their last letter about answers."""
+def _its_time(now: datetime) -> ColumnElement[bool]:
+    """Part of a query for customers: they want a letter each time, or the day has come on which theirs is made.
+
+    That is the first look after the moment of a digest, and it is over with the letter. Whatever was otherwise at that
+    moment waits for the next one, as their page says: an answer that came later, was not shown or not asked for then,
+    a choice that is younger, a pause that went on.
+    """
+    chosen = (
+        select(Preference.frequency)
+        .where(Preference.customer_id == Customer.id, Preference.topic == Topic.REPLIES)
+        .scalar_subquery()
+    )
+    return or_(chosen == Frequency.EACH, *(_collected(frequency, now) for frequency in COLLECTED))
+
+
+def _collected(frequency: Frequency, now: datetime) -> ColumnElement[bool]:
+    end = last_digest(frequency, now)
     notice, following = aliased(Notice), aliased(Following)
     last = (
         select(func.max(notice.told_at))
@@ -189,15 +205,15 @@ def _often_enough(now: datetime) -> ColumnElement[bool]:
         .where(following.customer_id == Customer.id)
         .scalar_subquery()
     )
-    chosen = (
-        select(Preference.frequency)
-        .where(Preference.customer_id == Customer.id, Preference.topic == Topic.REPLIES)
-        .scalar_subquery()
+    chosen_by_then = select(Preference.customer_id).where(
+        Preference.topic == Topic.REPLIES, Preference.frequency == frequency, Preference.changed_at < end
     )
-    return or_(
-        chosen == Frequency.EACH,
-        last.is_(None),
-        *(and_(chosen == frequency, last <= now - pause) for frequency, pause in PAUSES.items()),
+    news = _untold(now).where(Notice.at < end, Following.confirmed_at < end, Comment.changed_at < end)
+    return and_(
+        Customer.id.in_(chosen_by_then),
+        Customer.id.in_(news.with_only_columns(Following.customer_id)),
+        or_(last.is_(None), last < end),
+        not_paused(end),
     )
 
 

@@ -1,6 +1,7 @@
 """Being told about answers: asked for once, confirmed by its owner, as often as chosen, and stopped by one link."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import func, select
 
 from feedback_app.comments.models import Comment, CommentStatus, Following, Notice
 from feedback_app.config import Settings
+from feedback_app.customers.calendar import next_digest
 from feedback_app.customers.consent import frequencies
 from feedback_app.customers.models import Customer, Frequency, Topic
 from feedback_app.db import Store
@@ -200,25 +202,163 @@ def test_an_answer_to_somebody_else_is_not_told(
     assert len(post.letters) == 1
 
 
-@pytest.mark.parametrize("chosen", [(Frequency.WEEKLY, 7), (Frequency.MONTHLY, 28)])
-def test_who_chose_weekly_or_monthly_gets_what_has_come_in_one_letter(
-    client: FlaskClient, worker: MailWorker, store: Store, clock: Clock, chosen: tuple[Frequency, int]
+# Wednesday, the 10th of October, is when these tests begin.
+MONDAY = datetime(2007, 10, 15, 8, tzinfo=UTC)
+FIRST = datetime(2007, 11, 1, 8, tzinfo=UTC)
+
+
+def look_until(worker: MailWorker, clock: Clock, until: datetime) -> list[datetime]:
+    """A mailer that looks every quarter of an hour; returns when letters left."""
+    post: Postbox = worker.transport  # type: ignore[assignment]
+    left = []
+    while clock.now() < until:
+        before = len(post.letters)
+        worker.work_once()
+        left += [clock.now()] * (len(post.letters) - before)
+        clock.moment = min(until, clock.now() + timedelta(minutes=15))
+    return left
+
+
+@pytest.mark.parametrize("chosen", [(Frequency.WEEKLY, MONDAY, 7), (Frequency.MONTHLY, FIRST, 30)])
+def test_who_chose_weekly_or_monthly_gets_what_has_come_in_one_letter_on_the_day_that_their_page_names(
+    client: FlaskClient, worker: MailWorker, store: Store, clock: Clock, chosen: tuple[Frequency, datetime, int]
 ) -> None:
-    frequency, days = chosen
+    frequency, day, days = chosen
     post: Postbox = worker.transport  # type: ignore[assignment]
     question = alice(store)
     say_yes(client, worker, post)
     welcome(store, ALICE, now=OPPS_DAY, replies=frequency)
-    say(store, "The first.", author="Bob", parent=question)
-    worker.work_once()
+    assert next_digest(frequency, OPPS_DAY) == day
     for number in range(3):
-        say(store, f"Later {number}.", author="Bob", parent=question, now=clock.advance(days=1))
+        say(store, f"Answer {number}.", author="Bob", parent=question, now=clock.advance(days=1))
         worker.work_once()
-    assert len(post.letters) == 2
-    clock.advance(days=days - 3)
+    assert len(post.letters) == 1
+    clock.moment = day - timedelta(seconds=1)
     worker.work_once()
+    assert len(post.letters) == 1
+    clock.moment = day
+    worker.work_once()
+    assert len(post.letters) == 2
+    assert re.findall(r"Answer \d", post.text()) == ["Answer 0", "Answer 1", "Answer 2"]
+    # What comes an hour later waits for the next one, as does a look that comes late itself.
+    clock.advance(hours=1)
+    say(store, "Answer 3.", author="Bob", parent=question, now=clock.now())
+    worker.work_once()
+    clock.moment = day + timedelta(days=days, seconds=-1)
+    worker.work_once()
+    assert len(post.letters) == 2
+    clock.advance(hours=30)
+    for _ in range(3):
+        worker.work_once()
+        clock.advance(hours=1)
     assert len(post.letters) == 3
-    assert re.findall(r"Later \d", post.text()) == ["Later 0", "Later 1", "Later 2"]
+    assert re.findall(r"Answer \d", post.text()) == ["Answer 3"]
+
+
+def test_a_first_answer_waits_for_monday_too_and_comes_at_the_first_look_after_eight(
+    client: FlaskClient, worker: MailWorker, store: Store, clock: Clock
+) -> None:
+    question = alice(store)
+    say_yes(client, worker, worker.transport)  # type: ignore[arg-type]
+    welcome(store, ALICE, now=OPPS_DAY, replies=Frequency.WEEKLY)
+    say(store, "The first.", author="Bob", parent=question)
+    clock.moment = MONDAY - timedelta(days=1, minutes=10)
+    assert look_until(worker, clock, MONDAY + timedelta(days=1)) == [MONDAY + timedelta(minutes=5)]
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        (Frequency.WEEKLY, Frequency.EACH, None),
+        (Frequency.MONTHLY, Frequency.EACH, None),
+        (Frequency.MONTHLY, Frequency.WEEKLY, MONDAY + timedelta(days=7)),
+        (Frequency.WEEKLY, Frequency.MONTHLY, FIRST),
+        (Frequency.WEEKLY, Frequency.NEVER, "never"),
+    ],
+)
+def test_another_choice_holds_at_once_for_what_waits_as_well(
+    client: FlaskClient,
+    worker: MailWorker,
+    store: Store,
+    clock: Clock,
+    choices: tuple[Frequency, Frequency, datetime | str | None],
+) -> None:
+    before, after, when = choices
+    post: Postbox = worker.transport  # type: ignore[assignment]
+    question = alice(store)
+    say_yes(client, worker, post)
+    welcome(store, ALICE, now=OPPS_DAY, replies=before)
+    # On a Tuesday, with an answer of that morning; for who wants a letter a month, of the week before.
+    tuesday = MONDAY + timedelta(days=1)
+    said_at = OPPS_DAY if before is Frequency.MONTHLY else tuesday
+    say(store, "It waits.", author="Bob", parent=question, now=said_at)
+    clock.moment = tuesday + timedelta(hours=1)
+    worker.work_once()
+    assert len(post.letters) == 1
+    welcome(store, ALICE, now=clock.now(), replies=after)
+    left = [] if when == "never" else [when or clock.now()]
+    looks = [clock.now(), MONDAY + timedelta(days=7, seconds=-1), MONDAY + timedelta(days=7), FIRST - timedelta(days=1)]
+    found = []
+    for clock.moment in (*looks, FIRST, FIRST + timedelta(days=4), FIRST + timedelta(days=20)):
+        count = len(post.letters)
+        worker.work_once()
+        found += [clock.now()] * (len(post.letters) - count)
+    assert found == left
+    assert not left or "It waits." in post.text()
+
+
+def test_what_was_not_to_be_told_on_monday_waits_for_the_next_one_and_is_not_lost(
+    client: FlaskClient, worker: MailWorker, store: Store, clock: Clock
+) -> None:
+    question = alice(store)
+    say_yes(client, worker, worker.transport)  # type: ignore[arg-type]
+    number = welcome(store, ALICE, now=OPPS_DAY, replies=Frequency.WEEKLY)
+    taken_down = say(store, "Taken down, and shown again.", author="Bob", parent=question)
+    set_status(store, CommentStatus.REJECTED, taken_down, now=OPPS_DAY)
+    clock.moment = MONDAY + timedelta(hours=26)
+    worker.work_once()
+    set_status(store, CommentStatus.APPROVED, taken_down, now=clock.now())
+    next_one = MONDAY + timedelta(days=7)
+    assert look_until(worker, clock, next_one + timedelta(hours=1)) == [next_one]
+    # A pause that goes on over a Monday.
+    say(store, "In the pause.", author="Bob", parent=question, now=clock.now())
+    with store.writing() as session:
+        session.get_one(Customer, number).pause_until = (next_one + timedelta(days=9)).date()
+    clock.moment = next_one + timedelta(days=7)
+    assert look_until(worker, clock, next_one + timedelta(days=15)) == [next_one + timedelta(days=14)]
+
+
+def test_a_yes_on_a_tuesday_after_a_choice_of_mondays_brings_the_answers_on_monday(
+    client: FlaskClient, worker: MailWorker, post: Postbox, store: Store, clock: Clock
+) -> None:
+    question = alice(store)
+    worker.work_once()
+    welcome(store, ALICE, now=OPPS_DAY, replies=Frequency.WEEKLY)
+    say(store, "Before the yes.", author="Bob", parent=question)
+    clock.moment = MONDAY + timedelta(days=1)
+    say_yes(client, worker, post)
+    next_one = MONDAY + timedelta(days=7)
+    clock.moment = next_one - timedelta(hours=1)
+    assert look_until(worker, clock, next_one + timedelta(hours=1)) == [next_one]
+    assert "Before the yes." in post.text()
+
+
+def test_a_letter_of_a_monday_that_is_put_off_comes_once_and_takes_nothing_with_it(
+    client: FlaskClient, worker: MailWorker, post: Postbox, store: Store, clock: Clock
+) -> None:
+    question = alice(store)
+    say_yes(client, worker, post)
+    welcome(store, ALICE, now=OPPS_DAY, replies=Frequency.WEEKLY)
+    say(store, "Of the first week.", author="Bob", parent=question)
+    clock.moment, post.busy = MONDAY, True
+    worker.work_once()
+    say(store, "Of the second.", author="Bob", parent=question, now=clock.advance(minutes=1))
+    next_one = MONDAY + timedelta(days=7)
+    [retried, second] = look_until(worker, clock, next_one + timedelta(hours=1))
+    assert (retried < MONDAY + timedelta(days=1), second) == (True, next_one + timedelta(minutes=1))
+    assert "Of the first week." in post.text(-2)
+    assert "second" not in post.text(-2)
+    assert "first week" not in post.text(-1)
 
 
 def test_who_chose_never_is_told_nothing(client: FlaskClient, worker: MailWorker, post: Postbox, store: Store) -> None:
