@@ -6,16 +6,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pelican
 import pytest
 from bs4 import BeautifulSoup
+from playwright.sync_api import Page, expect
 
 from tests.comments.talk import say
 from tests.conftest import SQLITE
 from tests.publishing.conftest import Blog, tree
 from tests.support.shop import ROOT
 from tests.support.vnu import find_checker
+from tests.web.test_browser import STICKING_OUT
 
 MOST_BYTES = 14_000
 # A comment as people write them; twenty of these are more than the shop ever had below one post.
@@ -85,3 +88,33 @@ def test_every_page_is_valid_by_the_w3cs_own_checker(blog: Blog) -> None:
     command = [*checker, "--errors-only", *pages] if checker else [sys.executable, "-c", "pass"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+LONG = "W" * 80
+# Each of these is longer than a phone is wide, and has nothing in it where a line could end.
+LONG_WORDS = (
+    LONG,
+    f"`{LONG}`",
+    f"```\n{LONG * 2}\n```",
+    f"    {LONG * 2}",
+    f"https://example.net/{LONG.lower()}",
+    f"[{LONG}](https://example.net/)",
+    f"> {LONG}",
+    f"- {LONG}\n    - **{LONG}**",
+)
+
+
+def test_a_long_name_and_long_words_stay_within_a_phones_width(blog: Blog, page: Page) -> None:
+    shutil.copy(ROOT / "content" / "posts" / "2007-10-10-opps.md", blog.settings.content / "posts" / "opps.md")
+    blog.build()
+    parent = None
+    for text in LONG_WORDS:
+        parent = say(blog.store, text, author=LONG, parent=parent)
+    blog.follow()
+    page.route("**/*", lambda route: route.fulfill(path=blog.output / urlsplit(route.request.url).path.lstrip("/")))
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto("http://127.0.0.1:8000/2007/10/opps.html")
+    expect(page.locator(".author")).to_have_count(len(LONG_WORDS))
+    # What sticks out of code is scrolled to within it.
+    inside = STICKING_OUT.replace('"main *"', '".thread :not(pre code)"')
+    assert page.evaluate(inside) == []

@@ -22,8 +22,12 @@ pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 def cookie(app: Flask, store: Store, clock: Clock) -> str:
     """What Nora's browser keeps: she is signed in, and three comments wait for her."""
     publish(store, OPPS)
-    for words in ("First.", "Second.", f"Third, {'quite long ' * 20}, {'x' * 90}."):
-        say(store, words, moderation=Moderation.ALL, author="Walter")
+    for author, words in (
+        ("Walter", "First."),
+        ("Walter", "Second."),
+        ("W" * 80, f"Third, {'quite long ' * 20}, {'x' * 90}."),
+    ):
+        say(store, words, moderation=Moderation.ALL, author=author)
     with store.writing() as session:
         create_owner(session, "nora", PASSWORD, who="a test", now=OPPS_DAY)
     client = app.test_client()
