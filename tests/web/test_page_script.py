@@ -17,7 +17,7 @@ from feedback_app.comments.verdicts import PROVEN, TOO_FAST
 from feedback_app.config import Settings, load_settings
 from feedback_app.db import Store
 from feedback_app.store import open_store
-from tests.comments.talk import OPPS, publish, say
+from tests.comments.talk import OPPS, publish, say, set_status
 from tests.conftest import ADDRESS_KEY, SECRET_KEY, SQLITE, Clock
 from tests.publishing.conftest import make_blog
 
@@ -194,6 +194,25 @@ def test_a_mistake_is_said_where_it_is_and_the_field_has_the_focus(
             "Everybody sees your name: leave the address out of it."
         )
         assert count(store) == 1
+
+
+def test_who_answers_a_comment_that_went_meanwhile_is_told_so_before_a_word_is_typed(
+    browser: Browser, serve: Serve, store: Store
+) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(serve(rate_limits="off"))
+        set_status(store, CommentStatus.DELETED, newest(store))
+        page.locator("#comment-1 a.reply").click()
+        form = page.get_by_role("form", name="Post a comment")
+        expect(form.get_by_role("alert")).to_contain_text("The comment you wanted to answer is gone")
+        expect(form.get_by_label("Your name")).to_be_focused()
+        form.get_by_label("Your name").fill("Walter")
+        form.get_by_label("Your comment").fill("To nobody, then.")
+        form.get_by_role("button", name="Post").click()
+        expect(page.get_by_role("status")).to_contain_text("being added")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        assert newest(store).parent_id is None
 
 
 def test_the_browser_works_for_a_comment_that_looks_suspicious(serve: Serve, page: Page, store: Store) -> None:

@@ -124,16 +124,17 @@
     }
     const again = one("#comment-form", made);
     if (!again) return tell(form, one("main p", made)?.textContent || AWAY);
-    const problem = one("main > .notice.bad", made);
-    if (problem) again.prepend(problem);
     form.replaceWith(again);
-    ready(again, form.opener, one("h1", made).textContent);
+    ready(again, form.opener, made);
     (one("[aria-invalid]", again) || again.elements.body).focus();
   };
 
-  const ready = (form, opener, title) => {
+  // A form from a page of its own, with what that page says of it: its title, and what is wrong.
+  const ready = (form, opener, made) => {
     form.opener = opener;
-    form.prepend(make("h3", title, { id: "form-title" }));
+    const problem = one("main > .notice.bad", made);
+    if (problem) form.prepend(problem);
+    form.prepend(make("h3", one("h1", made).textContent, { id: "form-title" }));
     form.setAttribute("aria-labelledby", "form-title");
     const close = make("button", "Close", { type: "button", className: "secondary" });
     close.addEventListener("click", () => {
@@ -171,7 +172,7 @@
     if (old) for (const name of ["author", "email", "body"]) form.elements[name].value = old.elements[name].value;
     old?.remove();
     link.parentNode.after(form);
-    ready(form, link, one("h1", found.made).textContent);
+    ready(form, link, found.made);
     (form.elements.author.value ? form.elements.body : form.elements.author).focus();
   });
 
