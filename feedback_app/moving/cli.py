@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 CONFIGURATION = Path("pelicanconf.py")
 FORMATS = ("json", "disqus")
 DRY = click.option("--dry-run", "dry", is_flag=True, help="Only say what would be done.")
+# What stays behind, where there is one of it.
+_ONE = {
+    "e-mail addresses": "e-mail address",
+    "network addresses": "network address",
+    "websites": "website",
+    "pictures of people": "picture of somebody",
+    "votes": "vote",
+}
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -47,8 +55,10 @@ def import_comments_command(context: Context, file: Path, *, dry: bool, as_json:
         print_json(_described(report, dry=dry))
     else:
         _say(report, dry=dry)
-    if report.left_out.total:
-        message = f"did not come over: {report.left_out.total}; mend what the reasons say, and import the file again"
+    if report.left_out.unsettled:
+        message = (
+            f"did not come over: {report.left_out.unsettled}; mend what the reasons say, and import the file again"
+        )
         raise NeedsAPerson(message)
 
 
@@ -99,8 +109,8 @@ def import_posts_command(context: Context, file: Path, *, dry: bool, as_json: bo
         print_json(_posts_described(report, dry=dry))
     else:
         _say_posts(report, dry=dry)
-    if report.left_out.total:
-        message = f"did not come over: {report.left_out.total}; the reasons say what to do"
+    if report.left_out.unsettled:
+        message = f"did not come over: {report.left_out.unsettled}; the reasons say what to do"
         raise NeedsAPerson(message)
 
 
@@ -113,23 +123,35 @@ def _described(report: "CommentsReport", *, dry: bool) -> dict[str, object]:
         "waiting": report.waiting,
         "known": report.known,
         "alone": report.alone,
+        "names_cut": report.cut,
         "left_out": report.left_out.total,
         "reasons": report.left_out.listed(),
         "left_behind": {kind.value: number for kind, number in sorted(report.behind.items())},
     }
 
 
+def _many(number: int, one: str, more: str) -> str:
+    """`1 comment waits`, `2 comments wait`."""
+    return f"{number} {one if number == 1 else more}"
+
+
 def _say(report: "CommentsReport", *, dry: bool) -> None:
     click.echo(
-        f"{report.system}: {report.added} comments {'would be ' if dry else ''}added ({report.waiting} of them wait "
-        f"for you), {report.known} already here, {report.left_out.total} left out."
+        f"{report.system}: {_many(report.added, 'comment', 'comments')} {'would be ' if dry else ''}added "
+        f"({_many(report.waiting, 'of them waits', 'of them wait')} for you), {report.known} already here, "
+        f"{report.left_out.total} left out."
     )
     if report.alone:
-        click.echo(f"  {report.alone} answers stand on their own: what they answer did not come over.")
+        one = "answer stands on its own: what it answers did not come over."
+        click.echo(f"  {_many(report.alone, one, 'answers stand on their own: what they answer did not come over.')}")
+    if report.cut:
+        one, more = "name was longer than 80 letters and is cut.", "names were longer than 80 letters and are cut."
+        click.echo(f"  {_many(report.cut, one, more)}")
     for line in report.left_out.lines():
         click.echo(line)
     for kind, number in sorted(report.behind.items()):
-        click.echo(f"  {number} {kind} stayed behind: nobody has agreed to them being here.")
+        what, them = (_ONE[kind.value], "it") if number == 1 else (kind.value, "them")
+        click.echo(f"  {number} {what} stayed behind: nobody has agreed to {them} being here.")
 
 
 def _posts_described(report: "PostsReport", *, dry: bool) -> dict[str, object]:
@@ -149,18 +171,27 @@ def _posts_described(report: "PostsReport", *, dry: bool) -> dict[str, object]:
 
 
 def _say_posts(report: "PostsReport", *, dry: bool) -> None:
+    written, redirects = len(report.written), report.redirects
+    lead = "old address leads" if redirects == 1 else "old addresses lead"
     click.echo(
-        f"{report.system}: {len(report.written)} posts {'would be ' if dry else ''}written ({report.drafts} drafts), "
-        f"{report.known} there already, {report.redirects} old addresses lead to them, "
-        f"{report.left_out.total} left out."
+        f"{report.system}: {_many(written, 'post', 'posts')} {'would be ' if dry else ''}written "
+        f"({_many(report.drafts, 'draft', 'drafts')}), {report.known} there already, {redirects} {lead} to "
+        f"{'it' if written == 1 else 'them'}, {report.left_out.total} left out."
     )
-    notes = {
-        "posts have an address masked in them": report.masked,
-        "pictures are still where they were: save them beside their posts": report.pictures,
-        "embedded things (films, scripts, forms) were left out": report.embedded,
-    }
-    for what, number in notes.items():
+    for number, one, more in (
+        (report.masked, "post has an address masked in it", "posts have an address masked in them"),
+        (
+            report.pictures,
+            "picture is still where it was: save it beside its post",
+            "pictures are still where they were: save them beside their posts",
+        ),
+        (
+            report.embedded,
+            "embedded thing (a film, a script, a form) was left out",
+            "embedded things (films, scripts, forms) were left out",
+        ),
+    ):
         if number:
-            click.echo(f"  {number} {what}.")
+            click.echo(f"  {_many(number, one, more)}.")
     for line in report.left_out.lines():
         click.echo(line)

@@ -52,6 +52,7 @@ class Row:
     id: str
     parent: str | None
     values: dict[str, Any]
+    cut: bool = False
 
     @property
     def hash(self) -> bytes:
@@ -95,7 +96,7 @@ def _keep(spool: Spool, item: Item, report: CommentsReport) -> None:
         case ForeignComment() if not spool.keep(item):
             report.left_out.add("twice in the file", item.id)
         case LeftOut() if not item.is_post:
-            report.left_out.add(item.reason, item.id)
+            report.left_out.add(item.reason, item.id, settled=item.settled)
         case _:
             pass
 
@@ -139,27 +140,33 @@ def _bring_over(
         if dry:
             with store.reading() as session:
                 known = _known(session, batch)
-                _count(report, [row for row in batch if row.id not in known], len(known))
+            # Numbers that no row has: only who would stand below whom is asked of them.
+            fresh = (row.id for row in batch if row.id not in known)
+            new = {id_: -number for number, id_ in enumerate(fresh, done + 1)}
         else:
-            known, new, joined = store.write(partial(_import_batch, batch=batch, spool=spool))
-            _count(report, [row for row in batch if row.id in new], len(known))
-            numbers = known | new
-            spool.note_ours([(numbers[row.id], row.values["thread_id"], row.id) for row in batch])
-            late += [
-                (new[row.id], row.values["thread_id"], row.parent)
-                for row in batch
-                if row.parent and row.id in new and row.id not in joined
-            ]
+            known, new = store.write(partial(_import_batch, batch=batch, spool=spool))
+        _count(report, [row for row in batch if row.id in new], len(known))
+        numbers = known | new
+        spool.note_ours([(numbers[row.id], row.values["thread_id"], row.id) for row in batch])
+        answers = [(new[row.id], row.values["thread_id"], row.parent) for row in batch if row.parent and row.id in new]
+        late += [answer for answer in answers if _above(spool, answer) is None]
         done += len(batch)
         progress(total + done, 2 * total)
     for start in range(0, len(late), BATCH):
-        report.alone += store.write(partial(_join_late, late=late[start : start + BATCH], spool=spool))
+        some = late[start : start + BATCH]
+        joins = [
+            {"number": answer[0], "parent": parent} for answer in some if (parent := _above(spool, answer)) is not None
+        ]
+        report.alone += len(some) - len(joins)
+        if joins and not dry:
+            store.write(partial(_join, joins=joins))
 
 
 def _count(report: CommentsReport, new: Sequence[Row], known: int) -> None:
     shown = sum(row.values["status"] is CommentStatus.APPROVED for row in new)
     report.shown += shown
     report.waiting += len(new) - shown
+    report.cut += sum(row.cut for row in new)
     report.known += known
 
 
@@ -195,10 +202,10 @@ def _row(system: System, comment: ForeignComment, thread: int, text: str, html: 
     reasons = [ADDRESS_IN_TEXT] if shows_address(text, html) else []
     reasons += [ADDRESS_AS_NAME] if has_address(author) else []
     reasons += [WAITED] if comment.standing is Standing.WAITING else []
-    kept = without_addresses(text)
+    kept, name = without_addresses(text), without_addresses(author)
     values = {
         "thread_id": thread,
-        "author": without_addresses(author)[:LONGEST_AUTHOR],
+        "author": name[:LONGEST_AUTHOR],
         "text": kept,
         "html": html if kept == text else comment_html(kept),
         "rules": RULES,
@@ -211,7 +218,7 @@ def _row(system: System, comment: ForeignComment, thread: int, text: str, html: 
         "repeat_hash": repeat_hash(text),
         "foreign_hash": foreign_hash(system, comment),
     }
-    return Row(comment.id, comment.parent, values)
+    return Row(comment.id, comment.parent, values, cut=len(name) > LONGEST_AUTHOR)
 
 
 def _known(session: Session, batch: Sequence[Row]) -> dict[str, int]:
@@ -229,44 +236,34 @@ def _known(session: Session, batch: Sequence[Row]) -> dict[str, int]:
     return known
 
 
-def _import_batch(
-    session: Session, *, batch: list[Row], spool: Spool
-) -> tuple[dict[str, int], dict[str, int], set[str]]:
-    """Keep a batch.
-
-    Returns our numbers of those that were here already and of the new ones, by their id there, and which of the new
-    ones stand below what they answer.
-    """
+def _import_batch(session: Session, *, batch: list[Row], spool: Spool) -> tuple[dict[str, int], dict[str, int]]:
+    """Keep a batch; returns our numbers of those that were here already, and of the new ones, by their id there."""
     alone_in(session, "import of comments")
     known = _known(session, batch)
     fresh = [row for row in batch if row.id not in known]
     if not fresh:
-        return known, {}, set()
+        return known, {}
     session.execute(insert(COMMENTS), [row.values for row in fresh])
     query = select(Comment.foreign_hash, Comment.id).where(Comment.foreign_hash.in_([row.hash for row in fresh]))
     numbers = {bytes(hash_ or b""): number for hash_, number in session.execute(query)}
     new = {row.id: numbers[row.hash] for row in fresh}
     here = {row.id: ((known | new)[row.id], row.values["thread_id"]) for row in batch}
-    joins = {}
+    joins = []
     for row in fresh:
         above = (here.get(row.parent) or spool.ours(row.parent)) if row.parent else None
         if above is not None and above[1] == row.values["thread_id"] and above[0] != new[row.id]:
-            joins[row.id] = {"number": new[row.id], "parent": above[0]}
-    _join(session, list(joins.values()))
+            joins.append({"number": new[row.id], "parent": above[0]})
+    _join(session, joins)
     seen = {row.values["thread_id"] for row in fresh if row.values["status"] is CommentStatus.APPROVED}
     session.execute(update(Thread).where(Thread.id.in_(seen)).values(version=Thread.version + 1))
-    return known, new, set(joins)
+    return known, new
 
 
-def _join_late(session: Session, *, late: list[tuple[int, int, str]], spool: Spool) -> int:
-    """Answers that are older than what they answer; returns how many stand on their own."""
-    joins = []
-    for number, thread, parent in late:
-        above = spool.ours(parent)
-        if above is not None and above[1] == thread and above[0] != number:
-            joins.append({"number": number, "parent": above[0]})
-    _join(session, joins)
-    return len(late) - len(joins)
+def _above(spool: Spool, answer: tuple[int, int, str]) -> int | None:
+    """Our own number of what stands above an answer, by its number, its thread, and what it answers there."""
+    number, thread, parent = answer
+    above = spool.ours(parent)
+    return above[0] if above is not None and above[1] == thread and above[0] != number else None
 
 
 def _join(session: Session, joins: list[dict[str, int]]) -> None:

@@ -82,11 +82,16 @@ class ForeignPost:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that does not come over, and why; `is_post`: it is no comment."""
+    """Something that does not come over, and why.
+
+    `is_post`: it is no comment. `settled`: it had no place on the site that it comes from either (spam, what was
+    deleted, pingbacks), so that nobody has to do anything about it.
+    """
 
     id: str
     reason: str
     is_post: bool = False
+    settled: bool = False
 
 
 Item = ForeignThread | ForeignComment | ForeignPost | LeftOut

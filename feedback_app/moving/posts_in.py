@@ -54,7 +54,7 @@ def import_posts(
         report.system = system.value
         for item in found:
             if isinstance(item, LeftOut) and item.is_post:
-                report.left_out.add(item.reason, item.id)
+                report.left_out.add(item.reason, item.id, settled=item.settled)
             elif isinstance(item, ForeignPost):
                 _import_one(store, item, folder, taken, report, zone=zone, dry=dry)
     if report.written and not dry:

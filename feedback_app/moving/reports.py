@@ -16,10 +16,13 @@ class Reasons:
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    # How many of them somebody has to look at.
+    unsettled: int = 0
 
-    def add(self, reason: str, which: str) -> None:
+    def add(self, reason: str, which: str, *, settled: bool = False) -> None:
         """One more. What stands in somebody's file is shown without an address in it, and on one line."""
         self.counts[reason] += 1
+        self.unsettled += not settled
         some = self.examples.setdefault(reason, [])
         if len(some) < MOST_EXAMPLES:
             some.append(" ".join(without_addresses(clean_text(which)).split())[:LONGEST_EXAMPLE])
@@ -47,13 +50,17 @@ class Reasons:
 
 @dataclass(slots=True)
 class CommentsReport:
-    """An import of comments. `alone` are answers to what did not come over: they stand on their own."""
+    """An import of comments.
+
+    `alone` are answers to what did not come over: they stand on their own. `cut` had a longer name than fits.
+    """
 
     system: str = ""
     shown: int = 0
     waiting: int = 0
     known: int = 0
     alone: int = 0
+    cut: int = 0
     left_out: Reasons = field(default_factory=Reasons)
     behind: Counter[LeftBehind] = field(default_factory=Counter)
 

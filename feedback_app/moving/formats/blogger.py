@@ -71,12 +71,12 @@ def _today(entry: Element, reading: Reading) -> Iterator[Item]:
     kind = text_of(entry, f"{B}type")
     status = text_of(entry, f"{B}status")
     if text_of(entry, f"{B}trashed"):
-        yield LeftOut(number, "in the trash there", is_post=kind != "COMMENT")
+        yield LeftOut(number, "in the trash there", is_post=kind != "COMMENT", settled=True)
     elif kind == "POST":
         labels = tuple(one.get("term") or "" for one in entry.iterfind(f"{ATOM}category"))
         yield from _post(entry, number, text_of(entry, f"{B}filename"), labels, draft=status != "LIVE")
     elif kind == "COMMENT" and status == "SPAM":
-        yield LeftOut(number, "spam there")
+        yield LeftOut(number, "spam there", settled=True)
     elif kind == "COMMENT":
         post, parent = text_of(entry, f"{B}parent"), text_of(entry, f"{B}inReplyTo") or None
         standing = Standing.SHOWN if status == "LIVE" else Standing.WAITING

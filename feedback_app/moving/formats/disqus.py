@@ -50,7 +50,7 @@ def _comment(post: Element, number: str, reading: Reading) -> Item:
 
     for tag in ("isDeleted", "isSpam"):
         if said(tag) == "true":
-            return LeftOut(number, "deleted there" if tag == "isDeleted" else "spam there")
+            return LeftOut(number, "deleted there" if tag == "isDeleted" else "spam there", settled=True)
     author = post.find(f"{{{DISQUS}}}author")
     reading.drop(LeftBehind.NETWORKS, said("ipAddress"))
     name = ""

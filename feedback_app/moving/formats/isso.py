@@ -48,7 +48,7 @@ def _comment(row: tuple[Any, ...], reading: Reading) -> Item:
     reading.drop(LeftBehind.VOTES, likes or dislikes)
     moment = _moment(created)
     if mode == DELETED:
-        return LeftOut(str(number), "deleted there")
+        return LeftOut(str(number), "deleted there", settled=True)
     if mode not in STANDINGS or moment is None:
         return LeftOut(str(number), "without a date or a thread")
     return ForeignComment(

@@ -51,7 +51,7 @@ def _item(number: int, line: bytes | None, reading: Reading, seen: set[str]) -> 
         seen.add(place)
         yield ForeignThread(place, (place,))
     if said.get("delete"):
-        yield LeftOut(id_, "deleted there")
+        yield LeftOut(id_, "deleted there", settled=True)
     elif created is None:
         yield LeftOut(id_, "without a date or a thread")
     else:

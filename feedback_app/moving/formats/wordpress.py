@@ -78,7 +78,9 @@ def _item(item: Element, wp: str, excerpt: str, writers: set[str], reading: Read
                 lines=True,
             )
         else:
-            yield LeftOut(number, f"a post that is {status or 'nothing'} there", is_post=True)
+            yield LeftOut(
+                number, f"a post that is {status or 'nothing'} there", is_post=True, settled=status == "trash"
+            )
     else:
         yield LeftOut(number, f"not a post: {kind or 'nothing said'}", is_post=True)
     for comment in item.iterfind(f"{wp}comment"):
@@ -96,10 +98,10 @@ def _comment(comment: Element, post: str | None, wp: str, writers: set[str], rea
     if post is None:
         return LeftOut(number, "below something that is not a post")
     if said("type") not in {"", "comment"}:
-        return LeftOut(number, f"a {said('type')}, not a comment")
+        return LeftOut(number, f"a {said('type')}, not a comment", settled=True)
     standing = LEFT.get(said("approved"))
     if standing is None:
-        return LeftOut(number, f"{'in the trash' if said('approved') == 'trash' else 'spam'} there")
+        return LeftOut(number, f"{'in the trash' if said('approved') == 'trash' else 'spam'} there", settled=True)
     created = moment_of(said("date_gmt")) or moment_of(said("date"))
     if created is None:
         return LeftOut(number, "without a date or a thread")
