@@ -101,6 +101,13 @@ def test_each_comment_has_an_address_of_its_own_and_a_link_to_answer_it() -> Non
     assert reply.get_text() == "Reply to Nora"
 
 
+@pytest.mark.parametrize("shown", [0, 1])
+def test_whoever_wants_their_comment_back_finds_the_way_also_while_it_waits_alone(shown: int) -> None:
+    link = drawn(*(a_comment(number) for number in range(shown))).select_one(".own-comments a")
+    assert link
+    assert link["href"] == "/feedback/comments/mine"
+
+
 def test_a_name_is_never_markup() -> None:
     evil = "<b onmouseover=\"alert('x')\">Mallory</b> & {{ 7*7 }}"
     soup = drawn(a_comment(1, author=evil))

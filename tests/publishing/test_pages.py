@@ -273,6 +273,12 @@ def test_a_post_has_everything_that_readers_of_the_old_blog_look_for(page: Page,
         expect(page.get_by_role("link", name=name, exact=True)).to_have_attribute("href", leads_to)
 
 
+def test_the_privacy_page_is_true_with_and_without_a_spam_service(page: Page, site: str) -> None:
+    page.goto(f"{site}/privacy.html")
+    expect(page.locator("main")).to_contain_text("spam service, the form says so")
+    expect(page.locator("main")).not_to_contain_text("looked at by anybody else")
+
+
 def test_the_first_and_the_last_post_have_one_neighbour_each(page: Page, site: str) -> None:
     page.goto(f"{site}/2007/12/how-we-write-letters-now.html")
     assert page.locator(".neighbours a").count() == 2
