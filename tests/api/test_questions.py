@@ -6,7 +6,6 @@ import logging
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from sqlalchemy import select
-from waitress.server import create_server
 from werkzeug.test import TestResponse
 
 from feedback_app.api.models import ApiKey, Scope
@@ -35,6 +33,7 @@ from tests.customers.test_preferences import ONE_CLICK, rows
 from tests.mailing.desk import read
 from tests.support.commands import typed
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
+from tests.support.serving import serving
 from tests.support.shop import ROOT, clean_environment
 from tests.support.smtp import MailServer
 
@@ -321,12 +320,8 @@ def test_the_audience_is_printed_in_the_form_that_was_asked_for_and_the_log_says
 @pytest.fixture
 def served(settings: Settings, store: Store) -> Iterator[str]:
     """The app behind a real server."""
-    server = create_server(create_app(settings, store), host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    server.close()
-    thread.join(1)
+    with serving(create_app(settings, store)) as where:
+        yield where
 
 
 def test_the_example_of_the_page_works_as_it_stands(

@@ -2,14 +2,13 @@
 
 import gzip
 import shutil
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
-from waitress.server import create_server
 
 from feedback_app.app import Serving, create_app
 from feedback_app.comments.models import Comment, CommentStatus
@@ -20,6 +19,7 @@ from feedback_app.store import open_store
 from tests.comments.talk import OPPS, publish, say, set_status
 from tests.conftest import ADDRESS_KEY, SECRET_KEY, SQLITE, Clock
 from tests.publishing.conftest import make_blog
+from tests.support.serving import serving
 
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
@@ -51,30 +51,20 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def serve(make_settings: Callable[..., Settings], store: Store, site: Path, clock: Clock) -> Iterator[Serve]:  # noqa: ARG001 - its time is pinned
-    """Serve the blog and the app; says where Opps! is.
-
-    A browser that holds a connection would keep the server from ending: name it before the page.
-    """
+    """Serve the blog and the app; says where Opps! is."""
     publish(store, OPPS)
     say(store)
-    servers = []
+    with ExitStack() as servers:
 
-    def start(**settings: str) -> str:
-        app = create_app(
-            make_settings(output=str(site), moderation="none", **settings),
-            store,
-            Serving(loopback=True, workers=frozenset()),
-        )
-        server = create_server(app, host="127.0.0.1", port=0, threads=8)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.effective_port}{OPPS.path}"
+        def start(**settings: str) -> str:
+            app = create_app(
+                make_settings(output=str(site), moderation="none", **settings),
+                store,
+                Serving(loopback=True, workers=frozenset()),
+            )
+            return servers.enter_context(serving(app)) + OPPS.path
 
-    yield start
-    for server, thread in servers:
-        server.close()
-        thread.join(1)
+        yield start
 
 
 def newest(store: Store) -> Comment:
