@@ -1,5 +1,6 @@
 """Settings: read once from the environment and `INSTANCE/settings.toml`, checked, then frozen."""
 
+import ipaddress
 import json
 import os
 import re
@@ -88,13 +89,14 @@ def _one_line(value: str) -> str:
     return value
 
 
+OUTBOX = "outbox:"
 SMTP_SCHEMES = ("smtp", "smtp+starttls", "smtps")
 # Behind smtp://host:port: the owner knows that everybody on the way could read the letters, and that nobody is there.
 UNENCRYPTED = "unencrypted"
 
 
 def _smtp_url(value: str) -> str:
-    if value.startswith("outbox:") and len(value) > len("outbox:") and value.isprintable():
+    if value.startswith(OUTBOX) and len(value) > len(OUTBOX) and value.isprintable():
         return value
     parts = _parts(value)
     good = parts and parts.scheme in SMTP_SCHEMES and parts.hostname and (parts.port or parts.scheme != "smtp")
@@ -124,6 +126,14 @@ def _store_url(value: str) -> str:
     return value
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _served_at(instance: Path) -> Path:
     return instance / "served-at.json"
 
@@ -133,7 +143,7 @@ def _default_store_url(values: dict[str, Any]) -> str:
 
 
 def _default_smtp_url(values: dict[str, Any]) -> str:
-    return f"outbox:{values['instance'] / 'outbox'}"
+    return f"{OUTBOX}{values['instance'] / 'outbox'}"
 
 
 def _default_reply_to(values: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """`undisclosed serve`: site, app, publisher and mail worker, one process tree to try it out or for a small shop."""
 
 import fcntl
-import ipaddress
 import logging
 import multiprocessing
 import signal
@@ -17,7 +16,7 @@ from granian.server import Server
 
 from feedback_app import keys
 from feedback_app.app import Serving, create_app
-from feedback_app.config import Settings, remember_site_url
+from feedback_app.config import OUTBOX, Settings, is_loopback, remember_site_url
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.transports import opened
 from feedback_app.mailing.worker import MailWorker, run_until
@@ -51,14 +50,6 @@ def only_one(settings: Settings) -> IO[str]:
         message = f"{settings.instance}: another `undisclosed serve` runs on this instance: end that one first"
         raise AlreadyServing(message) from error
     return file
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def address(host: str, port: int) -> str:
@@ -95,13 +86,13 @@ def prepare(settings: Settings) -> Report:
 def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:
     """Where to look, by name."""
     here = address(host, port)
-    outbox = settings.smtp_url.startswith("outbox:")
+    outbox = settings.smtp_url.startswith(OUTBOX)
     return [
         ("the blog", f"{here}/"),
         ("preferences", f"{here}/feedback/preferences"),
         *([("live reload", f"{here}{RELOAD}")] if is_loopback(host) else []),
         *([("letters", f"{here}/outbox/")] if outbox and is_loopback(host) else []),
-        *([("letters", settings.smtp_url.removeprefix("outbox:"))] if outbox and not is_loopback(host) else []),
+        *([("letters", settings.smtp_url.removeprefix(OUTBOX))] if outbox and not is_loopback(host) else []),
         ("keys", f"{keys.AddressKeys(settings).where}: keep a copy apart; without it nobody can read the store"),
     ]
 

@@ -10,6 +10,7 @@ from feedback_app.api.models import Scope
 from feedback_app.api.services import KeyRefused, list_keys, make_key, revoke_key
 from feedback_app.audit import COMMAND, Act, note
 from feedback_app.console import Context, Refused, pass_context, print_json
+from feedback_app.counting import counted
 from feedback_app.customers.models import Topic
 from feedback_app.mailing.messages import Desk
 
@@ -75,7 +76,7 @@ def list_command(context: Context, *, as_json: bool) -> None:
         used = f"last used {row.used_at:%Y-%m-%d}" if row.used_at else "never used"
         state = f"revoked {row.revoked_at:%Y-%m-%d}" if row.revoked_at else used
         click.echo(f"{row.name:<24} {row.start}…  {', '.join(row.scopes)}  {state}")
-    click.echo(f"{len(rows)} {'key' if len(rows) == 1 else 'keys'}.")
+    click.echo(f"{counted(len(rows), 'key')}.")
 
 
 @keys.command("revoke")

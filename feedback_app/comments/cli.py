@@ -10,6 +10,7 @@ from feedback_app.comments.moderation import decide_as
 from feedback_app.comments.rendering import rfc3339
 from feedback_app.comments.services import NoSuchComment, list_comments
 from feedback_app.console import Context, Refused, pass_context, print_json
+from feedback_app.counting import counted
 
 
 @click.group()
@@ -44,7 +45,7 @@ def list_command(context: Context, status: str | None, *, as_json: bool) -> None
     for comment, thread in rows:
         first = comment.text.splitlines()[0] if comment.text else ""
         click.echo(f"{comment.id:>5}  {comment.status:<8}  {thread.path}  {comment.author}: {first[:60]}")
-    click.echo(f"{len(rows)} {'comment' if len(rows) == 1 else 'comments'}.")
+    click.echo(f"{counted(len(rows), 'comment')}.")
 
 
 def _deciding(decision: Decision) -> click.Command:
@@ -61,7 +62,7 @@ def _deciding(decision: Decision) -> click.Command:
         if len(done.taken_back) == asked:
             raise Refused(done.left)
         already = asked - done.changed - len(done.taken_back)
-        said = [f"{done.changed} {'comment' if done.changed == 1 else 'comments'} {decision.done}."]
+        said = [f"{counted(done.changed, 'comment')} {decision.done}."]
         said += [f"{already} had been already."] if already else []
         click.echo(" ".join([*said, done.left]).rstrip())
 

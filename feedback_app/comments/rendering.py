@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from feedback_app.comments.models import Shown
+from feedback_app.counting import counted
 
 DEEPEST = 4
 FEED_LENGTH = 50
@@ -94,7 +95,7 @@ def tree(comments: Sequence[Shown]) -> list[Node]:
 
 def count_text(count: int) -> str:
     """`1 Comment`, `2 Comments`."""
-    return f"{count} Comment" if count == 1 else f"{count} Comments"
+    return counted(count, "Comment")
 
 
 def form_url(path: str, parent: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What needs a person after a worker's run: mailings that were halted in it, and letters that came into doubt."""
+"""What needs a person: mailings that are halted and letters in doubt, now, or since a worker's run began."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from feedback_app.counting import counted
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 
 NOT_ACCEPTED = (DeliveryState.FAILED, DeliveryState.DEFERRED, DeliveryState.UNKNOWN)
@@ -44,9 +45,13 @@ def since(before: Standing, after: Standing) -> str | None:
     ]
     for slug, number in after.doubtful.items():
         if (more := number - before.doubtful.get(slug, 0)) > 0:
-            letters = "1 letter of {} is" if more == 1 else f"{more} letters of {{}} are"
-            said.append(f"{letters.format(slug)} in doubt (undisclosed mail resolve {slug})")
+            said.append(f"{in_doubt(slug, more)} (undisclosed mail resolve {slug})")
     return "; ".join(said) or None
+
+
+def in_doubt(slug: str, number: int) -> str:
+    """`2 letters of free-socks are in doubt`."""
+    return f"{counted(number, 'letter')} of {slug} {'is' if number == 1 else 'are'} in doubt"
 
 
 def most_said(session: Session, *, since: datetime) -> str | None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.console import Context, Refused, pass_context, print_json, progress_bar
+from feedback_app.counting import counted
 from feedback_app.mailing.bounces import Processed, note
 from feedback_app.mailing.bouncing import Report, Unreadable, read_report
 from feedback_app.mailing.mailboxes import MailboxRefused, messages
@@ -47,10 +48,9 @@ def process(context: Context, paths: tuple[Path, ...], *, as_json: bool) -> None
     if as_json:
         print_json(asdict(done))
         return
-    complaints = "1 complaint" if done.complaints == 1 else f"{done.complaints} complaints"
     click.echo(
-        f"{done.hard} hard, {done.soft} soft, {complaints}; "
-        f"{done.suppressed} {'address' if done.suppressed == 1 else 'addresses'} suppressed. "
+        f"{done.hard} hard, {done.soft} soft, {counted(done.complaints, 'complaint')}; "
+        f"{counted(done.suppressed, 'address', 'addresses')} suppressed. "
         f"{done.known} known from before, {done.others} not about a letter of the shop's."
     )
     if done.unreadable:

@@ -12,6 +12,7 @@ import click
 from feedback_app import clock
 from feedback_app.comments.rendering import rfc3339
 from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, progress_bar
+from feedback_app.counting import counted
 from feedback_app.crypto import CannotOpen
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import LetterFormat
@@ -109,7 +110,7 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
             raise Refused(str(error)) from error
         count = services.audience_count(session, draft.topic, now=clock.now())
         left_out = services.left_out(session, draft.topic, now=clock.now())
-    click.echo(f"{draft.slug}: {count} {'letter' if count == 1 else 'letters'} about {draft.topic}: {draft.subject}")
+    click.echo(f"{draft.slug}: {counted(count, 'letter')} about {draft.topic}: {draft.subject}")
     click.echo(
         f"Left out: {left_out.no} did not choose {draft.topic}, {left_out.paused} paused, "
         f"{left_out.suppressed} suppressed."
@@ -192,7 +193,9 @@ def run(context: Context, *, once: bool) -> None:
     """Work: send what is due, until ended. Any number of workers can run at once."""
 
     def tell(done: Done) -> None:
-        click.echo(f"{_plural(done.accepted)} accepted, {done.other} not, {done.singles} single letters sent.")
+        click.echo(
+            f"{counted(done.accepted, 'letter')} accepted, {done.other} not, {done.singles} single letters sent."
+        )
 
     try:
         check_site(context.settings)
@@ -219,10 +222,6 @@ def _run_once(context: Context, worker: MailWorker, stop: threading.Event, tell:
         click.echo(f"Of the {done.other} that were not, most with: {said}")
     if alarm:
         raise NeedsAPerson(alarm)
-
-
-def _plural(count: int) -> str:
-    return f"{count} letter" if count == 1 else f"{count} letters"
 
 
 def _show(letter: Letter, margin: str = "") -> None:

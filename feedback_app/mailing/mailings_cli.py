@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.comments.rendering import rfc3339
 from feedback_app.console import Context, Refused, pass_context, print_json
+from feedback_app.counting import counted
 from feedback_app.customers.services import person
 from feedback_app.mailing import ledger, services
 from feedback_app.mailing.canary import waits_for_copy
@@ -126,7 +127,7 @@ def list_command(context: Context, slug: str, state: str | None, *, as_json: boo
         return
     for row in rows:
         click.echo(f"{row['state']:<10}  {row['address'] or ERASED}  {row['reason'] or ''}".rstrip())
-    click.echo(f"{len(rows)} {'delivery' if len(rows) == 1 else 'deliveries'}.")
+    click.echo(f"{counted(len(rows), 'delivery', 'deliveries')}.")
 
 
 def in_numbers(found: dict[DeliveryState, int]) -> str:

@@ -12,6 +12,7 @@ from html import escape
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feedback_app.config import Settings
+from feedback_app.counting import counted
 from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
 from feedback_app.languages import ENGLISH, catalogue, marked, said
@@ -232,7 +233,7 @@ def halted_letter(
     values = {
         "slug": slug,
         "reason": reason,
-        "left": _letters(left),
+        "left": counted(left, "letter"),
         "waiting": waiting,
         "subject": subject,
         "shop": desk.settings.shop_name,
@@ -281,10 +282,6 @@ def single_letter(
         html=html if form is LetterFormat.HTML else None,
         now=now,
     )
-
-
-def _letters(count: int) -> str:
-    return f"{count} letter" if count == 1 else f"{count} letters"
 
 
 def _letter(

@@ -1,27 +1,16 @@
 """Where letters may send people to: https, because their links are keys (RFC 8058, section 3.1); and through what."""
 
-import ipaddress
 from urllib.parse import urlsplit
 
-from feedback_app.config import Settings
+from feedback_app.config import OUTBOX, Settings, is_loopback
 from feedback_app.mailing.outcomes import TransportRefused
 from feedback_app.mailing.transports import opened
-
-OUTBOX = "outbox:"
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether a host is loopback."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def in_the_open(settings: Settings) -> bool:
     """Whether links to people's choices would travel a network unencrypted."""
     site = urlsplit(settings.site_url)
-    return site.scheme != "https" and not is_this_machine(site.hostname or "")
+    return site.scheme != "https" and not is_loopback(site.hostname or "")
 
 
 def check_site(settings: Settings) -> None:

@@ -1,11 +1,10 @@
 """Letters over SMTP (RFC 5321), pipelined where the server takes it (RFC 2920)."""
 
-import ipaddress
 import re
 import smtplib
 from dataclasses import dataclass
 
-from feedback_app.config import UNENCRYPTED
+from feedback_app.config import UNENCRYPTED, is_loopback
 from feedback_app.mailing.connections import SENSELESS, Broken, Connection, Server, connect
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.outcomes import Answer, Outcome, TransportRefused, scrub
@@ -64,7 +63,7 @@ class SmtpTransport:
         self._open_at = 0
         # Why there is no connection. The other letters of a batch don't wait for that, too.
         self._down: Answer | None = None
-        if self._server.scheme == "smtp" and not _loopback(self._server.host) and not self._server.unencrypted:
+        if self._server.scheme == "smtp" and not is_loopback(self._server.host) and not self._server.unencrypted:
             message = (
                 "smtp:// to another machine would show every letter to the network: use smtp+starttls:// or smtps:// "
                 f"(or, where nobody else is on that network, smtp://host:port?{UNENCRYPTED})"
@@ -304,12 +303,3 @@ def _senseless(words: bytes) -> str:
 
 def _text(words: bytes | str) -> str:
     return words.decode("utf-8", "replace") if isinstance(words, bytes) else words
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

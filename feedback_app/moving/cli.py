@@ -9,6 +9,7 @@ import click
 
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
+from feedback_app.counting import counted
 from feedback_app.moving.foreign import Unreadable
 from feedback_app.publishing.writing import NotWritten, zone_of
 
@@ -85,7 +86,7 @@ def export_comments_command(context: Context, kind: str, file: Path) -> None:
     except OSError as error:
         message = f"{file}: {error.strerror}"
         raise Refused(message) from error
-    click.echo(f"{file}: {number} {'comment' if number == 1 else 'comments'}.")
+    click.echo(f"{file}: {counted(number, 'comment')}.")
 
 
 @click.command("import")
@@ -130,23 +131,18 @@ def _described(report: "CommentsReport", *, dry: bool) -> dict[str, object]:
     }
 
 
-def _many(number: int, one: str, more: str) -> str:
-    """`1 comment waits`, `2 comments wait`."""
-    return f"{number} {one if number == 1 else more}"
-
-
 def _say(report: "CommentsReport", *, dry: bool) -> None:
     click.echo(
-        f"{report.system}: {_many(report.added, 'comment', 'comments')} {'would be ' if dry else ''}added "
-        f"({_many(report.waiting, 'of them waits', 'of them wait')} for you), {report.known} already here, "
+        f"{report.system}: {counted(report.added, 'comment')} {'would be ' if dry else ''}added "
+        f"({counted(report.waiting, 'of them waits', 'of them wait')} for you), {report.known} already here, "
         f"{report.left_out.total} left out."
     )
     if report.alone:
         one = "answer stands on its own: what it answers did not come over."
-        click.echo(f"  {_many(report.alone, one, 'answers stand on their own: what they answer did not come over.')}")
+        click.echo(f"  {counted(report.alone, one, 'answers stand on their own: what they answer did not come over.')}")
     if report.cut:
         one, more = "name was longer than 80 letters and is cut.", "names were longer than 80 letters and are cut."
-        click.echo(f"  {_many(report.cut, one, more)}")
+        click.echo(f"  {counted(report.cut, one, more)}")
     for line in report.left_out.lines():
         click.echo(line)
     for kind, number in sorted(report.behind.items()):
@@ -174,8 +170,8 @@ def _say_posts(report: "PostsReport", *, dry: bool) -> None:
     written, redirects = len(report.written), report.redirects
     lead = "old address leads" if redirects == 1 else "old addresses lead"
     click.echo(
-        f"{report.system}: {_many(written, 'post', 'posts')} {'would be ' if dry else ''}written "
-        f"({_many(report.drafts, 'draft', 'drafts')}), {report.known} there already, {redirects} {lead} to "
+        f"{report.system}: {counted(written, 'post')} {'would be ' if dry else ''}written "
+        f"({counted(report.drafts, 'draft')}), {report.known} there already, {redirects} {lead} to "
         f"{'it' if written == 1 else 'them'}, {report.left_out.total} left out."
     )
     for number, one, more in (
@@ -192,6 +188,6 @@ def _say_posts(report: "PostsReport", *, dry: bool) -> None:
         ),
     ):
         if number:
-            click.echo(f"  {_many(number, one, more)}.")
+            click.echo(f"  {counted(number, one, more)}.")
     for line in report.left_out.lines():
         click.echo(line)

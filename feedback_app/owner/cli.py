@@ -7,6 +7,7 @@ import click
 from feedback_app import clock
 from feedback_app.audit import COMMAND
 from feedback_app.console import Context, Refused, pass_context, print_json
+from feedback_app.counting import counted
 from feedback_app.owner.models import Owner
 from feedback_app.owner.passkeys import count_passkeys
 from feedback_app.owner.services import (
@@ -63,9 +64,9 @@ def list_command(context: Context, *, as_json: bool) -> None:
         )
         return
     for one in owners:
-        more = f" and {_passkeys(passkeys[one.id])}" if one.id in passkeys else ""
+        more = f" and {counted(passkeys[one.id], 'passkey')}" if one.id in passkeys else ""
         click.echo(f"{one.username}  {'with' if one.totp_secret else 'without'} a second factor{more}")
-    click.echo(f"{len(owners)} {'owner' if len(owners) == 1 else 'owners'}.")
+    click.echo(f"{counted(len(owners), 'owner')}.")
 
 
 @owner.command("password")
@@ -91,13 +92,9 @@ def forget_factor_command(context: Context, username: str) -> None:
     with context.store.writing() as session:
         passkeys = forget_factor(session, _find(find_owner(session, username)), who=COMMAND, now=clock.now())
     click.echo(
-        f"1 second factor taken away, with {_passkeys(passkeys)} and the recovery codes; "
+        f"1 second factor taken away, with {counted(passkeys, 'passkey')} and the recovery codes; "
         "every session of that owner has ended."
     )
-
-
-def _passkeys(number: int) -> str:
-    return f"{number} {'passkey' if number == 1 else 'passkeys'}"
 
 
 def _find(found: Owner | None) -> Owner:

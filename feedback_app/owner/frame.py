@@ -41,11 +41,6 @@ def refused() -> ResponseReturnValue:
     return render_template("owner/refused.html"), 400
 
 
-def counted(number: int, what: str) -> str:
-    """`1 comment`, `2 comments`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def done(words: str, *, batch: str | None, back: str) -> ResponseReturnValue:
     """Say what was done, offer to undo it, and go back to where it was pressed."""
     flash(words, f"undo {batch}" if batch else "message")

@@ -11,8 +11,9 @@ from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import answer_as, decide_as, edit_as_owner, undo
 from feedback_app.comments.services import NoSuchComment
+from feedback_app.counting import counted
 from feedback_app.owner.forms import WordsForm
-from feedback_app.owner.frame import counted, done, owners_pages, refused, way_back
+from feedback_app.owner.frame import done, owners_pages, refused, way_back
 from feedback_app.owner.queue import ANY, Wanted, find_comments, short_reasons
 from feedback_app.web import ButtonForm, forged, house, number_of
 

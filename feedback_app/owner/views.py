@@ -12,9 +12,10 @@ from wtforms.validators import ValidationError
 from feedback_app import clock
 from feedback_app.audit import Act, newest_lines, note
 from feedback_app.comments.moderation import UNDOABLE
+from feedback_app.counting import counted
 from feedback_app.owner import services
 from feedback_app.owner.figures_views import add_customers_page
-from feedback_app.owner.frame import PAGES, counted, owners_pages, refused
+from feedback_app.owner.frame import PAGES, owners_pages, refused
 from feedback_app.owner.letter_links import letter_links
 from feedback_app.owner.moderation_views import moderation
 from feedback_app.owner.post_views import posts

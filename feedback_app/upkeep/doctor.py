@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,21 +15,20 @@ from sqlalchemy.orm import Session
 
 from feedback_app import keys
 from feedback_app.comments.markup import without_addresses
-from feedback_app.config import UNENCRYPTED, Settings
+from feedback_app.config import OUTBOX, UNENCRYPTED, Settings, is_loopback
 from feedback_app.crypto import CannotOpen, KeyProblem
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import person
 from feedback_app.db import SQLITE, Store
 from feedback_app.keys import ADDRESS_VARIABLE, SECRET_VARIABLE
+from feedback_app.mailing.alarms import in_doubt, standing
 from feedback_app.mailing.dkim import dkim_keys
-from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.outcomes import TransportRefused
 from feedback_app.mailing.returns import LONGEST_FROM
-from feedback_app.mailing.sites import check_transport
+from feedback_app.mailing.sites import check_transport, in_the_open
 from feedback_app.store import StoreProblem, head_revision, open_store
 from feedback_app.workers import PATIENCE, Worker
 
-OUTBOX = "outbox:"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -113,11 +111,10 @@ def _mode(path: Path) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    site = urlsplit(settings.site_url)
-    if site.scheme != "https" and not _is_loopback(site.hostname or ""):
+    if in_the_open(settings):
         said = f"{settings.site_url} is not https: links to choices would travel in the open. Set UNDISCLOSED_SITE_URL."
         yield Finding(Level.PROBLEM, "site", said)
-    elif _is_loopback(site.hostname or ""):
+    elif is_loopback(urlsplit(settings.site_url).hostname or ""):
         said = f"{settings.site_url} is this machine: set UNDISCLOSED_SITE_URL before anybody else gets a letter."
         yield Finding(Level.NOTE, "site", said)
     else:
@@ -170,13 +167,6 @@ def _signing(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "mail", f"{said} docs/mail.md says how to make a key.")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _store(store: Store, now: datetime) -> Iterator[Finding]:
     kind = "SQLite" if store.dialect == SQLITE else "PostgreSQL"
     yield Finding(Level.OK, "store", f"The store is on {kind}, at revision {head_revision()}.")
@@ -218,19 +208,11 @@ def _workers(session: Session, now: datetime) -> Finding:
 
 
 def _mailings(session: Session) -> Iterator[Finding]:
-    halted = select(Mailing).where(Mailing.state == MailingState.HALTED).order_by(Mailing.id)
-    for mailing in session.scalars(halted):
-        said = f"The mailing {mailing.slug} is halted ({without_addresses(mailing.reason or 'why was not noted')})"
-        then = f"`undisclosed mail status {mailing.slug}`, then `mail resume` or `mail cancel`."
-        yield Finding(Level.PROBLEM, "mailings", f"{said}: {then}")
-    doubtful = (
-        select(Mailing.slug, func.count())
-        .join(Delivery, Delivery.mailing_id == Mailing.id)
-        .where(Delivery.state == DeliveryState.UNKNOWN)
-        .group_by(Mailing.slug)
-        .order_by(Mailing.slug)
-    )
-    for slug, count in session.execute(doubtful):
-        said = f"{count} letters of {slug} are in doubt: they may have arrived, and are never sent again by themselves."
+    found = standing(session)
+    for slug, reason in found.halted.items():
+        then = f"`undisclosed mail status {slug}`, then `mail resume` or `mail cancel`."
+        yield Finding(Level.PROBLEM, "mailings", f"The mailing {slug} is halted ({without_addresses(reason)}): {then}")
+    for slug, count in found.doubtful.items():
+        said = f"{in_doubt(slug, count)}: what may have arrived is never sent again by itself."
         then = f"`undisclosed mail status {slug}` names them, `mail resolve` settles them."
         yield Finding(Level.NOTE, "mailings", f"{said} {then}")

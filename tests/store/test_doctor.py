@@ -155,7 +155,7 @@ def test_halted_mailings_and_letters_in_doubt_are_named_and_nobodys_address_is(
     [halted] = problems(findings)
     assert "free-socks is halted (550" in halted
     assert "mail resume" in halted
-    assert "1 letters of free-socks are in doubt" in said(findings)
+    assert "1 letter of free-socks is in doubt" in said(findings)
 
 
 def test_an_address_that_does_not_open_is_a_problem(store: Store, settings: Settings) -> None:
