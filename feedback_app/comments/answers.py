@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
-from feedback_app.customers.calendar import last_digest
+from feedback_app.customers.calendar import COLLECTED, last_digest
 from feedback_app.customers.consent import WORDINGS, choose, frequencies, not_paused, writable
 from feedback_app.customers.models import (
     ConsentChannel,
@@ -25,8 +25,6 @@ from feedback_app.db import alone_in
 from feedback_app.driver import Prepared, driver_of
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 
-# How often somebody can want what has come since in one letter, on the days of the other digests.
-COLLECTED = (Frequency.WEEKLY, Frequency.MONTHLY)
 # An answer that could not be told of for so long is no news any more.
 OLDEST_NEWS = timedelta(days=60)
 # In the place of the moment of telling, for what its reader has written.

@@ -15,6 +15,8 @@ from feedback_app.comments.verdicts import (
     PROVABLE,
     PROVEN,
     REPEAT_TIME,
+    REPEATED,
+    SAID_BEFORE,
     SHOWN,
     Rules,
     judge_words,
@@ -91,7 +93,7 @@ def change_own(
     text = clean_text(text)
     reasons = judge_words(author=comment.author, text=text, html=comment_html(text), rules=rules)
     before = _said_before(session, comment, text, now=now)
-    reasons += [*([] if before is None else [f"the same words as comment {before}"]), *said]
+    reasons += [*([] if before is None else [f"{REPEATED} {before}"]), *said]
     change_text(session, comment, text, now=now)
     if comment.status is CommentStatus.APPROVED and (reasons or rules.moderation is Moderation.ALL):
         comment.reasons = [*reasons, CHANGED]
@@ -126,10 +128,7 @@ def _said_before(session: Session, comment: Comment, text: str, *, now: datetime
     said = repeat_hash(text)
     if said is None:
         return None
-    others = select(Comment.id).where(
-        Comment.repeat_hash == said, Comment.id != comment.id, Comment.created_at > now - REPEAT_TIME
-    )
-    return session.scalar(others.order_by(Comment.id).limit(1))
+    return session.scalar(SAID_BEFORE.where(Comment.id != comment.id), {"said": said, "since": now - REPEAT_TIME})
 
 
 def _note(session: Session, act: Act, comment: Comment, verdict: str, *, now: datetime) -> None:

@@ -19,7 +19,7 @@ from feedback_app.comments.own import (
     own_of_customer,
     request_own_link,
 )
-from feedback_app.comments.views import LATE, LONGEST_NUMBER, NETWORK_LIMITS, TOO_MUCH, rules, service_says, too_late
+from feedback_app.comments.views import LATE, LONGEST_NUMBER, TOO_MUCH, admits_network, rules, service_says, too_late
 from feedback_app.config import Switch
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
@@ -87,7 +87,7 @@ def change() -> ResponseReturnValue:
     if not form.validate():
         return render_template("comments/change.html", **page, problem=too_late() if forged(form) else None), 400
     # Whoever has a link that is good is turned away by no limit.
-    if not _has_link(comment) and not _admitted():
+    if not _has_link(comment) and not admits_network("changes"):
         return render_template("comments/change.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "60"}
     new = is_new(comment, form.body.data)
     said = service_says(comment.author, form.body.data, thread.path) if new else []
@@ -191,10 +191,6 @@ def _has_link(comment: Comment) -> bool:
     """Whether a link was mailed to the address that came with a comment, and is used here."""
     claim = _claim(request.args.get("by", ""), Purpose.OWN_COMMENTS)
     return claim is not None and claim.person == comment.customer_id
-
-
-def _admitted() -> bool:
-    return all(house().limits.admit(limit, "changes", whence()) for limit in NETWORK_LIMITS)
 
 
 def _claim(token: str, purpose: Purpose) -> Claim | None:

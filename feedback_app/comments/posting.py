@@ -11,7 +11,16 @@ from feedback_app.audit import READER, Act, jot
 from feedback_app.comments.answers import follow, tell_of_answers, wrote_both
 from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, OpenThread, Thread
-from feedback_app.comments.verdicts import REPEAT_TIME, SHOWN, Rules, Signs, judge, judge_words, repeat_hash
+from feedback_app.comments.verdicts import (
+    REPEAT_TIME,
+    SAID_BEFORE,
+    SHOWN,
+    Rules,
+    Signs,
+    judge,
+    judge_words,
+    repeat_hash,
+)
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
 from feedback_app.db import Base
@@ -21,16 +30,7 @@ from feedback_app.driver import Driver, Prepared, driver_of
 _THREAD = [getattr(Thread, name) for name in OpenThread._fields]
 _OPEN_THREAD = Prepared(select(*_THREAD).where(Thread.path == bindparam("path"), Thread.open))
 _SAME_FORM = select(Comment.id).where(Comment.form_hash == bindparam("form_hash", type_=Comment.form_hash.type))
-_SAID_BEFORE = (
-    select(Comment.id)
-    .where(
-        Comment.repeat_hash == bindparam("said", type_=Comment.repeat_hash.type),
-        Comment.created_at > bindparam("since", type_=Comment.created_at.type),
-    )
-    .order_by(Comment.id)
-    .limit(1)
-)
-_BEFORE = Prepared(select(_SAME_FORM.scalar_subquery(), _SAID_BEFORE.scalar_subquery()))
+_BEFORE = Prepared(select(_SAME_FORM.scalar_subquery(), SAID_BEFORE.scalar_subquery()))
 _STATUS = Prepared(select(Comment.status).where(Comment.id == bindparam("number")))
 _COMMENTS = Base.metadata.tables["comments"]
 _NEW_COMMENT = Prepared(

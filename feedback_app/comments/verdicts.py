@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from html import unescape
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from feedback_app.comments.markup import UNSEEN, has_address, shows_address, visible_text
 from feedback_app.comments.models import Comment, CommentStatus
@@ -22,6 +22,16 @@ from feedback_app.driver import AnyNumber, Driver, Prepared
 SHORTEST_REPEAT = 20
 REPEAT_TIME = timedelta(days=7)
 
+# The first comment of the last days that says the same.
+SAID_BEFORE = (
+    select(Comment.id)
+    .where(
+        Comment.repeat_hash == bindparam("said", type_=Comment.repeat_hash.type),
+        Comment.created_at > bindparam("since", type_=Comment.created_at.type),
+    )
+    .order_by(Comment.id)
+    .limit(1)
+)
 _APPROVED_AMONG = Prepared(
     select(Comment.id).where(AnyNumber(Comment.id, "numbers"), Comment.status == CommentStatus.APPROVED).limit(1)
 )
@@ -38,6 +48,7 @@ CROWDED = "many comments from the same network"
 CHANGED = "changed after it was approved"
 PROVEN = "the browser has worked for it"
 SHOWN = "shown at once"
+REPEATED = "the same words as comment"
 PROVABLE = frozenset({TOO_FAST, NO_TIME, CROWDED})
 
 
@@ -74,7 +85,7 @@ def judge(driver: Driver, words: Sequence[str], *, before: int | None, rules: Ru
     """
     reasons = list(words)
     if before is not None:
-        reasons.append(f"the same words as comment {before}")
+        reasons.append(f"{REPEATED} {before}")
     reasons += signs.reasons
     if rules.moderation is Moderation.ALL:
         reasons.append(EVERY_ONE)

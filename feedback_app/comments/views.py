@@ -175,9 +175,12 @@ def _admitted(thread: OpenThread, *, preview: bool) -> bool:
     admit = house().limits.admit
     if preview:
         return admit(PREVIEW_LIMIT, "preview", whence())
-    return all(admit(limit, "comments", whence()) for limit in NETWORK_LIMITS) and admit(
-        THREAD_LIMIT, "thread", str(thread.id)
-    )
+    return admits_network("comments") and admit(THREAD_LIMIT, "thread", str(thread.id))
+
+
+def admits_network(what: str) -> bool:
+    """Whether there may be one more of this from where the request comes from; each is counted for itself."""
+    return all(house().limits.admit(limit, what, whence()) for limit in NETWORK_LIMITS)
 
 
 def _opened(form: CommentForm) -> datetime | None:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from feedback_app.customers.models import Frequency
 
 MORNING = 8
+# What somebody can have collected, in a letter now and then.
+COLLECTED = (Frequency.WEEKLY, Frequency.MONTHLY)
 
 
 def last_digest(frequency: Frequency, now: datetime) -> datetime:

@@ -13,6 +13,7 @@ from sqlalchemy import Integer, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from feedback_app.bulk import update_many
+from feedback_app.customers.calendar import COLLECTED
 from feedback_app.customers.consent import writable
 from feedback_app.customers.models import Customer, Frequency, LetterFormat, Preference, Suppression, Topic
 from feedback_app.customers.services import SEALED, Sealed
@@ -136,7 +137,7 @@ def claim(
             if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
                 digests.release(session, digest, reader.id)
-        elif not digest and reader.frequency in digests.COLLECTED:
+        elif not digest and reader.frequency in COLLECTED:
             skipped[row.id] = f"put off for the {reader.frequency} digest"
             put_off.append(row.id)
         elif reader.id in crowded:

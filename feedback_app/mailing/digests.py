@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, exists, insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.customers.calendar import last_digest
+from feedback_app.customers.calendar import COLLECTED, last_digest
 from feedback_app.customers.consent import writable
 from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Preference, Topic
 from feedback_app.db import alone_in
@@ -25,7 +25,7 @@ from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mai
 
 EVERY = timedelta(minutes=1)
 # Whoever wants a letter each time again gets what had been put off with the next week's.
-COLLECTED = {
+_READERS = {
     Frequency.WEEKLY: (Frequency.WEEKLY, Frequency.EACH),
     Frequency.MONTHLY: (Frequency.MONTHLY,),
 }
@@ -143,7 +143,7 @@ def _waiting(topic: Topic, frequency: Frequency, end: datetime, now: datetime) -
     wants = exists().where(
         Preference.customer_id == Customer.id,
         Preference.topic == topic,
-        Preference.frequency.in_(COLLECTED[frequency]),
+        Preference.frequency.in_(_READERS[frequency]),
     )
     return (
         select(DigestItem.delivery_id)

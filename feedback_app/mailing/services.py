@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, literal, sel
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from feedback_app.customers.calendar import COLLECTED
 from feedback_app.customers.consent import not_paused, writable
 from feedback_app.customers.models import Customer, Frequency, Preference, Suppression, Topic
 from feedback_app.db import changed
@@ -182,7 +183,7 @@ def _in_digests(topic: Topic) -> ColumnElement[bool]:
         .where(
             Preference.customer_id == Customer.id,
             Preference.topic == topic,
-            Preference.frequency.in_(digests.COLLECTED),
+            Preference.frequency.in_(COLLECTED),
         )
         .exists()
     )

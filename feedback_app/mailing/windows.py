@@ -59,7 +59,7 @@ class Done:
 class Windows:
     """A worker's windows. `alive` is asked before every letter; after a no, the rest of the window goes back.
 
-    So it does where the mailing is stopped: what is on its way is on its way, and nothing more leaves.
+    So it does where somebody stopped the mailing, which is asked before every window and now and then within one.
     """
 
     store: Store
@@ -133,14 +133,16 @@ class Windows:
         """Make and send a window's letters: the server reads one while the next is made."""
         waiting: dict[int, datetime | None] = dict.fromkeys(one.id for one in window.claimed)
         submitted, refused = list[int](), ""
-        letters = self._letters(mailing_id, window, waiting, at)
+        made = self._letters(mailing_id, window, at)
         try:
             # Of the first window all are made before any leaves: a mailing that the gate stops mostly stops there.
-            for number, letter in letters if mailing_id in self._last else list(letters):
+            for number, letter in made if mailing_id in self._last else list(made):
+                if isinstance(letter, datetime):
+                    waiting[number] = letter
+                    continue
                 if (submitted and self._is_over(mailing_id)) or not self.alive():
                     break
-                if self.pace.limited:
-                    self.pace.take(clock.now())
+                self.pace.take(clock.now())
                 del waiting[number]
                 submitted.append(number)
                 transport.submit(letter)
@@ -168,17 +170,15 @@ class Windows:
         with self.store.asking() as driver:
             return not claims.is_sending(driver, mailing_id)
 
-    def _letters(
-        self, mailing_id: int, window: claims.Window, waiting: dict[int, datetime | None], at: datetime
-    ) -> Iterator[tuple[int, Letter]]:
-        """A window's letters, by their rows' numbers; of those that have to wait, their turns. Raises GateRefused."""
+    def _letters(self, mailing_id: int, window: claims.Window, at: datetime) -> Iterator[tuple[int, Letter | datetime]]:
+        """A window's letters, by their rows' numbers, or the turns that they have to wait for. Raises GateRefused."""
         with self.store.reading() as session:
             for one in window.claimed:
                 reader = person(session, one.reader.sealed)
-                if self.pace.limited:
-                    waiting[one.id] = self.pace.later(reader.address, clock.now(), waited=one.waited)
-                    if waiting[one.id]:
-                        continue
+                later = self.pace.later(reader.address, clock.now(), waited=one.waited)
+                if later:
+                    yield one.id, later
+                    continue
                 language = self.desk.language_of(reader)
                 # The subject of a digest is a word of ours, not of the shop's.
                 digest = replace(one.draft, subject=said(one.draft.subject, language)) if one.draft else None

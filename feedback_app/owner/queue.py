@@ -25,7 +25,7 @@ REASONS = (
     verdicts.NO_TIME,
     verdicts.CROWDED,
     verdicts.CHANGED,
-    "the same words as comment",
+    verdicts.REPEATED,
     "on the shop's list:",
     " links",
     akismet.SPAM,

@@ -1,6 +1,6 @@
 """The mailer's figures, side by side against one local sink: letters a second of ours and of others.
 
-Ours with all that it does: the ledger's two commits a window, every address opened, every letter made for its reader
+Ours with all that it does: the ledger's commit a window, every address opened, every letter made for its reader
 and looked at by the gate. The others with what they do: one message a recipient, made and sent over one connection.
 """
 
