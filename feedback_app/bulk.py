@@ -5,27 +5,29 @@ statement is made once, and what rows hold goes to the driver as it is: bytes, t
 the same for all rows can be of any column's type.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ARRAY, Column, Dialect, Insert, Row, Table, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.db import SQLITE
-from feedback_app.driver import driver_of, given_as
+from feedback_app.driver import Driver, driver_of, given_as
 
 
 def insert_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], **same: Any) -> None:  # noqa: ANN401 - whatever columns hold
     """Insert rows, with the same value for all in some columns."""
-    _hand_over(session, table, rows, same, by_id=False)
+    if rows:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        _hand_over(session, table, columns, same, by_id=False)
 
 
-def update_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], **same: Any) -> None:  # noqa: ANN401 - the same
-    """Change rows by their `id`, with the same value for all in some columns."""
-    _hand_over(session, table, rows, same, by_id=True)
+def update_many(at: Session | Driver, table: Table, columns: Mapping[str, Sequence[Any]], **same: Any) -> None:  # noqa: ANN401 - the same
+    """Change rows by their `id`, which is one of the columns, with the same value for all in some others."""
+    if columns["id"]:
+        _hand_over(at, table, columns, same, by_id=True)
 
 
 def find_many(
@@ -44,21 +46,18 @@ def find_many(
 
 
 def _hand_over(
-    session: Session, table: Table, rows: Sequence[dict[str, Any]], same: dict[str, Any], *, by_id: bool
+    at: Session | Driver, table: Table, given: Mapping[str, Sequence[Any]], same: dict[str, Any], *, by_id: bool
 ) -> None:
-    if not rows:
-        return
-    driver = driver_of(session)
+    driver = driver_of(at)
     dialect = driver.dialect
     fixed = {name: given_as(table.c[name].type, dialect, value) for name, value in same.items()}
-    given = {name: list(map(itemgetter(name), rows)) for name in rows[0]}
     if dialect.name == SQLITE:
         text, names = _repeated(table, (*given, *fixed), dialect, by_id=by_id)
         columns = (repeat(fixed[name]) if name in fixed else given[name] for name in names)
         driver.execute_for_each(text, list(zip(*columns, strict=False)))
     else:
         text = _at_once(table, tuple(given), tuple(fixed), dialect, by_id=by_id)
-        driver.execute(text, given | fixed)
+        driver.execute(text, {**given, **fixed})
 
 
 @lru_cache(maxsize=64)

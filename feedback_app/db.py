@@ -34,7 +34,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from feedback_app.driver import Driver
+from feedback_app.driver import Driver, NeedsSession
 
 SQLITE = "sqlite"
 BUSY_MILLISECONDS = 30_000
@@ -273,6 +273,13 @@ class Store:
     def drive(self, work: Callable[[Driver], Done]) -> Done:
         """The same with the driver's own connection."""
         return _until_done(self.driving, work)
+
+    def write_lightly(self, work: Callable[[Session | Driver], Done]) -> Done:
+        """Do some work with the driver's own connection; all of it again with a session, where it needs one."""
+        try:
+            return self.drive(work)
+        except NeedsSession:
+            return self.write(work)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -61,11 +61,24 @@ class Driver:
             ) from error
 
 
-def driver_of(session: Session) -> Driver:
-    """The driver below a session, in the session's transaction, with all that was changed in it."""
-    session.flush()
-    connection = session.connection()
+class NeedsSession(Exception):  # noqa: N818 - asks for a transaction of the other kind, see Store.write_lightly
+    """What was done with the driver alone turned out to need a session."""
+
+
+def driver_of(at: Session | Driver) -> Driver:
+    """The driver below a session, in the session's transaction, with all that was changed in it; or itself."""
+    if isinstance(at, Driver):
+        return at
+    at.flush()
+    connection = at.connection()
     return Driver(connection.dialect, connection.connection.driver_connection)
+
+
+def session_of(at: Session | Driver) -> Session:
+    """The session, where there is one. Raises NeedsSession."""
+    if isinstance(at, Driver):
+        raise NeedsSession
+    return at
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +161,9 @@ class AnyNumber(ColumnElement[bool]):
     inherit_cache = False
     type = Boolean()
 
-    def __init__(self, column: InstrumentedAttribute[int], parameter: str) -> None:
+    def __init__(self, column: InstrumentedAttribute[int] | InstrumentedAttribute[int | None], parameter: str) -> None:
         """Take the column, and the parameter's name."""
-        self.column: ColumnElement[int] = column.expression
+        self.column: ColumnElement[Any] = column.expression
         self.numbers = bindparam(parameter, type_=_Numbers)
 
     def self_group(self, against: OperatorType | None = None) -> Self:  # noqa: ARG002 - the base's signature

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from feedback_app.driver import Prepared, driver_of
+from feedback_app.driver import Driver, Prepared, driver_of, session_of
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 
@@ -36,15 +36,15 @@ def canary_of(total: int) -> int:
     return canary if canary < total else 0
 
 
-def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float, now: datetime) -> int:
+def allowance(at: Session | Driver, mailing_id: int, *, most: int, halt_share: float, now: datetime) -> int:
     """How many letters of a mailing may be claimed now, at most.
 
     None before the owner has got the copy that was made for them. The first hundredth, at least five, goes ahead as a
     canary: no more until these are answered, and when more of them were refused than `halt_share` the mailing is
-    halted, with all that has not left.
+    halted, with all that has not left. Raises NeedsSession.
     """
     since = now - COPY_PATIENCE
-    [(state, canary, copy_waits)] = _STANDING.run(driver_of(session), mailing=mailing_id, now=now, since=since)
+    [(state, canary, copy_waits)] = _STANDING.run(driver_of(at), mailing=mailing_id, now=now, since=since)
     if state is not MailingState.SENDING:
         return most
     if copy_waits:
@@ -52,6 +52,7 @@ def allowance(session: Session, mailing_id: int, *, most: int, halt_share: float
     if not canary:
         return most
     # One worker at a time counts: two would let twice as many go.
+    session = session_of(at)
     mailing = session.scalars(
         select(Mailing).where(Mailing.id == mailing_id).with_for_update().execution_options(populate_existing=True)
     ).one()

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import Integer, bindparam, func, select
+from sqlalchemy import Integer, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from feedback_app.bulk import update_many
@@ -17,7 +17,7 @@ from feedback_app.customers.calendar import COLLECTED
 from feedback_app.customers.consent import writable
 from feedback_app.customers.models import Customer, Frequency, LetterFormat, Preference, Suppression, Topic
 from feedback_app.customers.services import SEALED, Sealed
-from feedback_app.driver import AnyNumber, Driver, Prepared, driver_of
+from feedback_app.driver import AnyNumber, Driver, Prepared, driver_of, session_of
 from feedback_app.mailing import digests
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
@@ -47,6 +47,17 @@ _DUE = Prepared(_COLUMNS.where(IS_DEFERRED, Delivery.next_try_at <= bindparam("n
 _QUEUED = _COLUMNS.where(Delivery.state == DeliveryState.QUEUED).order_by(Delivery.id)
 _BEHIND = Prepared(_QUEUED.where(Delivery.id > bindparam("after")))
 _BEFORE = Prepared(_QUEUED.where(Delivery.id <= bindparam("after")))
+
+_HAD = Prepared(
+    select(Delivery.customer_id)
+    .where(
+        AnyNumber(Delivery.customer_id, "numbers"),
+        or_(*(Delivery.state == state for state in LEFT_STATES)),
+        Delivery.changed_at > bindparam("since"),
+    )
+    .group_by(Delivery.customer_id)
+    .having(func.count() >= bindparam("cap", type_=Integer))
+)
 
 
 class Reader(NamedTuple):
@@ -98,7 +109,7 @@ class Window:
 
 
 def claim(
-    session: Session,
+    at: Session | Driver,
     mailing_id: int,
     *,
     worker_id: str,
@@ -114,35 +125,37 @@ def claim(
     Once this is committed the rows are `submitting`: in doubt, if the worker is never heard of again. Rows of people
     who may not be written to any more are skipped, with the reason. Of rows that nobody has tried, at most `fresh` are
     looked at, first those `after` the last of the window before. `named` gives a customer's letter its identifier.
+    Raises NeedsSession, for what most windows have nothing of.
     """
-    mailing = _SENDING.run(driver_of(session), mailing=mailing_id)
+    driver = driver_of(at)
+    mailing = _SENDING.run(driver, mailing=mailing_id)
     if not mailing or most <= 0:
         return Window([], 0)
     [(slug, topic, subject, nameless, body, rhythm)] = mailing
-    digest = session.get_one(Mailing, mailing_id) if rhythm else None
-    rows = _next_rows(session, mailing_id, most=most, fresh=most if fresh is None else fresh, after=after, now=now)
+    digest = session_of(at).get_one(Mailing, mailing_id) if rhythm else None
+    rows = _next_rows(driver, mailing_id, most=most, fresh=most if fresh is None else fresh, after=after, now=now)
     last = max((row.id for row in rows if not row.deferred), default=after)
-    found = _readers(session, topic, [row.customer_id for row in rows], locked=bool(daily_cap), now=now)
+    found = _readers(driver, topic, [row.customer_id for row in rows], locked=bool(daily_cap), now=now)
     welcome = [reader.id for reader in found.values() if reader.welcome]
-    crowded = _crowded(session, welcome, daily_cap=daily_cap, now=now)
-    said = digests.drafts(session, digest, welcome) if digest else {}
-    claimed, skipped, put_off = [], dict[int, str](), []
-    later, taken = list[dict[str, int]](), list[dict[str, int | str | None]]()
+    crowded = _crowded(driver, welcome, daily_cap=daily_cap, now=now)
+    said = digests.drafts(session_of(at), digest, welcome) if digest else {}
+    claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
+    attempts = list[int]()
     for row in rows:
         reader = found.get(row.customer_id)
         if reader is None:
             skipped[row.id] = "the customer was erased"
         elif not reader.welcome:
-            skipped[row.id] = _why_not(session, reader.id, topic, now)
+            skipped[row.id] = _why_not(session_of(at), reader.id, topic, now)
             if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
-                digests.release(session, digest, reader.id)
+                digests.release(session_of(at), digest, reader.id)
         elif not digest and reader.frequency in COLLECTED:
             skipped[row.id] = f"put off for the {reader.frequency} digest"
             put_off.append(row.id)
         elif reader.id in crowded:
-            if digest and _is_left_for_later(session, digest, reader.id, now):
-                later.append({"id": row.id})
+            if digest and _is_left_for_later(session_of(at), digest, reader.id, now):
+                later.append(row.id)
             else:
                 skipped[row.id] = CROWDED
         elif digest and reader.id not in said:
@@ -150,14 +163,15 @@ def claim(
         else:
             message_id = named(reader.id) if named else row.message_id
             claimed.append(Claimed(row.id, reader, said.get(reader.id), row.deferred, message_id))
-            taken.append({"id": row.id, "attempts": row.attempts + 1, "message_id": message_id})
-    _skip(session, skipped, now)
+            attempts.append(row.attempts + 1)
+    reasons: dict[str, list[int] | list[str]] = {"id": list(skipped), "reason": list(skipped.values())}
+    update_many(at, ROWS, reasons, state=DeliveryState.SKIPPED, changed_at=now)
     again_at = now + CROWDED_DELAY
-    update_many(
-        session, ROWS, later, state=DeliveryState.DEFERRED, reason=CROWDED, next_try_at=again_at, changed_at=now
-    )
-    digests.put_off(session, put_off, now=now)
-    update_many(session, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
+    waiting = {"id": later}
+    update_many(at, ROWS, waiting, state=DeliveryState.DEFERRED, reason=CROWDED, next_try_at=again_at, changed_at=now)
+    digests.put_off(at, put_off, now=now)
+    taken = {"id": [one.id for one in claimed], "attempts": attempts, "message_id": [one.message_id for one in claimed]}
+    update_many(at, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
     draft = Draft(slug, topic, subject, nameless, body)
     return Window(claimed, len(skipped) + len(later), draft, last)
 
@@ -167,17 +181,11 @@ def is_sending(driver: Driver, mailing_id: int) -> bool:
     return _STANDS.run(driver, mailing=mailing_id) == [(MailingState.SENDING,)]
 
 
-def _skip(session: Session, reasons: dict[int, str], now: datetime) -> None:
-    rows = [{"id": number, "reason": reason} for number, reason in reasons.items()]
-    update_many(session, ROWS, rows, state=DeliveryState.SKIPPED, changed_at=now)
-
-
-def _next_rows(session: Session, mailing_id: int, *, most: int, fresh: int, after: int, now: datetime) -> list[_Due]:
+def _next_rows(driver: Driver, mailing_id: int, *, most: int, fresh: int, after: int, now: datetime) -> list[_Due]:
     """The next rows that are due: those to be tried again, then those that nobody has tried.
 
     Two questions, each answered by an index of its own: of both in one, a database would sort all that waits.
     """
-    driver = driver_of(session)
     rows = _DUE.run(driver, mailing=mailing_id, now=now, most=most)
     # The rows behind are left out where they were done: on PostgreSQL what was changed stays in the index for a while.
     # They are asked for when there are no others: one that was taken back is queued again.
@@ -189,14 +197,14 @@ def _next_rows(session: Session, mailing_id: int, *, most: int, fresh: int, afte
 
 
 def _readers(
-    session: Session, topic: Topic, numbers: Collection[int | None], *, locked: bool, now: datetime
+    driver: Driver, topic: Topic, numbers: Collection[int | None], *, locked: bool, now: datetime
 ) -> dict[int | None, Reader]:
     """The customers of these numbers, with what they chose, in one question.
 
     Locked where letters are counted: two mailings' workers would otherwise both give the day's last one.
     """
     question = _reading(topic, now.date(), locked=locked)
-    rows = question.run(driver_of(session), numbers=[number for number in numbers if number is not None])
+    rows = question.run(driver, numbers=[number for number in numbers if number is not None])
     return {number: Reader(Sealed(number, *sealed), form, often, yes) for number, *sealed, form, often, yes in rows}
 
 
@@ -232,18 +240,8 @@ def _why_not(session: Session, number: int, topic: Topic, now: datetime) -> str:
     return f"the customer does not want {topic}"
 
 
-def _crowded(session: Session, numbers: Sequence[int], *, daily_cap: int, now: datetime) -> set[int]:
+def _crowded(driver: Driver, numbers: Sequence[int], *, daily_cap: int, now: datetime) -> set[int]:
     """The customers for whom another letter today would be one too many."""
     if not daily_cap:
         return set()
-    had = (
-        select(Delivery.customer_id)
-        .where(
-            Delivery.customer_id.in_(numbers),
-            Delivery.state.in_(LEFT_STATES),
-            Delivery.changed_at > now - timedelta(days=1),
-        )
-        .group_by(Delivery.customer_id)
-        .having(func.count() >= daily_cap)
-    )
-    return {number for number in session.scalars(had) if number is not None}
+    return {number for (number,) in _HAD.run(driver, numbers=numbers, since=now - timedelta(days=1), cap=daily_cap)}

@@ -19,6 +19,7 @@ from feedback_app.customers.calendar import COLLECTED, last_digest
 from feedback_app.customers.consent import writable
 from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Preference, Topic
 from feedback_app.db import alone_in
+from feedback_app.driver import Driver, session_of
 from feedback_app.languages import marked
 from feedback_app.mailing.drafts import NAMELESS, Draft
 from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
@@ -39,10 +40,10 @@ SUBJECTS = {
 }
 
 
-def put_off(session: Session, numbers: Collection[int], *, now: datetime) -> None:
-    """Keep deliveries, which the ledger skips, for a digest."""
+def put_off(at: Session | Driver, numbers: Collection[int], *, now: datetime) -> None:
+    """Keep deliveries, which the ledger skips, for a digest. Raises NeedsSession."""
     if numbers:
-        session.execute(insert(DigestItem), [{"delivery_id": number, "put_off_at": now} for number in numbers])
+        session_of(at).execute(insert(DigestItem), [{"delivery_id": number, "put_off_at": now} for number in numbers])
 
 
 def make_due(session: Session, *, hold_minutes: float, now: datetime) -> list[str]:

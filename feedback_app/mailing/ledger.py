@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from feedback_app.bulk import update_many
 from feedback_app.customers.models import Customer
 from feedback_app.db import changed
+from feedback_app.driver import Driver, session_of
 from feedback_app.mailing.models import IS_DEFERRED, ROWS, Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.outcomes import Answer, Outcome
 from feedback_app.workers import Worker, alive
@@ -38,20 +39,18 @@ def deliveries(
     return ((row[0], row[1]) for row in session.execute(query))
 
 
-def record(session: Session, answers: Mapping[int, Answer], *, now: datetime) -> None:
-    """Write down what became of letters that were `submitting`, by their deliveries' numbers."""
-    accepted = {number: one.words for number, one in answers.items() if one.outcome is Outcome.ACCEPTED}
-    update_many(
-        session,
-        ROWS,
-        [{"id": number, "reason": words} for number, words in accepted.items()],
-        state=DeliveryState.ACCEPTED,
-        worker_id=None,
-        changed_at=now,
-    )
-    for number, answer in answers.items():
-        if number not in accepted:
-            _record_other(session, number, answer, now)
+def record(at: Session | Driver, answers: Mapping[int, Answer], *, now: datetime) -> None:
+    """Write down what became of letters that were `submitting`, by their deliveries' numbers. Raises NeedsSession."""
+    accepted = [number for number, one in answers.items() if one.outcome is Outcome.ACCEPTED]
+    columns: dict[str, list[int] | list[str]] = {
+        "id": accepted,
+        "reason": [answers[number].words for number in accepted],
+    }
+    update_many(at, ROWS, columns, state=DeliveryState.ACCEPTED, worker_id=None, changed_at=now)
+    if len(accepted) < len(answers):
+        for number, answer in answers.items():
+            if answer.outcome is not Outcome.ACCEPTED:
+                _record_other(session_of(at), number, answer, now)
 
 
 def _record_other(session: Session, number: int, answer: Answer, now: datetime) -> None:
@@ -76,12 +75,13 @@ def _record_other(session: Session, number: int, answer: Answer, now: datetime) 
                 _open_again(row, mailing, DeliveryState.DEFERRED)
 
 
-def take_back(session: Session, numbers: Mapping[int, datetime | None], *, worker_id: str, now: datetime) -> None:
+def take_back(at: Session | Driver, numbers: Mapping[int, datetime | None], *, worker_id: str, now: datetime) -> None:
     """Put deliveries back that a worker claimed and did not send, some until their turn has come.
 
-    What is not the worker's any more, because it was taken for gone, stays as it is.
+    What is not the worker's any more, because it was taken for gone, stays as it is. Raises NeedsSession.
     """
     for number, turn in numbers.items():
+        session = session_of(at)
         row = session.get_one(Delivery, number)
         if row.state is not DeliveryState.SUBMITTING or row.worker_id != worker_id:
             continue

@@ -16,6 +16,7 @@ from feedback_app.config import Settings
 from feedback_app.crypto import CannotOpen
 from feedback_app.customers.services import person
 from feedback_app.db import Store
+from feedback_app.driver import Driver
 from feedback_app.languages import said
 from feedback_app.mailing import claims, ledger, services
 from feedback_app.mailing.canary import allowance
@@ -93,14 +94,14 @@ class Windows:
         """Write down what is known. Returns whether there was anything."""
         if not self._answers and not self._unsent:
             return False
-        self.store.write(self._note)
+        self.store.write_lightly(self._note)
         self._noted()
         return True
 
-    def _note(self, session: Session) -> None:
+    def _note(self, at: Session | Driver) -> None:
         now = clock.now()
-        ledger.record(session, self._answers, now=now)
-        ledger.take_back(session, self._unsent, worker_id=self.worker_id, now=now)
+        ledger.record(at, self._answers, now=now)
+        ledger.take_back(at, self._unsent, worker_id=self.worker_id, now=now)
 
     def _noted(self) -> None:
         self._answers, self._unsent = {}, {}
@@ -109,11 +110,11 @@ class Windows:
         """Write down what is known and claim the next rows, in one commit."""
         most = self.pace.free(now, self.settings.max_in_flight)
 
-        def work(session: Session) -> claims.Window:
-            self._note(session)
-            allowed = allowance(session, mailing_id, most=most, halt_share=self.settings.halt_share, now=now)
+        def work(at: Session | Driver) -> claims.Window:
+            self._note(at)
+            allowed = allowance(at, mailing_id, most=most, halt_share=self.settings.halt_share, now=now)
             return claims.claim(
-                session,
+                at,
                 mailing_id,
                 worker_id=self.worker_id,
                 most=allowed,
@@ -124,7 +125,7 @@ class Windows:
                 named=lambda customer: self.desk.mailing_message_id(mailing_id, customer),
             )
 
-        window = self.store.write(work)
+        window = self.store.write_lightly(work)
         self._noted()
         self._claimed_at = self._asked_at = time.monotonic()
         return window

@@ -47,7 +47,7 @@ def test_a_change_reaches_those_it_is_for_and_nobody_else(store: Store) -> None:
             row.fingerprint: row.id for row in find_many(session, fingerprint, wanted, fingerprint, number, lock=True)
         }
         assert found.keys() == {people[0]["fingerprint"], people[2]["fingerprint"]}
-        changes = [{"id": one, "name": None if mark[0] else b"somebody"} for mark, one in found.items()]
+        changes = {"id": list(found.values()), "name": [None if mark[0] else b"somebody" for mark in found]}
         update_many(session, CUSTOMERS, changes, confirmed_at=MOMENT)
     with store.reading() as session:
         now = {one.fingerprint[0]: (one.name, one.confirmed_at) for one in session.scalars(select(Customer))}
@@ -57,7 +57,7 @@ def test_a_change_reaches_those_it_is_for_and_nobody_else(store: Store) -> None:
 def test_nothing_is_asked_for_nobody(store: Store) -> None:
     with store.writing() as session:
         insert_many(session, CUSTOMERS, [], **SAME)
-        update_many(session, CUSTOMERS, [])
+        update_many(session, CUSTOMERS, {"id": [], "name": []})
         assert not find_many(session, CUSTOMERS.c.id, [], CUSTOMERS.c.id)
 
 
