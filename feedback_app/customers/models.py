@@ -21,12 +21,15 @@ class Topic(StrEnum):
     @property
     def code(self) -> int:
         """The number that stands for the topic in a link; never reused."""
-        return {Topic.SPECIALS: 1, Topic.NEWS: 2, Topic.REPLIES: 3}[self]
+        return _CODES[self]
 
     @classmethod
     def of_code(cls, code: int) -> "Topic":
         """The topic of a link. Raises KeyError."""
         return {topic.code: topic for topic in cls}[code]
+
+
+_CODES = {Topic.SPECIALS: 1, Topic.NEWS: 2, Topic.REPLIES: 3}
 
 
 class Frequency(StrEnum):

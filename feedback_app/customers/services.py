@@ -1,6 +1,5 @@
 """Finding, adding and reading customers. Every function takes the session; the entry point commits."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -19,8 +18,7 @@ QUIET_TIME = timedelta(minutes=5)
 MOST_LINKS_A_DAY = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """What a letter needs to know of a customer, opened: the address as given, and the name as chosen (or None)."""
 
     id: int

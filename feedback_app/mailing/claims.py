@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Integer, bindparam, func, or_, select
 from sqlalchemy.orm import Session
@@ -170,7 +170,11 @@ def claim(
     waiting = {"id": later}
     update_many(at, ROWS, waiting, state=DeliveryState.DEFERRED, reason=CROWDED, next_try_at=again_at, changed_at=now)
     digests.put_off(at, put_off, now=now)
-    taken = {"id": [one.id for one in claimed], "attempts": attempts, "message_id": [one.message_id for one in claimed]}
+    taken: dict[str, list[Any]] = {
+        "id": [one.id for one in claimed],
+        "attempts": attempts,
+        "message_id": [one.message_id for one in claimed],
+    }
     update_many(at, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
     draft = Draft(slug, topic, subject, nameless, body)
     return Window(claimed, len(skipped) + len(later), draft, last)

@@ -1,7 +1,6 @@
 """The letters to people who comment: may we tell you of answers, here they are, here is the link to your comments."""
 
 import json
-from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -36,7 +35,7 @@ def confirm_answers(session: Session, desk: Desk, reader: Person, request: Lette
     thread = session.get_one(Thread, following.thread_id)
     return single_letter(
         desk,
-        replace(reader, name=None),
+        reader._replace(name=None),
         template="confirm_answers",
         subject=said(CONFIRM_SUBJECT, desk.language_of(reader)) % {"shop": desk.settings.shop_name},
         message_id=desk.message_id("confirm answers", request.id),
@@ -104,7 +103,7 @@ def own_comments(desk: Desk, reader: Person, request: LetterRequest, *, now: dat
     """The link to the comments that came with an address."""
     return single_letter(
         desk,
-        replace(reader, name=None),
+        reader._replace(name=None),
         template="own_comments",
         subject=said(OWN_SUBJECT, desk.language_of(reader)) % {"shop": desk.settings.shop_name},
         message_id=desk.message_id("own comments", request.id),

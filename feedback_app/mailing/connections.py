@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,7 +75,9 @@ class Connection:
         self.international = "smtputf8" in extensions
         self._sock = sock
         self._encrypted = isinstance(sock, ssl.SSLSocket)
-        self._buffer = bytearray()
+        # What was read and not yet asked for: whole lines, and how the next one begins.
+        self._lines = deque[bytes]()
+        self._rest = b""
         # Whether something was heard since something was last said.
         self._heard = False
         if self._encrypted:
@@ -108,24 +111,21 @@ class Connection:
         said: list[bytes] = []
         deadline = 0.0
         while True:
-            end = self._buffer.find(b"\n")
-            if end < 0:
-                if len(self._buffer) > MOST_BYTES:
-                    return SENSELESS, bytes(self._buffer[:100])
+            while not self._lines:
+                if len(self._rest) > MOST_BYTES:
+                    return SENSELESS, self._rest[:100]
                 deadline = deadline or time.monotonic() + SECONDS
                 if time.monotonic() > deadline:
                     message = "timed out"
                     raise Broken(message)
                 self._fill()
-                continue
-            line = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
+            line = self._lines.popleft()
             code, words, more = _read(line)
             if code == SENSELESS or len(said) > 100:  # noqa: PLR2004 - no server has so much to say
                 return SENSELESS, line[:100]
-            said.append(words)
             if not more:
-                return code, b" ".join(said)
+                return code, b" ".join([*said, words]) if said else words
+            said.append(words)
 
     def quit(self) -> None:
         """Say goodbye, if anybody still listens."""
@@ -151,7 +151,8 @@ class Connection:
         if not more:
             message = "Connection unexpectedly closed"
             raise Broken(message)
-        self._buffer += more
+        *lines, self._rest = (self._rest + more).split(b"\n")
+        self._lines += lines
 
 
 def connect(server: Server) -> Connection:

@@ -1,6 +1,5 @@
 """The letters to people about themselves: do they want letters from us, and at another address."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -39,7 +38,7 @@ def confirm_subscription(
     language = desk.language_of(reader)
     return single_letter(
         desk,
-        replace(reader, name=None),
+        reader._replace(name=None),
         template="confirm_subscription",
         subject=said(SUBSCRIBE_SUBJECT, language) % {"shop": desk.settings.shop_name},
         message_id=desk.message_id("confirm subscription", request.id),

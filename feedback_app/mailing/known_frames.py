@@ -68,40 +68,50 @@ class KnownFrame:
     def __init__(self, frame: Frame, *, sender: str, own: Collection[str]) -> None:
         """Look at a frame twice, with different values, and at where its slots are."""
         self._sender = sender
-        self._own = tuple(own)
+        self._own = frozenset(own)
         constants, slots = _parted(frame)
         _check_places(constants, slots)
         self._look(frame, _letters(40), _letters(12))
         # At the ends of what is plain: as long as can be, and with a sign that domains have, too.
         self._look(frame, _letters(80), f"{_letters(8)}.{_letters(8)}")
         self._last = constants[-1]
+        different = list(dict.fromkeys(slots))
+        # The bytes before each slot, and how many; how those behind it begin; whether it stands there for the first
+        # time, or which of the different ones it is; what is plain in it.
         self._steps = [
-            (constant, slot, following[:_MARK])
-            for constant, slot, following in zip(constants, slots, constants[1:], strict=False)
+            (
+                constants[place],
+                len(constants[place]),
+                constants[place + 1][:_MARK],
+                different.index(slot) if slot in slots[:place] else None,
+                _IS_PLAIN.get(slot),
+            )
+            for place, slot in enumerate(slots)
         ]
 
     def answers_for(self, data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> bool:
         """Whether these bytes are a letter of the frame to this recipient, with plain values in its slots."""
-        if sender != self._sender or tuple(own) != self._own:
+        if sender != self._sender or (own is not self._own and frozenset(own) != self._own):
             return False
         place = _after_signatures(data)
-        found: dict[Slot, bytes] = {}
-        for constant, slot, following in self._steps:
+        found: list[bytes] = []
+        for constant, length, following, again, is_plain in self._steps:
             if not data.startswith(constant, place):
                 return False
-            place += len(constant)
+            place += length
+            if again is not None:
+                value = found[again]
+                if not data.startswith(value, place):
+                    return False
+                place += len(value)
+                continue
             end = data.find(following, place, place + _LONGEST)
             value = data[place:end]
-            if end < 0:
+            if end < 0 or not (is_plain(value) if is_plain else _is_plain_mailbox(value, recipient)):
                 return False
-            if slot not in found:
-                found[slot] = value
-                if not (_is_plain_mailbox(value, recipient) if slot is Slot.TO else _IS_PLAIN[slot](value)):
-                    return False
-            elif found[slot] != value:
-                return False
+            found.append(value)
             place = end
-        return data[place:] == self._last
+        return len(data) == place + len(self._last) and data.endswith(self._last)
 
     def _look(self, frame: Frame, token: str, name: str) -> None:
         recipient = f"{_letters(12)}@{_letters(12)}.example"
@@ -206,6 +216,12 @@ def _is_plain_token(value: bytes) -> bool:
     return bool(_TOKEN.fullmatch(value)) and len(value) % 4 == 0 and not _reads_as_text(value)
 
 
+# A window of letters has one.
+@lru_cache(maxsize=4)
+def _is_plain_date(value: bytes) -> bool:
+    return _DATE.fullmatch(value) is not None
+
+
 # A reader's name stands in several places of their letter.
 @lru_cache(maxsize=4)
 def _is_plain_quoted(value: bytes) -> bool:
@@ -239,8 +255,9 @@ def _is_plain_name(raw: bytes) -> bool:
     return bool(_NAME.fullmatch(name)) and plain(name) == name and not _LONG_WORD.search(name)
 
 
+# Of all but a mailbox, which is plain for its recipient only.
 _IS_PLAIN: dict[Slot, Callable[[bytes], object]] = {
-    Slot.DATE: _DATE.fullmatch,
+    Slot.DATE: _is_plain_date,
     Slot.MESSAGE_ID: _MESSAGE_ID.fullmatch,
     Slot.UNSUBSCRIBE: _is_plain_token,
     Slot.PREFERENCES: _is_plain_token,

@@ -68,7 +68,7 @@ class Windows:
     desk: Desk
     worker_id: str
     pace: Pace
-    alive: Callable[[], bool]
+    alive: Callable[[datetime], bool]
     # What has to be written down with the next commit.
     _answers: dict[int, Answer] = field(default_factory=dict)
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
@@ -141,9 +141,10 @@ class Windows:
                 if isinstance(letter, datetime):
                     waiting[number] = letter
                     continue
-                if (submitted and self._is_over(mailing_id)) or not self.alive():
+                now = clock.now()
+                if (submitted and self._is_over(mailing_id)) or not self.alive(now):
                     break
-                self.pace.take(clock.now())
+                self.pace.take(now)
                 del waiting[number]
                 submitted.append(number)
                 transport.submit(letter)
@@ -173,6 +174,8 @@ class Windows:
 
     def _letters(self, mailing_id: int, window: claims.Window, at: datetime) -> Iterator[tuple[int, Letter | datetime]]:
         """A window's letters, by their rows' numbers, or the turns that they have to wait for. Raises GateRefused."""
+        # Of what is said to all, by language: to look one up by its whole text takes longer.
+        makers: dict[str, MailingMaker] = {}
         with self.store.reading() as session:
             for one in window.claimed:
                 reader = person(session, one.reader.sealed)
@@ -181,9 +184,13 @@ class Windows:
                     yield one.id, later
                     continue
                 language = self.desk.language_of(reader)
-                # The subject of a digest is a word of ours, not of the shop's.
-                digest = replace(one.draft, subject=said(one.draft.subject, language)) if one.draft else None
-                maker = self._maker(mailing_id, digest or window.draft, language)
+                if one.draft:
+                    # The subject of a digest is a word of ours, not of the shop's.
+                    digest = replace(one.draft, subject=said(one.draft.subject, language))
+                    maker = self._maker(mailing_id, digest, language)
+                else:
+                    maker = makers.get(language) or self._maker(mailing_id, window.draft, language)
+                    makers[language] = maker
                 yield one.id, maker.letter(reader, one.reader.format, now=at, message_id=one.message_id)
 
     def _halt(self, mailing_id: int, reason: str) -> None:

@@ -106,7 +106,7 @@ class MailWorker:
         """Look for what is due besides the mailings at hand."""
         now = clock.now()
         first, self._last_look = self._last_look is None, now
-        self._beat()
+        self._beat(now)
         with self.store.writing() as session:
             ledger.rescue(session, now=now)
             if first:
@@ -127,9 +127,8 @@ class MailWorker:
         with self.store.writing() as session:
             sign_off(session, self.id)
 
-    def _beat(self) -> bool:
+    def _beat(self, now: datetime) -> bool:
         """Say that this worker is alive. Returns whether the others can still believe it."""
-        now = clock.now()
         if _within(now, self._last_beat, BEAT):
             return True
         believed = _within(now, self._last_beat, PATIENCE) or self._last_beat is None
