@@ -161,8 +161,8 @@ def connect(server: Server) -> Connection:
     Certificates are checked, and there is no way back to plain once TLS was asked for. Raises smtplib's errors and
     OSError.
     """
-    context = ssl.create_default_context()
     if server.scheme == "smtps":
+        context = ssl.create_default_context()
         smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=SECONDS, context=context)
     else:
         smtp = smtplib.SMTP(server.host, server.port, timeout=SECONDS)
@@ -170,7 +170,7 @@ def connect(server: Server) -> Connection:
         smtp.ehlo_or_helo_if_needed()
         if server.scheme == "smtp+starttls":
             # Raises where the server does not offer it. What it said before is forgotten: it was not protected.
-            smtp.starttls(context=context)
+            smtp.starttls(context=ssl.create_default_context())
             smtp.ehlo()
         if server.login:
             smtp.login(*server.login)

@@ -21,6 +21,12 @@ from feedback_app.workers import Worker, alive
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(hours=6)
 PERSEVERANCE = timedelta(days=2)
+# Of the others no letter is on its way. So an index finds the few of each mailing, however many have left.
+_MAY_BE_UNDER_WAY = (MailingState.SENDING, MailingState.HALTED, MailingState.CANCELLED)
+_IN_FLIGHT = (
+    Delivery.mailing_id.in_(select(Mailing.id).where(Mailing.state.in_(_MAY_BE_UNDER_WAY))),
+    Delivery.state == DeliveryState.SUBMITTING,
+)
 
 
 def deliveries(
@@ -120,8 +126,7 @@ def rescue(session: Session, *, now: datetime) -> int:
         session,
         update(Delivery)
         .where(
-            Delivery.state == DeliveryState.SUBMITTING,
-            Delivery.worker_id.is_not(None),  # lets the index of workers find the few
+            *_IN_FLIGHT,
             Delivery.worker_id.not_in(living),
         )
         .values(
@@ -151,8 +156,7 @@ def in_flight_elsewhere(session: Session, worker_id: str, *, since: datetime) ->
     """How many letters another worker has in flight that has not been heard of since a moment."""
     heard = select(Worker.id).where(Worker.beat_at > since)
     query = select(func.count()).where(
-        Delivery.state == DeliveryState.SUBMITTING,
-        Delivery.worker_id.is_not(None),  # for the index, as above
+        *_IN_FLIGHT,
         Delivery.worker_id != worker_id,
         Delivery.worker_id.not_in(heard),
     )

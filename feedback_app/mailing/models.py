@@ -93,8 +93,6 @@ class Delivery(Base):
         # What is queued, in its order, and what is deferred, by its time: neither is sorted to find the next few.
         Index(None, "mailing_id", "state", "id"),
         few("mailing_id", "next_try_at", where=IS_DEFERRED),
-        # What is in flight: a few rows, however many there are.
-        few("worker_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
