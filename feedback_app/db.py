@@ -175,6 +175,9 @@ class Turn:
         database = engine.url.database if engine.dialect.name == SQLITE else None
         self._path = f"{database}-turn" if database and not database.startswith((":", "file:")) else None
         self._threads = threading.Lock()
+        # This process' own, opened when it is first needed.
+        self._file: int | None = None
+        self._process = 0
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -185,16 +188,28 @@ class Turn:
         until = time.monotonic() + BUSY_MILLISECONDS / 1000
         mine = self._threads.acquire(timeout=BUSY_MILLISECONDS / 1000)
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            file = self._opened(self._path)
             try:
                 while not _locked(file) and time.monotonic() < until:
                     time.sleep(TURN_SECONDS)
                 yield
             finally:
-                os.close(file)
+                fcntl.flock(file, fcntl.LOCK_UN)
         finally:
             if mine:
                 self._threads.release()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None and self._process == os.getpid():
+            os.close(self._file)
+        self._file = None
+
+    def _opened(self, path: str) -> int:
+        if self._file is None or self._process != os.getpid():
+            # A fork's lock on its parent's would be its parent's, too.
+            self._file, self._process = os.open(path, os.O_RDWR | os.O_CREAT, 0o600), os.getpid()
+        return self._file
 
 
 def _locked(file: int) -> bool:
@@ -203,6 +218,51 @@ def _locked(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+class OwnConnections:
+    """Connections for a question or two at a time: on SQLite each thread's own, which it keeps.
+
+    To take one out of a pool and put it back takes longer than to ask. PostgreSQL's come from the pool all the same,
+    which looks first whether the server still listens.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """For an engine's database."""
+        self._engine = engine
+        self._kept = threading.local() if engine.dialect.name == SQLITE else None
+        self._all: list[Any] = []
+
+    @contextmanager
+    def taken(self) -> Iterator[Any]:
+        """A driver's connection; what was begun and not committed is rolled back."""
+        if self._kept is None:
+            pooled = self._engine.raw_connection()
+            try:
+                yield pooled.driver_connection
+            finally:
+                pooled.close()
+            return
+        # Not there for whoever asks meanwhile: that would be part of what was begun.
+        process, connection = self._kept.__dict__.pop("own", (0, None))
+        if process != os.getpid():
+            pooled = self._engine.raw_connection()
+            connection = pooled.dbapi_connection
+            pooled.detach()
+            self._all.append(connection)
+        try:
+            yield connection
+        finally:
+            if connection.in_transaction:
+                connection.rollback()
+            self._kept.own = (os.getpid(), connection)
+
+    def close(self) -> None:
+        """Close those that are kept."""
+        while self._all:
+            self._all.pop().close()
+        if self._kept is not None:
+            self._kept = threading.local()
 
 
 class Store:
@@ -214,6 +274,7 @@ class Store:
         self.info = info
         self._writing = engine.execution_options(writing=True)
         self._turn = Turn(engine)
+        self._connections = OwnConnections(engine)
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
@@ -229,11 +290,8 @@ class Store:
     @contextmanager
     def asking(self) -> Iterator[Driver]:
         """The driver's own connection, for a question or two that are asked all the time; nothing is changed."""
-        pooled = self.engine.raw_connection()
-        try:
-            yield Driver(self.engine.dialect, pooled.driver_connection)
-        finally:
-            pooled.close()
+        with self._connections.taken() as connection:
+            yield Driver(self.engine.dialect, connection)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -254,17 +312,11 @@ class Store:
 
         For what comes in all the time and is two or three statements: a session takes longer than they do.
         """
-        with self._turn.taken():
-            pooled = self.engine.raw_connection()
-            try:
-                connection: Any = pooled.driver_connection
-                if self.dialect == SQLITE:
-                    connection.execute("BEGIN IMMEDIATE")
-                yield Driver(self.engine.dialect, connection)
-                connection.commit()
-            finally:
-                # What is not committed is rolled back.
-                pooled.close()
+        with self._turn.taken(), self._connections.taken() as connection:
+            if self.dialect == SQLITE:
+                connection.execute("BEGIN IMMEDIATE")
+            yield Driver(self.engine.dialect, connection)
+            connection.commit()
 
     def write(self, work: Callable[[Session], Done]) -> Done:
         """Do some work in a transaction of its own; again, if it had to give way to another one."""
@@ -283,4 +335,6 @@ class Store:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._connections.close()
+        self._turn.close()
         self.engine.dispose()
