@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Dialect,
     Insert,
+    LargeBinary,
     SelectBase,
     TypeDecorator,
     Update,
@@ -84,9 +85,10 @@ def session_of(at: Session | Driver) -> Session:
 @dataclass(frozen=True, slots=True)
 class _Made:
     text: str
-    # The values that the statement itself has, and what the others go through, in the driver's order if it wants one.
+    # The values that the statement itself has, and what some of the others go through; all in the driver's order, if it
+    # wants one.
     own: dict[str, Any]
-    into: dict[str, _Changes]
+    into: list[tuple[str, Callable[[Any], Any]]]
     order: tuple[str, ...] | None
     out_of: tuple[_Changes, ...]
 
@@ -106,8 +108,9 @@ class Prepared:
     def run(self, driver: Driver, **values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - whatever columns hold
         """Run it with these values; returns the rows that it gives back, if it does. Raises DBAPIError."""
         made = self._made.get(driver.dialect.name) or self._make(driver.dialect)
-        given = {name: change(values[name]) if change else values[name] for name, change in made.into.items()}
-        given |= made.own
+        given = made.own | values
+        for name, change in made.into:
+            given[name] = change(values[name])
         ordered = given if made.order is None else [given[name] for name in made.order]
         rows = driver.execute(made.text, ordered, fetching=bool(made.out_of))
         if not rows or not any(made.out_of):
@@ -123,7 +126,11 @@ class Prepared:
         made = _Made(
             str(compiled),
             {name: given_as(binds[name].type, dialect, compiled.params[name]) for name in fixed},
-            {name: _into(bind.type, dialect) for name, bind in binds.items() if name not in fixed},
+            [
+                (name, change)
+                for name, bind in binds.items()
+                if name not in fixed and (change := _into(bind.type, dialect))
+            ],
             None if compiled.positiontup is None else tuple(compiled.positiontup),
             tuple(
                 column.type.dialect_impl(dialect).result_processor(dialect, None)
@@ -141,7 +148,8 @@ def given_as(kind: TypeEngine[Any], dialect: Dialect, value: object) -> object:
 
 
 def _into(kind: TypeEngine[Any], dialect: Dialect) -> _Changes:
-    return kind.dialect_impl(dialect).bind_processor(dialect)
+    # The drivers take bytes as they are, and would be given a view of them.
+    return None if isinstance(kind, LargeBinary) else kind.dialect_impl(dialect).bind_processor(dialect)
 
 
 class _Numbers(TypeDecorator[list[int]]):

@@ -25,6 +25,7 @@ from feedback_app.config import Settings, Switch
 from feedback_app.db import Store
 from feedback_app.form_bytes import FormBytes, read
 from feedback_app.problems import BY_STATUS, PROGRAMS, Problem, problem
+from feedback_app.signing import Cookies
 from feedback_app.tokens import Signer
 
 MOST_BYTES = 256 * 1024
@@ -125,8 +126,10 @@ class Sessions(SecureCookieSessionInterface):
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         """What signs an app's cookies, with the keys that it has when it is first asked."""
-        if self._signs is None:
-            self._signs = super().get_signing_serializer(app)
+        if self._signs is None and app.secret_key:
+            keys = [*(app.config["SECRET_KEY_FALLBACKS"] or ()), app.secret_key]
+            derivation = {"key_derivation": self.key_derivation}
+            self._signs = Cookies(keys, salt=self.salt, serializer=self.serializer, signer_kwargs=derivation)
         return self._signs
 
 

@@ -104,6 +104,15 @@ def form_url(path: str, parent: int | None = None) -> str:
     return f"/feedback/comments/new?post={link_path(path)}{answer}"
 
 
+def received_url(path: str, *, waits: bool, asked: bool) -> str:
+    """Where it is said what happens to a comment on a post that was sent."""
+    return f"/feedback/comments/received?post={link_path(path)}&waits={_yes(waits)}{'&asked=yes' if asked else ''}"
+
+
+def _yes(truth: bool) -> str:  # noqa: FBT001 - a word for it
+    return "yes" if truth else "no"
+
+
 @lru_cache(maxsize=256)
 def link_path(path: str) -> str:
     """A post's path as it stands in a link (RFC 3986)."""

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import altcha
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 
+from feedback_app.signing import Seals
 from feedback_app.tokens import Signer
 
 SHORTEST = timedelta(seconds=3)
@@ -60,6 +61,6 @@ def worked_for(signer: Signer, payload: str, *, now: datetime) -> int | None:
 
 
 @lru_cache(maxsize=8)
-def _serializer(signer: Signer) -> URLSafeSerializer:
+def _serializer(signer: Signer) -> Seals:
     # The last key signs there; the first does here.
-    return URLSafeSerializer(signer.session_keys[::-1], salt="comment form")
+    return Seals(signer.session_keys[::-1], salt="comment form")

@@ -16,7 +16,7 @@ from feedback_app.comments.markup import comment_html
 from feedback_app.comments.models import Comment, CommentStatus, OpenThread
 from feedback_app.comments.own import accept_work, is_own, own_in_thread
 from feedback_app.comments.posting import open_thread, post_comment, post_words, weigh
-from feedback_app.comments.rendering import form_url
+from feedback_app.comments.rendering import form_url, received_url
 from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_at, seal_form, work_for, worked_for
 from feedback_app.comments.services import find_parent, find_thread
 from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
@@ -261,6 +261,6 @@ def _post(form: CommentForm, thread: OpenThread, parent: Comment | None) -> Resp
             lambda driver: post_words(driver, thread.id, words, rules=rated, signs=signs, now=now, form_hash=once)
         )
     session["comments"] = [*(number for number in mine if number != comment.id), comment.id][-MOST_REMEMBERED:]
-    waits = "yes" if comment.status is CommentStatus.PENDING else "no"
-    asked = "yes" if form.notify.data else None
-    return redirect(url_for("comments.received", post=thread.path, waits=waits, asked=asked), code=303)
+    waits = comment.status is CommentStatus.PENDING
+    # To a place that is known: to look for it among all that there are takes longer than to keep the comment.
+    return redirect(received_url(thread.path, waits=waits, asked=form.notify.data), code=303)

@@ -1,0 +1,37 @@
+"""The signatures of cookies and forms are the library's own, also where what makes them is made once."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from itsdangerous import BadSignature, SignatureExpired, URLSafeSerializer, URLSafeTimedSerializer
+
+from feedback_app.signing import Cookies, Seals
+
+KEYS = ["an old key", "the key of today"]
+HMAC = {"key_derivation": "hmac"}
+said = st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.integers()))
+
+
+@given(said)
+def test_what_one_signs_the_other_reads(words: dict[str, object]) -> None:
+    ours, theirs = (kind(KEYS, salt="session", signer_kwargs=HMAC) for kind in (Cookies, URLSafeTimedSerializer))
+    assert theirs.loads(ours.dumps(words), max_age=60) == words
+    assert ours.loads(theirs.dumps(words), max_age=60) == words
+    seals, others = Seals(KEYS, salt="form"), URLSafeSerializer(KEYS, salt="form")
+    assert others.loads(seals.dumps(words)) == seals.loads(others.dumps(words)) == words
+
+
+def test_a_key_of_before_still_reads_and_a_stranger_s_does_not() -> None:
+    ours = Cookies(KEYS, salt="session")
+    assert ours.loads(URLSafeTimedSerializer(KEYS[0], salt="session").dumps("Nora")) == "Nora"
+    for stranger in (URLSafeTimedSerializer("another", salt="session"), URLSafeTimedSerializer(KEYS, salt="form")):
+        with pytest.raises(BadSignature):
+            ours.loads(stranger.dumps("Nora"))
+    with pytest.raises(BadSignature):
+        ours.loads(ours.dumps("Nora") + "x")
+
+
+def test_a_cookie_ends_with_its_time() -> None:
+    ours = Cookies(KEYS, salt="session")
+    with pytest.raises(SignatureExpired):
+        ours.loads(ours.dumps("Nora"), max_age=-1)
