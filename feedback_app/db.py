@@ -63,6 +63,17 @@ class UTCDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == SQLITE else value
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """To the driver. For SQLite it is written at once as SQLAlchemy would put it together of its parts."""
+        if dialect.name != SQLITE:
+            return super().bind_processor(dialect)
+
+        def written(value: datetime | None) -> str | None:
+            moment = self.process_bind_param(value, dialect)
+            return None if moment is None else moment.isoformat(" ", "microseconds")
+
+        return written
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the base's signature
         """From the database: always UTC."""
         if value is None:

@@ -3,8 +3,7 @@
 For what is asked or kept so often that making a statement, and a session around it, would cost more than running it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -42,24 +41,23 @@ class Driver:
 
     def execute(self, text: str, values: Any, *, fetching: bool = False) -> list[tuple[Any, ...]]:  # noqa: ANN401 - a driver's own
         """Run a statement; returns its rows, where they are to be fetched. Raises DBAPIError."""
-        with self._tried(text):
+        try:
             cursor = self.connection.execute(text, values)
             return cursor.fetchall() if fetching else []
+        except self.dialect.loaded_dbapi.Error as error:
+            raise self._told(text, error) from error
 
     def execute_for_each(self, text: str, rows: Sequence[Any]) -> None:
         """Run a statement once for each row of values. Raises DBAPIError."""
-        with self._tried(text):
-            self.connection.executemany(text, rows)
-
-    @contextmanager
-    def _tried(self, text: str) -> Iterator[None]:
         try:
-            yield
+            self.connection.executemany(text, rows)
         except self.dialect.loaded_dbapi.Error as error:
-            # As everybody catches it; without the values, which are what people typed.
-            raise DBAPIError.instance(
-                text, None, error, self.dialect.loaded_dbapi.Error, hide_parameters=True, dialect=self.dialect
-            ) from error
+            raise self._told(text, error) from error
+
+    def _told(self, text: str, error: Exception) -> BaseException:
+        """A driver's error as everybody catches it; without the values, which are what people typed."""
+        kind = self.dialect.loaded_dbapi.Error
+        return DBAPIError.instance(text, None, error, kind, hide_parameters=True, dialect=self.dialect)
 
 
 class NeedsSession(Exception):  # noqa: N818 - asks for a transaction of the other kind, see Store.write_lightly

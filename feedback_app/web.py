@@ -3,7 +3,7 @@
 import hmac
 import ipaddress
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -153,6 +153,9 @@ class FormRequest(Request):
             return
         super()._load_form_data()
         form: ImmutableMultiDict[str, str] = self.__dict__["form"]
+        if all(value.isascii() and "\0" not in value for _, value in form.items(multi=True)):
+            # As most are: nothing to read in another way.
+            return
         fields = [(name, read(value)) for name, value in form.items(multi=True)]
         # A NUL is nothing that anybody types, nothing that a page may have in it, and nothing that PostgreSQL takes.
         clean = [(name, field.text.replace("\0", "")) for name, field in fields]
@@ -174,6 +177,10 @@ class QuietFlask(Flask):
         """Flask, with sessions of its own."""
         super().__init__(*args, **more)
         self.session_interface = Sessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """As it is: nothing here is asynchronous, and Flask would look into each function for every request."""
+        return func
 
     def log_exception(self, exc_info: Any) -> None:  # noqa: ANN401 - the base's signature
         """Note where something broke."""

@@ -262,5 +262,5 @@ def _post(form: CommentForm, thread: OpenThread, parent: Comment | None) -> Resp
         )
     session["comments"] = [*(number for number in mine if number != comment.id), comment.id][-MOST_REMEMBERED:]
     waits = comment.status is CommentStatus.PENDING
-    # To a place that is known: to look for it among all that there are takes longer than to keep the comment.
-    return redirect(received_url(thread.path, waits=waits, asked=form.notify.data), code=303)
+    # To a place that is known: to look for it, and to write a page about it, takes longer than to keep the comment.
+    return "", 303, {"Location": received_url(thread.path, waits=waits, asked=form.notify.data)}
