@@ -1,6 +1,6 @@
 """The comment form."""
 
-from wtforms import BooleanField, HiddenField, StringField, TextAreaField
+from wtforms import BooleanField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from feedback_app.comments.markup import (
@@ -59,9 +59,6 @@ class CommentForm(EnglishForm):
     )
     body = words_field("Your comment", missing="There is no comment yet.")
     notify = BooleanField("Tell me by e-mail about answers to this comment")
-    # When the form was opened, signed; and a field that only programs see.
-    seal = HiddenField()
-    website = StringField("Leave this empty")
 
     def validate_author(self, field: StringField) -> None:
         """A name is more than invisible characters, and no address: everybody sees it."""

@@ -70,7 +70,7 @@ def _sent(form: CommentForm, thread: OpenThread, parent: Comment | None) -> Resp
     if preview:
         shown = Markup(comment_html(form.body.data))  # noqa: S704 - the gate's own output
         return _page(form, thread, parent, preview=shown)
-    if _is_stale(form):
+    if _is_stale():
         return _page(form, thread, parent, problem=TOO_LATE), 400
     return _post(form, thread, parent)
 
@@ -154,8 +154,7 @@ def _page(
     preview: Markup | None = None,
     problem: str | None = None,
 ) -> str:
-    if _opened(form) is None or problem in {TOO_LATE, LATE}:
-        form.seal.data = seal_form(house().signer, now=clock.now())
+    late = _opened() is None or problem in {TOO_LATE, LATE}
     return render_template(
         "comments/new.html",
         form=form,
@@ -166,6 +165,8 @@ def _page(
         preview=preview,
         problem=problem,
         service=house().settings.akismet_url is not None,
+        seal=seal_form(house().signer, now=clock.now()) if late else _seal(),
+        trap=_trap(),
     )
 
 
@@ -183,15 +184,24 @@ def admits_network(what: str) -> bool:
     return all(house().limits.admit(limit, what, whence()) for limit in NETWORK_LIMITS)
 
 
-def _opened(form: CommentForm) -> datetime | None:
+def _seal() -> str:
+    return request.form.get("seal", "")
+
+
+def _trap() -> str:
+    """What is in the field that nobody can see."""
+    return request.form.get("website", "")
+
+
+def _opened() -> datetime | None:
     """When the form that was sent was opened; looked into once."""
     if "opened" not in g:
-        g.opened = opened_at(house().signer, form.seal.data or "")
+        g.opened = opened_at(house().signer, _seal())
     return cast("datetime | None", g.opened)
 
 
-def _is_stale(form: CommentForm) -> bool:
-    opened = _opened(form)
+def _is_stale() -> bool:
+    opened = _opened()
     timed = house().settings.rate_limits is Switch.ON
     return timed and opened is not None and clock.now() - opened > LONGEST
 
@@ -199,11 +209,11 @@ def _is_stale(form: CommentForm) -> bool:
 def _reasons(form: CommentForm, thread: OpenThread) -> list[str]:
     """What the form and the services have against a comment."""
     reasons = []
-    if form.website.data:
+    if _trap():
         reasons.append(TRAPPED)
     reasons += service_says(form.author.data, form.body.data, thread.path)
     if house().settings.rate_limits is Switch.ON:
-        opened = _opened(form)
+        opened = _opened()
         if opened is None:
             reasons.append(NO_TIME)
         elif clock.now() - opened < SHORTEST:
@@ -232,9 +242,9 @@ def service_says(author: str, text: str, path: str) -> list[str]:
 
 def _post(form: CommentForm, thread: OpenThread, parent: Comment | None) -> ResponseReturnValue:
     mine: list[int] = session.get("comments", [])
-    sealed = _opened(form) is not None
+    sealed = _opened() is not None
     reasons = _reasons(form, thread)
-    same = (form.seal.data, thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
+    same = (_seal(), thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
     store, rated, now = house().store, rules(house().settings), clock.now()
     signs, once = Signs(mine, reasons), form_hash(*same) if sealed else None
     words = weigh(form.author.data, form.body.data, rated)
