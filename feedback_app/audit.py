@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Index, String, insert, select, text, update
+from sqlalchemy import JSON, ColumnElement, Index, String, insert, or_, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from feedback_app.db import Base, few, word
@@ -15,7 +15,7 @@ COMMAND = "command line"
 # Nobody is named here who is not an owner.
 READER = "a reader"
 MOST_LINES = 200
-# In these words, as an index of a part of the lines has to be asked for.
+# Lines that hold words, for their index; whoever asks for them says it with the same columns, in the same order.
 _HOLDS_WORDS = text("before IS NOT NULL OR after IS NOT NULL")
 
 
@@ -136,7 +136,7 @@ def lines_about(session: Session, comment: int) -> list[AuditLine]:
 def forget_words(session: Session, *which: ColumnElement[bool]) -> None:
     """Let go of what an undo would need: words that are to be gone must not stand here either."""
     values = {"before": None, "after": None}
-    statement = update(AuditLine).where(_HOLDS_WORDS, *which)
+    statement = update(AuditLine).where(or_(AuditLine.before.is_not(None), AuditLine.after.is_not(None)), *which)
     session.execute(statement.values(values), execution_options={"synchronize_session": "fetch"})
 
 

@@ -48,6 +48,9 @@ def find_many(
 def _hand_over(
     at: Session | Driver, table: Table, given: Mapping[str, Sequence[Any]], same: dict[str, Any], *, by_id: bool
 ) -> None:
+    if len({len(column) for column in given.values()}) > 1:
+        message = "columns are of the same rows: they are of one length"
+        raise ValueError(message)
     driver = driver_of(at)
     dialect = driver.dialect
     fixed = {name: given_as(table.c[name].type, dialect, value) for name, value in same.items()}

@@ -1,4 +1,4 @@
-"""The tables' common base, the engine, and sessions that read or write."""
+"""The tables' common base, the engine, and transactions that read or write: sessions, or the driver alone."""
 
 import fcntl
 import os
@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeVar, cast
+from weakref import WeakSet
 
 from sqlalchemy import (
     Connection,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Enum,
     Index,
     MetaData,
+    PoolProxiedConnection,
     TextClause,
     TypeDecorator,
     Update,
@@ -34,7 +36,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from feedback_app.driver import Driver, NeedsSession
+from feedback_app.driver import Driver, NeedsSession, as_everybody_catches_it
 
 SQLITE = "sqlite"
 BUSY_MILLISECONDS = 30_000
@@ -197,7 +199,9 @@ class Turn:
             yield
             return
         until = time.monotonic() + BUSY_MILLISECONDS / 1000
-        mine = self._threads.acquire(timeout=BUSY_MILLISECONDS / 1000)
+        if not self._threads.acquire(timeout=BUSY_MILLISECONDS / 1000):
+            yield
+            return
         try:
             file = self._opened(self._path)
             try:
@@ -207,18 +211,21 @@ class Turn:
             finally:
                 fcntl.flock(file, fcntl.LOCK_UN)
         finally:
-            if mine:
-                self._threads.release()
+            self._threads.release()
 
     def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None and self._process == os.getpid():
-            os.close(self._file)
-        self._file = None
+        """Let go of the file, when nobody has the turn."""
+        with self._threads:
+            if self._file is not None:
+                os.close(self._file)
+            self._file = None
 
     def _opened(self, path: str) -> int:
-        if self._file is None or self._process != os.getpid():
+        if self._file is not None and self._process != os.getpid():
             # A fork's lock on its parent's would be its parent's, too.
+            os.close(self._file)
+            self._file = None
+        if self._file is None:
             self._file, self._process = os.open(path, os.O_RDWR | os.O_CREAT, 0o600), os.getpid()
         return self._file
 
@@ -231,6 +238,24 @@ def _locked(file: int) -> bool:
     return True
 
 
+class _Own:
+    """A connection to a SQLite file that a thread keeps; it is closed with the thread."""
+
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's own
+        """Take it over, for this process."""
+        self.connection = connection
+        self.process = os.getpid()
+
+    def __del__(self) -> None:
+        """Close it."""
+        if self.process == os.getpid():
+            self.connection.close()
+
+
+# What a fork has of its parent's: never used, and never closed, which would end what the parent does there.
+_OTHERS: list[_Own] = []
+
+
 class OwnConnections:
     """Connections for a question or two at a time: on SQLite each thread's own, which it keeps.
 
@@ -241,43 +266,64 @@ class OwnConnections:
     def __init__(self, engine: Engine) -> None:
         """For an engine's database."""
         self._engine = engine
-        self._kept = threading.local() if engine.dialect.name == SQLITE else None
-        self._all: list[Any] = []
+        self._kept = threading.local()
+        self._idle = WeakSet[_Own]()
 
     @contextmanager
     def taken(self) -> Iterator[Any]:
-        """A driver's connection; what was begun and not committed is rolled back."""
-        if self._kept is None:
-            pooled = self._engine.raw_connection()
+        """A driver's connection; what was begun and not committed is rolled back. Raises DBAPIError."""
+        if self._engine.dialect.name != SQLITE:
+            pooled = self._made()
             try:
                 yield pooled.driver_connection
             finally:
                 pooled.close()
             return
+        kept = self._kept
         # Not there for whoever asks meanwhile: that would be part of what was begun.
-        process, connection = self._kept.__dict__.pop("own", (0, None))
-        if process != os.getpid():
-            pooled = self._engine.raw_connection()
-            connection = pooled.dbapi_connection
+        own: _Own | None = kept.__dict__.pop("own", None)
+        if own is not None and own.process != os.getpid():
+            _OTHERS.append(own)
+            own = None
+        if own is None:
+            pooled = self._made()
+            own = _Own(pooled.dbapi_connection)
             pooled.detach()
-            self._all.append(connection)
+        self._idle.discard(own)
         try:
-            yield connection
+            yield own.connection
         finally:
-            if connection.in_transaction:
-                connection.rollback()
-            self._kept.own = (os.getpid(), connection)
+            if self._is_good(own) and kept is self._kept and "own" not in kept.__dict__:
+                # Neither after a close, nor where another one was put back meanwhile.
+                kept.own = own
+                self._idle.add(own)
+
+    def _is_good(self, own: _Own) -> bool:
+        """End what was begun and not committed. Returns whether that could be done."""
+        try:
+            if own.connection.in_transaction:
+                own.connection.rollback()
+        except self._engine.dialect.loaded_dbapi.Error:
+            return False
+        return True
 
     def close(self) -> None:
-        """Close those that are kept."""
-        while self._all:
-            self._all.pop().close()
-        if self._kept is not None:
-            self._kept = threading.local()
+        """Close those that nobody uses just now; the others are closed by who uses them."""
+        self._kept = threading.local()
+        for own in list(self._idle):
+            if own.process == os.getpid():
+                own.connection.close()
+        self._idle.clear()
+
+    def _made(self) -> PoolProxiedConnection:
+        try:
+            return self._engine.raw_connection()
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise as_everybody_catches_it(error, "CONNECT", self._engine.dialect) from error
 
 
 class Store:
-    """A database that is ready: engine and the two kinds of session. `info` travels with every session."""
+    """A database that is ready, and its transactions: in sessions, with which `info` travels, or the driver's alone."""
 
     def __init__(self, engine: Engine, info: dict[str, Any]) -> None:
         """Wrap an engine whose tables are there."""
@@ -324,10 +370,11 @@ class Store:
         For what comes in all the time and is two or three statements: a session takes longer than they do.
         """
         with self._turn.taken(), self._connections.taken() as connection:
+            driver = Driver(self.engine.dialect, connection)
             if self.dialect == SQLITE:
-                connection.execute("BEGIN IMMEDIATE")
-            yield Driver(self.engine.dialect, connection)
-            connection.commit()
+                driver.execute("BEGIN IMMEDIATE", ())
+            yield driver
+            driver.commit()
 
     def write(self, work: Callable[[Session], Done]) -> Done:
         """Do some work in a transaction of its own; again, if it had to give way to another one."""

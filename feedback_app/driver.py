@@ -45,19 +45,30 @@ class Driver:
             cursor = self.connection.execute(text, values)
             return cursor.fetchall() if fetching else []
         except self.dialect.loaded_dbapi.Error as error:
-            raise self._told(text, error) from error
+            raise self._told(error, text) from error
 
     def execute_for_each(self, text: str, rows: Sequence[Any]) -> None:
         """Run a statement once for each row of values. Raises DBAPIError."""
         try:
             self.connection.executemany(text, rows)
         except self.dialect.loaded_dbapi.Error as error:
-            raise self._told(text, error) from error
+            raise self._told(error, text) from error
 
-    def _told(self, text: str, error: Exception) -> BaseException:
-        """A driver's error as everybody catches it; without the values, which are what people typed."""
-        kind = self.dialect.loaded_dbapi.Error
-        return DBAPIError.instance(text, None, error, kind, hide_parameters=True, dialect=self.dialect)
+    def commit(self) -> None:
+        """End a transaction. Raises DBAPIError."""
+        try:
+            self.connection.commit()
+        except self.dialect.loaded_dbapi.Error as error:
+            raise self._told(error, "COMMIT") from error
+
+    def _told(self, error: Exception, text: str) -> BaseException:
+        return as_everybody_catches_it(error, text, self.dialect)
+
+
+def as_everybody_catches_it(error: Exception, text: str, dialect: Dialect) -> BaseException:
+    """A driver's error as SQLAlchemy's; without the values, which are what people typed."""
+    kind = dialect.loaded_dbapi.Error
+    return DBAPIError.instance(text, None, error, kind, hide_parameters=True, dialect=dialect)
 
 
 class NeedsSession(Exception):  # noqa: N818 - asks for a transaction of the other kind, see Store.write_lightly

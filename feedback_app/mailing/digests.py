@@ -5,7 +5,7 @@ of a topic are bound to a mailing of their own, which has a hold, an audience an
 bound once, and a row of the ledger that was put off is never claimed again: nothing is sent twice. An item stays until
 it is bound, whatever its customer chooses meanwhile: nothing is lost, but by a no, or by cancelling.
 
-Every function takes the session; the entry point commits.
+Every function takes the session; the entry point commits. `put_off` asks for it when there is something to put off.
 """
 
 from collections import defaultdict

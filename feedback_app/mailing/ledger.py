@@ -1,6 +1,6 @@
 """The ledger: one row a mailing and customer, written before a letter leaves and after its answer.
 
-Every function takes the session; the entry point commits.
+Every function takes the session; the entry point commits. What is asked for every window is content with the driver.
 """
 
 import random

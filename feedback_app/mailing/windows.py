@@ -141,8 +141,10 @@ class Windows:
                 if isinstance(letter, datetime):
                     waiting[number] = letter
                     continue
+                if submitted and self._is_over(mailing_id):
+                    break
                 now = clock.now()
-                if (submitted and self._is_over(mailing_id)) or not self.alive(now):
+                if not self.alive(now):
                     break
                 self.pace.take(now)
                 del waiting[number]

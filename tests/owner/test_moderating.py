@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-from feedback_app.audit import AuditLine, lines_of, new_batch
+from feedback_app.audit import AuditLine, forget_words, lines_of, new_batch
 from feedback_app.cli import undisclosed
 from feedback_app.comments.closing import close_by_age, is_closed
 from feedback_app.comments.decisions import Decision
@@ -25,6 +25,7 @@ from feedback_app.console import Context
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_customer
 from feedback_app.db import Store
+from feedback_app.driver import driver_of
 from feedback_app.privacy.erasing import erase_customer
 from feedback_app.privacy.retention import purge
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
@@ -316,6 +317,10 @@ def test_words_that_are_to_be_gone_do_not_stand_in_the_log(store: Store, clock: 
     publish(store, OPPS)
     comment = say(store, "My secret is odd.", address="nora@example.com")
     batch = press(store, ("edit", "Other words."), comment.id, clock)
+    if how == "a month":
+        clock.advance(days=31)
+    other = say(store, "I said this lately, and it is mine.")
+    another = press(store, ("edit", "The shop's words."), other.id, clock)
     with store.writing() as session:
         if how == "taken back":
             delete_own(session, session.get_one(Comment, comment.id), now=clock.now())
@@ -324,10 +329,24 @@ def test_words_that_are_to_be_gone_do_not_stand_in_the_log(store: Store, clock: 
             assert customer
             erase_customer(session, customer, now=clock.now())
         else:
-            purge(session, now=clock.advance(days=31))
+            purge(session, now=clock.now())
     with store.writing() as session:
         [line] = lines_of(session, batch)
         assert (line.before, line.after) == (None, None)
         assert undo(session, batch, who="nora", now=clock.now(), new_batch=new_batch()).done == 0
         kept = session.scalars(select(AuditLine)).all()
-    assert all("secret" not in repr(vars(line)) for line in kept)
+        assert all("secret" not in repr(vars(line)) for line in kept)
+        # What was done to somebody else's words, and lately, can still be undone.
+        assert undo(session, another, who="nora", now=clock.now(), new_batch=new_batch()).done == 1
+    assert comment_of(store, other.id).text == "I said this lately, and it is mine."
+
+
+def test_the_log_s_old_words_are_found_without_a_look_at_every_line(sqlite_store: Store, clock: Clock) -> None:
+    asked: list[str] = []
+    with sqlite_store.writing() as session:
+        driver = driver_of(session).connection
+        driver.set_trace_callback(lambda statement: asked.append(statement) if "UPDATE audit" in statement else None)
+        forget_words(session, AuditLine.at <= clock.now())
+        driver.set_trace_callback(None)
+        [plan] = [" ".join(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")) for statement in asked]
+    assert "USING INDEX ix_audit_lines_at (at<?)" in plan

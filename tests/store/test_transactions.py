@@ -1,0 +1,137 @@
+"""Transactions with the driver alone: what needs a session, what goes wrong, and whose connection it is."""
+
+import gc
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from feedback_app.db import Store
+from feedback_app.driver import Driver, driver_of, session_of
+from feedback_app.workers import Worker, WorkerKind, beat
+from tests.conftest import POSTGRESQL, SQLITE, Clock
+
+on_sqlite = pytest.mark.parametrize("backend", [SQLITE])
+
+
+def count(store: Store) -> int:
+    """How many workers the store knows."""
+    with store.asking() as driver:
+        [(number,)] = driver.execute("SELECT count(*) FROM workers", (), fetching=True)
+    return int(number)
+
+
+def add(at: Session | Driver, name: str) -> None:
+    """One more, with the driver."""
+    moment = "2007-10-10 13:41:00"
+    columns = "(id, kind, started_at, beat_at)"
+    driver_of(at).execute(f"INSERT INTO workers {columns} VALUES ('{name}', 'mailer', '{moment}', '{moment}')", ())  # noqa: S608 - ours
+
+
+def test_what_turns_out_to_need_a_session_is_done_once(store: Store) -> None:
+    tried: list[type] = []
+
+    def work(at: Session | Driver) -> int:
+        tried.append(type(at))
+        add(at, "one")
+        return session_of(at).scalar(select(func.count(Worker.id))) or 0
+
+    assert store.write_lightly(work) == 1
+    assert tried == [Driver, Session]
+    assert count(store) == 1
+
+
+def test_what_needs_none_is_done_with_the_driver_and_what_breaks_is_not_done(store: Store) -> None:
+    store.write_lightly(lambda at: add(at, "one"))
+
+    def break_off(at: Session | Driver) -> None:
+        add(at, "two")
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        store.write_lightly(break_off)
+    assert count(store) == 1
+
+
+@on_sqlite
+def test_a_store_that_does_not_take_it_in_says_so_as_everywhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feedback_app.db.BUSY_MILLISECONDS", 1)
+    with store.asking() as driver:
+        driver.execute("PRAGMA busy_timeout = 1", ())
+    with store.engine.connect() as other:
+        other.connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError, match="locked"):
+            store.drive(lambda driver: add(driver, "one"))
+        other.connection.rollback()
+    store.drive(lambda driver: add(driver, "one"))
+    assert count(store) == 1
+
+
+@pytest.mark.parametrize("backend", [POSTGRESQL])
+def test_a_server_that_is_gone_is_told_as_everywhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = store.engine.dialect.loaded_dbapi.OperationalError("the connection was refused")
+
+    def refuse() -> None:
+        raise gone
+
+    monkeypatch.setattr(store.engine, "raw_connection", refuse)
+    with pytest.raises(OperationalError, match="refused"):
+        store.drive(lambda driver: add(driver, "one"))
+
+
+def test_whoever_asks_meanwhile_sees_nothing_of_what_is_not_committed(store: Store) -> None:
+    with store.driving() as driver:
+        add(driver, "one")
+        assert count(store) == 0
+    assert count(store) == 1
+
+
+def open_files(store: Store) -> int:
+    """How often this process has the store's file open."""
+    path = Path(str(store.engine.url.database))
+    return sum(link.readlink() == path for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+
+
+@on_sqlite
+def test_a_thread_s_connection_ends_with_the_thread(store: Store) -> None:
+    assert count(store) == 0
+    before = open_files(store)
+    for _ in range(10):
+        thread = threading.Thread(target=count, args=(store,))
+        thread.start()
+        thread.join()
+    gc.collect()
+    # SQLite keeps one that was closed for the next that is opened, while this thread's holds a lock of its process.
+    assert open_files(store) <= before + 1
+
+
+@on_sqlite
+def test_whoever_is_at_work_when_a_store_is_closed_finishes_it(store: Store, clock: Clock) -> None:
+    with store.driving() as driver:
+        add(driver, "one")
+        store._connections.close()  # noqa: SLF001 - as `close` does, which waits for the turn
+    assert count(store) == 1
+    store.close()
+    with store.writing() as session:
+        beat(session, "two", WorkerKind.MAILER, now=clock.now())
+    assert count(store) == 2
+
+
+@on_sqlite
+def test_a_fork_has_connections_of_its_own(store: Store) -> None:
+    store.drive(lambda driver: add(driver, "one"))
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            store.drive(lambda driver: add(driver, "two"))
+            code = 0 if count(store) == 2 else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    store.drive(lambda driver: add(driver, "three"))
+    assert count(store) == 3
