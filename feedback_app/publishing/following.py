@@ -67,6 +67,8 @@ class Follower:
     def close(self) -> None:
         """Stop listening."""
         ear, self._ear = self._ear, None
+        # Another ear counts from elsewhere: whoever has it looks first.
+        self._heard = None
         if ear is not None:
             ear.close()
 
