@@ -13,8 +13,7 @@ from typing import Any
 from sqlalchemy import ARRAY, Column, Dialect, Insert, Row, Table, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.db import SQLITE
-from feedback_app.driver import Driver, driver_of, given_as
+from feedback_app.driver import SQLITE, Driver, driver_of, given_as
 
 
 def insert_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], **same: Any) -> None:  # noqa: ANN401 - whatever columns hold

@@ -1,16 +1,12 @@
 """The tables' common base, the engine, and transactions that read or write: sessions, or the driver alone."""
 
-import fcntl
-import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeVar, cast
-from weakref import WeakSet
 
 from sqlalchemy import (
     Connection,
@@ -22,7 +18,6 @@ from sqlalchemy import (
     Enum,
     Index,
     MetaData,
-    PoolProxiedConnection,
     TextClause,
     TypeDecorator,
     Update,
@@ -36,11 +31,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from feedback_app.driver import Driver, NeedsSession, as_everybody_catches_it
+from feedback_app.driver import SQLITE, Driver, NeedsSession
+from feedback_app.own_connections import OwnConnections
+from feedback_app.turn import BUSY_MILLISECONDS, Turn
 
-SQLITE = "sqlite"
-BUSY_MILLISECONDS = 30_000
-TURN_SECONDS = 0.0002
 MOST_TRIES = 8
 # PostgreSQL: serialization failure, deadlock detected.
 GAVE_WAY = frozenset({"40001", "40P01"})
@@ -173,153 +167,6 @@ def _until_done(transaction: Callable[[], AbstractContextManager[Given]], work: 
             time.sleep(random.uniform(0, 0.05))  # noqa: S311 - so that the two don't meet again
     with transaction() as given:
         return work(given)
-
-
-class Turn:
-    """Whose turn it is to write to a SQLite file, among all threads and processes of this machine.
-
-    SQLite itself lets whoever finds it busy sleep for longer and longer, and somebody who comes later go first: under
-    load some wait for half a second. Whoever waits here is next a moment after. It only puts writers in a row: it
-    is still SQLite's own lock that keeps them apart, also from those who never heard of this one.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        """For an engine's file; PostgreSQL, and what is only in memory, needs none."""
-        database = engine.url.database if engine.dialect.name == SQLITE else None
-        self._path = f"{database}-turn" if database and not database.startswith((":", "file:")) else None
-        self._threads = threading.Lock()
-        # This process' own, opened when it is first needed.
-        self._file: int | None = None
-        self._process = 0
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Have it for the length of the `with`; after half a minute without, SQLite is asked all the same."""
-        if self._path is None:
-            yield
-            return
-        until = time.monotonic() + BUSY_MILLISECONDS / 1000
-        if not self._threads.acquire(timeout=BUSY_MILLISECONDS / 1000):
-            yield
-            return
-        try:
-            file = self._opened(self._path)
-            try:
-                while not _locked(file) and time.monotonic() < until:
-                    time.sleep(TURN_SECONDS)
-                yield
-            finally:
-                fcntl.flock(file, fcntl.LOCK_UN)
-        finally:
-            self._threads.release()
-
-    def close(self) -> None:
-        """Let go of the file, when nobody has the turn."""
-        with self._threads:
-            if self._file is not None:
-                os.close(self._file)
-            self._file = None
-
-    def _opened(self, path: str) -> int:
-        if self._file is not None and self._process != os.getpid():
-            # A fork's lock on its parent's would be its parent's, too.
-            os.close(self._file)
-            self._file = None
-        if self._file is None:
-            self._file, self._process = os.open(path, os.O_RDWR | os.O_CREAT, 0o600), os.getpid()
-        return self._file
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-class _Own:
-    """A connection to a SQLite file that a thread keeps; it is closed with the thread."""
-
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's own
-        """Take it over, for this process."""
-        self.connection = connection
-        self.process = os.getpid()
-
-    def __del__(self) -> None:
-        """Close it."""
-        if self.process == os.getpid():
-            self.connection.close()
-
-
-# What a fork has of its parent's: never used, and never closed, which would end what the parent does there.
-_OTHERS: list[_Own] = []
-
-
-class OwnConnections:
-    """Connections for a question or two at a time: on SQLite each thread's own, which it keeps.
-
-    To take one out of a pool and put it back takes longer than to ask. PostgreSQL's come from the pool all the same,
-    which looks first whether the server still listens.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        """For an engine's database."""
-        self._engine = engine
-        self._kept = threading.local()
-        self._idle = WeakSet[_Own]()
-
-    @contextmanager
-    def taken(self) -> Iterator[Any]:
-        """A driver's connection; what was begun and not committed is rolled back. Raises DBAPIError."""
-        if self._engine.dialect.name != SQLITE:
-            pooled = self._made()
-            try:
-                yield pooled.driver_connection
-            finally:
-                pooled.close()
-            return
-        kept = self._kept
-        # Not there for whoever asks meanwhile: that would be part of what was begun.
-        own: _Own | None = kept.__dict__.pop("own", None)
-        if own is not None and own.process != os.getpid():
-            _OTHERS.append(own)
-            own = None
-        if own is None:
-            pooled = self._made()
-            own = _Own(pooled.dbapi_connection)
-            pooled.detach()
-        self._idle.discard(own)
-        try:
-            yield own.connection
-        finally:
-            if self._is_good(own) and kept is self._kept and "own" not in kept.__dict__:
-                # Neither after a close, nor where another one was put back meanwhile.
-                kept.own = own
-                self._idle.add(own)
-
-    def _is_good(self, own: _Own) -> bool:
-        """End what was begun and not committed. Returns whether that could be done."""
-        try:
-            if own.connection.in_transaction:
-                own.connection.rollback()
-        except self._engine.dialect.loaded_dbapi.Error:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close those that nobody uses just now; the others are closed by who uses them."""
-        self._kept = threading.local()
-        for own in list(self._idle):
-            if own.process == os.getpid():
-                own.connection.close()
-        self._idle.clear()
-
-    def _made(self) -> PoolProxiedConnection:
-        try:
-            return self._engine.raw_connection()
-        except self._engine.dialect.loaded_dbapi.Error as error:
-            raise as_everybody_catches_it(error, "CONNECT", self._engine.dialect) from error
 
 
 class Store:

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from feedback_app.config import Settings
 from feedback_app.crypto import KeyProblem, Vault
-from feedback_app.db import SQLITE, Base, Store, make_engine
+from feedback_app.db import Base, Store, make_engine
+from feedback_app.driver import SQLITE
 from feedback_app.keys import AddressKeys
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from email.parser import BytesParser
 from email.policy import compat32
 from functools import lru_cache
+from typing import NamedTuple
 
 from feedback_app.mailing import gate
 from feedback_app.mailing.frame import Frame, Slot
@@ -58,6 +59,18 @@ class NotPlain(Exception):  # noqa: N818 - reads as a sentence where it is raise
     """Only the whole look can judge the letters of this frame."""
 
 
+class _Step(NamedTuple):
+    """What stands before a slot, how that behind it begins, and what is plain in it (None: a mailbox).
+
+    `again` is which of the frame's different slots it is, where it stood before.
+    """
+
+    before: bytes
+    following: bytes
+    again: int | None
+    is_plain: Callable[[bytes], object] | None
+
+
 class KnownFrame:
     """A frame that was looked at, and answers for letters that differ from it in their slots alone.
 
@@ -76,12 +89,9 @@ class KnownFrame:
         self._look(frame, _letters(80), f"{_letters(8)}.{_letters(8)}")
         self._last = constants[-1]
         different = list(dict.fromkeys(slots))
-        # The bytes before each slot, and how many; how those behind it begin; whether it stands there for the first
-        # time, or which of the different ones it is; what is plain in it.
         self._steps = [
-            (
+            _Step(
                 constants[place],
-                len(constants[place]),
                 constants[place + 1][:_MARK],
                 different.index(slot) if slot in slots[:place] else None,
                 _IS_PLAIN.get(slot),
@@ -95,10 +105,10 @@ class KnownFrame:
             return False
         place = _after_signatures(data)
         found: list[bytes] = []
-        for constant, length, following, again, is_plain in self._steps:
+        for constant, following, again, is_plain in self._steps:
             if not data.startswith(constant, place):
                 return False
-            place += length
+            place += len(constant)
             if again is not None:
                 value = found[again]
                 if not data.startswith(value, place):

@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 
 from feedback_app.comments.services import numbered_versions
-from feedback_app.db import SQLITE, Store
+from feedback_app.db import Store
+from feedback_app.driver import SQLITE
 
 LOOK_SECONDS = 0.005
 # While somebody else writes all the time, a mailing say, threads are looked at this often.

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from feedback_app.comments.models import Comment, ConfirmationAsked, Following, Notice, Thread
 from feedback_app.crypto import KeyRing
 from feedback_app.customers.models import Customer, Preference, Suppression
-from feedback_app.db import SQLITE, Base, changed
+from feedback_app.db import Base, changed
+from feedback_app.driver import SQLITE
 from feedback_app.mailing.models import Bounce, Delivery, Mailing
 from feedback_app.owner.models import Owner, OwnerPasskey, RecoveryCode
 from feedback_app.store import LOOKUP_CHECK, StoreFact

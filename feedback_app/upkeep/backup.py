@@ -12,7 +12,8 @@ from typing import Literal
 from sqlalchemy import Engine
 
 from feedback_app.crypto import KeyRing
-from feedback_app.db import SQLITE, Store
+from feedback_app.db import Store
+from feedback_app.driver import SQLITE
 from feedback_app.store import LOOKUP_CHECK, SEALING_KEY
 from feedback_app.upkeep.dumps import DumpProblem, dumped_rows, make_dump
 

@@ -25,7 +25,8 @@ from feedback_app.customers.models import (
     SuppressionReason,
     Undo,
 )
-from feedback_app.db import SQLITE, Base, changed
+from feedback_app.db import Base, changed
+from feedback_app.driver import SQLITE
 from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
 from feedback_app.privacy.erasing import erase_customer

@@ -19,7 +19,8 @@ from feedback_app.config import OUTBOX, UNENCRYPTED, Settings, is_loopback
 from feedback_app.crypto import CannotOpen, KeyProblem
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import person
-from feedback_app.db import SQLITE, Store
+from feedback_app.db import Store
+from feedback_app.driver import SQLITE
 from feedback_app.keys import ADDRESS_VARIABLE, SECRET_VARIABLE
 from feedback_app.mailing.alarms import in_doubt, standing
 from feedback_app.mailing.dkim import dkim_keys

@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings
 from feedback_app.crypto import KeyRing, Vault
-from feedback_app.db import SQLITE, make_engine
+from feedback_app.db import make_engine
+from feedback_app.driver import SQLITE
 from feedback_app.keys import AddressKeys
 from feedback_app.store import StoreProblem, alone, head_revision, migrate
 from feedback_app.upkeep.aside import forget_aside, keep_aside

@@ -19,7 +19,8 @@ from feedback_app.customers.asking import reseal_typed
 from feedback_app.customers.models import Customer, Undo
 from feedback_app.customers.readdressing import reseal_changes
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
-from feedback_app.db import SQLITE, Store
+from feedback_app.db import Store
+from feedback_app.driver import SQLITE
 from feedback_app.keys import ADDRESS_VARIABLE, AddressKeys
 from feedback_app.owner.services import reseal_secrets
 from feedback_app.store import forget_sealing_key, note_sealing_key, sealing_keys, vault_of

@@ -59,7 +59,7 @@ def test_what_needs_none_is_done_with_the_driver_and_what_breaks_is_not_done(sto
 
 @on_sqlite
 def test_a_store_that_does_not_take_it_in_says_so_as_everywhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedback_app.db.BUSY_MILLISECONDS", 1)
+    monkeypatch.setattr("feedback_app.turn.BUSY_MILLISECONDS", 1)
     with store.asking() as driver:
         driver.execute("PRAGMA busy_timeout = 1", ())
     with store.engine.connect() as other:
