@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 from feedback_app.app import Serving, create_app
 from feedback_app.config import Settings
@@ -23,3 +24,9 @@ def served(make_settings: Callable[..., Settings], store: Store, clock: Clock, t
     app = create_app(make_settings(), store, Serving(loopback=True, workers=frozenset()))
     with serving(app) as where:
         yield where
+
+
+@pytest.fixture
+def page(served: str, page: Page) -> Page:  # noqa: ARG001 - it ends after the page, which may still ask it for a picture
+    """A page of what is served."""
+    return page
