@@ -212,6 +212,7 @@ class Settings(BaseModel):
     hold_minutes: Annotated[float, Field(ge=0, le=LONGEST_HOLD)] = 10
     halt_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 50
+    smtp_connections: Annotated[int, Field(ge=1, le=20)] = 3
     send_rate: Annotated[float, Field(ge=0)] = 0
     domain_rate: Annotated[float, Field(ge=0)] = 0
     daily_cap: Annotated[int, Field(ge=0)] = 0

@@ -168,7 +168,7 @@ def _mail(settings: Settings, worker_id: str) -> None:
     stop = _prepare_child()
     store = open_store(settings)
     desk = Desk.of(settings, keys.signer(settings))
-    with opened(settings.smtp_url) as transport:
+    with opened(settings.smtp_url, settings.smtp_connections) as transport:
         worker = MailWorker(store, settings, desk, transport, id=worker_id)
         run_until(worker, stop, hourly=lambda: purge_and_say(store))
         worker.sign_off()

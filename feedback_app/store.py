@@ -44,9 +44,9 @@ def head_revision() -> str:
     return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
-def vault_of(session: Session) -> Vault:
-    """The vault that opens this session's store."""
-    vault: Vault = session.info["vault"]
+def vault_of(at: Session | Store) -> Vault:
+    """The vault that opens a store, or the store of a session."""
+    vault: Vault = at.info["vault"]
     return vault
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer, NameDisplay, Suppression
+from feedback_app.db import Store
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 from feedback_app.store import vault_of
 
@@ -101,9 +102,9 @@ SEALED = (
 )
 
 
-def person(session: Session, customer: Customer | Sealed) -> Person:
+def person(at: Session | Store, customer: Customer | Sealed) -> Person:
     """A customer as a letter may name them. Raises CannotOpen."""
-    vault = vault_of(session)
+    vault = vault_of(at)
     name = None
     if customer.name is not None and customer.name_display is not NameDisplay.UNDISCLOSED:
         name = shown_name(vault.open(NAME_PLACE, customer.fingerprint, customer.name), customer.name_display)

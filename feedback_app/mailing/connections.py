@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from feedback_app.config import UNENCRYPTED
 
-# How long an answer may take.
-SECONDS = 30
+# How long an answer may take; and one to a greeting that could as well be left out.
+SECONDS, SHORT = 30, 5
 MOST_BYTES, READ_BYTES = 65536, 4096
 # A TLS record: what is written at once to an encrypted connection, so that it is known what may have left.
 RECORD = 16384
@@ -155,17 +155,17 @@ class Connection:
         self._lines += lines
 
 
-def connect(server: Server) -> Connection:
+def connect(server: Server, seconds: int = SECONDS) -> Connection:
     """Open a connection (RFC 5321, 3.1), encrypt it where that was asked for (RFC 3207), sign in (RFC 4954).
 
-    Certificates are checked, and there is no way back to plain once TLS was asked for. Raises smtplib's errors and
+    No answer on the way there may take longer than so many seconds. Certificates are checked, and there is no way back to plain once TLS was asked for. Raises smtplib's errors and
     OSError.
     """
     if server.scheme == "smtps":
         context = ssl.create_default_context()
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=SECONDS, context=context)
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=seconds, context=context)
     else:
-        smtp = smtplib.SMTP(server.host, server.port, timeout=SECONDS)
+        smtp = smtplib.SMTP(server.host, server.port, timeout=seconds)
     try:
         smtp.ehlo_or_helo_if_needed()
         if server.scheme == "smtp+starttls":

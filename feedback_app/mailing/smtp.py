@@ -2,10 +2,11 @@
 
 import re
 import smtplib
+from contextlib import suppress
 from dataclasses import dataclass
 
 from feedback_app.config import UNENCRYPTED, is_loopback
-from feedback_app.mailing.connections import SENSELESS, Broken, Connection, Server, connect
+from feedback_app.mailing.connections import SENSELESS, SHORT, Broken, Connection, Server, connect
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.outcomes import Answer, Outcome, TransportRefused, scrub
 
@@ -33,8 +34,9 @@ class _Dialogue:
     """One connection, and where two letters stand on it."""
 
     connection: Connection
-    # Servers hang up on connections that were idle. Only for the first letter there is no better one to be had.
-    first: Letter
+    # Servers hang up on connections that were idle. Only for the letter that one was opened for there is no better one
+    # to be had.
+    first: Letter | None
     # Its envelope was written; what the server says of it has not been read.
     announced: Letter | None = None
     # It was written whole; its answer has not been read.
@@ -89,9 +91,22 @@ class SmtpTransport:
         """What became of the letters that were submitted since this was last asked, in their order."""
         while self._dialogue and (self._dialogue.announced or self._dialogue.ended):
             self._go_on([])
-        found = [(one, answer) for one, answer in zip(self._submitted, self._answers, strict=True) if answer]
-        self._submitted, self._answers, self._open_at, self._down = [], [], 0, None
-        return found
+        return self.heard()
+
+    def heard(self) -> list[tuple[Letter, Answer]]:
+        """What is known of these by now. At most one is still on its way."""
+        both = list(zip(self._submitted, self._answers, strict=True))
+        self._submitted = [letter for letter, answer in both if not answer]
+        self._answers = [None] * len(self._submitted)
+        self._open_at, self._down = 0, None
+        return [(letter, answer) for letter, answer in both if answer]
+
+    def ready(self) -> bool:
+        """Whether there is a connection; opens one, if the server does not think it over for long."""
+        if self._dialogue is None:
+            with suppress(smtplib.SMTPException, OSError):
+                self._dialogue = _Dialogue(connect(self._server, SHORT), None)
+        return self._dialogue is not None
 
     def close(self) -> None:
         """QUIT."""

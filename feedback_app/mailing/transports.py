@@ -7,13 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from feedback_app.mailing.lanes import Lanes
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.outcomes import Answer, Outcome
-from feedback_app.mailing.smtp import SmtpTransport
 
 
 class Transport(Protocol):
     """A way for a letter to leave. Nothing here raises for what a server does."""
+
+    @property
+    def width(self) -> int:
+        """How many letters can be on their way side by side."""
+        ...
 
     def send(self, letter: Letter) -> Answer:
         """Hand one letter to the next server and wait for its answer."""
@@ -23,8 +28,16 @@ class Transport(Protocol):
         """Hand one letter to the next server, without waiting for its answer."""
         ...
 
+    def heard(self) -> list[tuple[Letter, Answer]]:
+        """What is known of letters and was not said before. A few may still be on their way: so many as are wide."""
+        ...
+
     def answers(self) -> list[tuple[Letter, Answer]]:
-        """What became of the letters that were submitted since this was last asked, in their order."""
+        """What became of all letters of which it was not said before. Waits for it."""
+        ...
+
+    def rest(self) -> None:
+        """Nothing more is to be sent at the moment."""
         ...
 
     def close(self) -> None:
@@ -34,6 +47,8 @@ class Transport(Protocol):
 
 class OutboxTransport:
     """Writes one `.eml` file a letter, readable by this user only; its name says nothing about the recipient."""
+
+    width = 1
 
     def __init__(self, folder: Path) -> None:
         """Take the folder, which is made when the first letter comes."""
@@ -59,20 +74,27 @@ class OutboxTransport:
         """Write the letter."""
         self._written.append((letter, self.send(letter)))
 
+    def heard(self) -> list[tuple[Letter, Answer]]:
+        """What became of the letters that were submitted."""
+        return self.answers()
+
     def answers(self) -> list[tuple[Letter, Answer]]:
         """What became of the letters that were submitted."""
         written, self._written = self._written, []
         return written
+
+    def rest(self) -> None:
+        """Nothing is open."""
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Transport]:
-    """The transport of a setting, closed at the end. Raises TransportRefused."""
+def opened(url: str, connections: int = 1) -> Iterator[Transport]:
+    """The transport of a setting, over at most so many connections, closed at the end. Raises TransportRefused."""
     kind, _, rest = url.partition(":")
-    transport: Transport = OutboxTransport(Path(rest)) if kind == "outbox" else SmtpTransport(url)
+    transport: Transport = OutboxTransport(Path(rest)) if kind == "outbox" else Lanes(url, connections)
     try:
         yield transport
     finally:

@@ -1,6 +1,6 @@
 """Windows of a mailing's letters: claimed together, sent as they are made, written down together.
 
-A window costs one commit: the answers of the one before ride in it. While the server reads a letter the next is made.
+A window costs one commit: the answers of the one before ride in it. While the server reads letters the next are made.
 """
 
 import logging
@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -33,8 +35,12 @@ MOST_MAKERS = 32
 LOOK_SECONDS = 0.05
 # So long letters of one window leave, at most: somebody may wait for a link, or another mailing for its turn.
 WINDOW_SECONDS = 2.0
+# One in so many of those that may be in flight is few.
+FEW = 8
 
 log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -69,7 +75,8 @@ class Windows:
     worker_id: str
     pace: Pace
     alive: Callable[[datetime], bool]
-    # What has to be written down with the next commit.
+    # Whose letters are on their way, by these' identifiers; and what has to be written down with the next commit.
+    _on_their_way: dict[str, int] = field(default_factory=dict)
     _answers: dict[int, Answer] = field(default_factory=dict)
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
     _makers: dict[tuple[int, Draft, str], MailingMaker] = field(default_factory=dict)
@@ -82,7 +89,12 @@ class Windows:
     def turn(self, transport: Transport, mailing_id: int, done: Done) -> bool:
         """Claim a window of a mailing and send it. Returns whether there was anything."""
         now = clock.now()
-        window = self._claim(mailing_id, now)
+        try:
+            window = self._claim(mailing_id, now)
+        except Exception:
+            # Nobody knows when the store works again: by then the server may have hung up.
+            self.wait(transport, done)
+            raise
         if not window.claimed and not window.skipped:
             self._last.pop(mailing_id, None)
             return False
@@ -90,8 +102,13 @@ class Windows:
         self._last[mailing_id] = window.last
         return True
 
-    def write_down(self) -> bool:
-        """Write down what is known. Returns whether there was anything."""
+    def wait(self, transport: Transport, done: Done) -> None:
+        """Wait for what is on its way."""
+        self._hear(transport.answers(), done)
+
+    def write_down(self, transport: Transport, done: Done) -> bool:
+        """Wait for what is on its way and write down what is known. Returns whether there was anything."""
+        self.wait(transport, done)
         if not self._answers and not self._unsent:
             return False
         self.store.write_lightly(self._note)
@@ -108,7 +125,7 @@ class Windows:
 
     def _claim(self, mailing_id: int, now: datetime) -> claims.Window:
         """Write down what is known and claim the next rows, in one commit."""
-        most = self.pace.free(now, self.settings.max_in_flight)
+        most = self.pace.free(now, self.settings.max_in_flight - len(self._on_their_way))
 
         def work(at: Session | Driver) -> claims.Window:
             self._note(at)
@@ -131,37 +148,46 @@ class Windows:
         return window
 
     def _send(self, transport: Transport, mailing_id: int, window: claims.Window, done: Done, *, at: datetime) -> None:
-        """Make and send a window's letters: the server reads one while the next is made."""
+        """Make and send a window's letters: the server reads some while the next are made.
+
+        The last ones of a full window stay on their way while the next is claimed, if they are few.
+        """
         waiting: dict[int, datetime | None] = dict.fromkeys(one.id for one in window.claimed)
-        submitted, refused = list[int](), ""
+        refused, goes_on = "", False
+        full = len(window.claimed) + len(self._on_their_way) == self.settings.max_in_flight
         made = self._letters(mailing_id, window, at)
+        # Of the first window all are made before any leaves: a mailing that the gate stops mostly stops there.
+        ahead = transport.width if mailing_id in self._last else len(window.claimed)
         try:
-            # Of the first window all are made before any leaves: a mailing that the gate stops mostly stops there.
-            for number, letter in made if mailing_id in self._last else list(made):
+            for number, letter in _in_batches(made, ahead):
                 if isinstance(letter, datetime):
                     waiting[number] = letter
                     continue
-                if submitted and self._is_over(mailing_id):
+                if len(waiting) < len(window.claimed) and self._is_over(mailing_id):
                     break
                 now = clock.now()
                 if not self.alive(now):
                     break
                 self.pace.take(now)
                 del waiting[number]
-                submitted.append(number)
+                self._on_their_way[letter.message_id] = number
                 transport.submit(letter)
+            else:
+                goes_on = full and transport.width * FEW <= self.settings.max_in_flight
         except (GateRefused, CannotOpen) as error:
             refused = str(error)
         finally:
             # Also on the way out: what is on its way is waited for, and the rest goes back.
-            answers = transport.answers() if submitted else []
-            for number, (_, answer) in zip(submitted, answers, strict=False):
-                self._answers[number] = answer
-                done.accepted += answer.outcome is Outcome.ACCEPTED
-                done.other += answer.outcome is not Outcome.ACCEPTED
+            self._hear(transport.heard() if goes_on else transport.answers(), done)
             self._unsent |= waiting
         if refused:
             self._halt(mailing_id, refused)
+
+    def _hear(self, answers: list[tuple[Letter, Answer]], done: Done) -> None:
+        for letter, answer in answers:
+            self._answers[self._on_their_way.pop(letter.message_id)] = answer
+            done.accepted += answer.outcome is Outcome.ACCEPTED
+            done.other += answer.outcome is not Outcome.ACCEPTED
 
     def _is_over(self, mailing_id: int) -> bool:
         """Whether a window's rest stays here: it took long, or the mailing was stopped since it was last asked."""
@@ -179,22 +205,21 @@ class Windows:
         # Of what is said to all, by language: to look one up by its whole text takes longer.
         makers: dict[str, MailingMaker] = {}
         limited = self.pace.limited
-        with self.store.reading() as session:
-            for one in window.claimed:
-                reader = person(session, one.reader.sealed)
-                later = limited and self.pace.later(reader.address, clock.now(), waited=one.waited)
-                if later:
-                    yield one.id, later
-                    continue
-                language = self.desk.language_of(reader)
-                if one.draft:
-                    # The subject of a digest is a word of ours, not of the shop's.
-                    digest = replace(one.draft, subject=said(one.draft.subject, language))
-                    maker = self._maker(mailing_id, digest, language)
-                else:
-                    maker = makers.get(language) or self._maker(mailing_id, window.draft, language)
-                    makers[language] = maker
-                yield one.id, maker.letter(reader, one.reader.format, now=at, message_id=one.message_id)
+        for one in window.claimed:
+            reader = person(self.store, one.reader.sealed)
+            later = limited and self.pace.later(reader.address, clock.now(), waited=one.waited)
+            if later:
+                yield one.id, later
+                continue
+            language = self.desk.language_of(reader)
+            if one.draft:
+                # The subject of a digest is a word of ours, not of the shop's.
+                digest = replace(one.draft, subject=said(one.draft.subject, language))
+                maker = self._maker(mailing_id, digest, language)
+            else:
+                maker = makers.get(language) or self._maker(mailing_id, window.draft, language)
+                makers[language] = maker
+            yield one.id, maker.letter(reader, one.reader.format, now=at, message_id=one.message_id)
 
     def _halt(self, mailing_id: int, reason: str) -> None:
         def work(session: Session) -> None:
@@ -215,3 +240,9 @@ class Windows:
             kept = self._makers if len(self._makers) < MOST_MAKERS else {}
             self._makers = {**kept, key: MailingMaker(self.desk, draft, mailing_id, language)}
         return self._makers[key]
+
+
+def _in_batches(items: Iterator[Item], size: int) -> Iterator[Item]:
+    """The same, so many of them fetched at a time."""
+    while batch := list(islice(items, size)):
+        yield from batch

@@ -69,7 +69,8 @@ class MailWorker:
         while self._round(done) and not (stop and stop.is_set()):
             if not _within(clock.now(), self._last_look, LOOK_UP):
                 self._look_up(done)
-        self._windows.write_down()
+        self._windows.write_down(self.transport, done)
+        self.transport.rest()
         if self._sending:
             with self.store.writing() as session:
                 services.finish(session, now=clock.now())
@@ -100,7 +101,7 @@ class MailWorker:
     def _round(self, done: Done) -> bool:
         """Returns whether there may be more to do."""
         more = [self._windows.turn(self.transport, mailing_id, done) for mailing_id in self._sending]
-        return any(more) or self._windows.write_down()
+        return any(more) or self._windows.write_down(self.transport, done)
 
     def _look_up(self, done: Done) -> None:
         """Look for what is due besides the mailings at hand."""
@@ -119,11 +120,12 @@ class MailWorker:
             self._pace.forget_turns()
         self._sending = sending
         # Somebody waits for a link, nobody for a mailing.
+        self._windows.wait(self.transport, done)
         self._singles(done)
 
     def sign_off(self) -> None:
         """End in good order."""
-        self._windows.write_down()
+        self._windows.write_down(self.transport, Done())
         with self.store.writing() as session:
             sign_off(session, self.id)
 
@@ -211,7 +213,7 @@ class MailWorker:
 @contextmanager
 def mail_worker(store: Store, settings: Settings, desk: Desk) -> Iterator[MailWorker]:
     """A worker with its transport; it signs off at the end."""
-    with opened(settings.smtp_url) as transport:
+    with opened(settings.smtp_url, settings.smtp_connections) as transport:
         worker = MailWorker(store, settings, desk, transport)
         try:
             yield worker

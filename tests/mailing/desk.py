@@ -11,7 +11,7 @@ from feedback_app.mailing import ledger, services
 from feedback_app.mailing.drafts import Draft
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
-from feedback_app.mailing.smtp import SmtpTransport
+from feedback_app.mailing.lanes import Lanes
 from feedback_app.mailing.worker import MailWorker
 from feedback_app.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY, Clock
@@ -65,7 +65,7 @@ def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) ->
     values = {"instance": "no such folder", "smtp_url": server.url, **more}
     settings = load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
     desk = Desk(settings, Signer(SECRET_KEY, "the signing key"))
-    worker = MailWorker(store, settings, desk, SmtpTransport(server.url), id=f"worker-{number}")
+    worker = MailWorker(store, settings, desk, Lanes(server.url, settings.smtp_connections), id=f"worker-{number}")
     WORKERS.append(worker)
     return worker
 

@@ -11,7 +11,7 @@ import pytest
 from feedback_app.db import Store
 from feedback_app.mailing import claims, connections, ledger, services
 from feedback_app.mailing.connections import Broken, Connection
-from feedback_app.mailing.smtp import SmtpTransport
+from feedback_app.mailing.lanes import Lanes
 from feedback_app.workers import PATIENCE
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, counts, gather, held, reasons, worker_to
@@ -49,7 +49,7 @@ def outcome(store: Store, clock: Clock, server: MailServer, url: str) -> tuple[d
     gather(store, ALICE)
     held(store, minutes=0, clock=clock)
     worker = worker_to(server, store)
-    worker.transport = SmtpTransport(url)
+    worker.transport = Lanes(url, 3)
     worker.work_once()
     worker.transport.close()
     return counts(store), reasons(store)[0] or ""

@@ -19,7 +19,7 @@ from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing import claims, ledger, services
 from feedback_app.mailing.models import Delivery, Mailing, MailingState
 from feedback_app.mailing.outcomes import Answer, Outcome
-from feedback_app.mailing.smtp import SmtpTransport
+from feedback_app.mailing.lanes import Lanes
 from feedback_app.workers import PATIENCE
 from tests.conftest import POSTGRESQL, Clock
 from tests.mailing.desk import CROWD, about, counts, gather, held, reasons, state, worker_to
@@ -468,7 +468,7 @@ def test_a_server_without_tls_gets_no_letter_where_tls_was_asked_for(store: Stor
     held(store, minutes=0, clock=clock)
     with mail_server() as server:
         worker = worker_to(server, store)
-        worker.transport = SmtpTransport(server.url.replace("smtp:", "smtp+starttls:"))
+        worker.transport = Lanes(server.url.replace("smtp:", "smtp+starttls:"), 3)
         worker.work_once()
     assert counts(store) == {"deferred": 1}
     assert [command.split(" ")[0] for command in server.commands if "quit" not in command.lower()] == ["ehlo"]
