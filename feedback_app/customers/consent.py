@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, case, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -51,14 +51,23 @@ def writable(topic: Topic, now: datetime) -> ColumnElement[bool]:
 
     A missing choice is a no, and so is a choice by somebody who has not shown that the address is theirs.
     """
-    # Look-ups of one value, not EXISTS: PostgreSQL would make those a join of whole tables, for every batch anew.
-    choice = (
-        select(Preference.frequency)
-        .where(Preference.customer_id == Customer.id, Preference.topic == topic)
-        .scalar_subquery()
-    )
+    return and_(_reachable(now), _choice(topic) != Frequency.NEVER)
+
+
+def welcome(topic: Topic, now: datetime) -> ColumnElement[Frequency | None]:
+    """The same rule, and how often: what was chosen; never, or nothing, where the rule says no."""
+    return case((_reachable(now), _choice(topic)))
+
+
+# Look-ups of one value, not EXISTS: PostgreSQL would make those a join of whole tables, for every batch anew.
+def _choice(topic: Topic) -> ScalarSelect[Frequency]:
+    chosen = select(Preference.frequency)
+    return chosen.where(Preference.customer_id == Customer.id, Preference.topic == topic).scalar_subquery()
+
+
+def _reachable(now: datetime) -> ColumnElement[bool]:
     barred = select(Suppression.reason).where(Suppression.fingerprint == Customer.fingerprint).scalar_subquery()
-    return and_(Customer.confirmed_at.is_not(None), choice != Frequency.NEVER, not_paused(now), barred.is_(None))
+    return and_(Customer.confirmed_at.is_not(None), not_paused(now), barred.is_(None))
 
 
 def not_paused(now: datetime) -> ColumnElement[bool]:
@@ -94,14 +103,8 @@ def reached_after(
     end = session.scalar(select(func.max(page.c.id)))
     if end is None:
         return [], None
-    chosen = (
-        select(Preference.frequency)
-        .where(Preference.customer_id == Customer.id, Preference.topic == topic)
-        .scalar_subquery()
-        .label("frequency")
-    )
-    query = select(*SEALED, chosen).where(Customer.id > after, Customer.id <= end, writable(topic, now))
-    rows = session.execute(query.order_by(Customer.id)).all()
+    query = select(*SEALED, _choice(topic).label("frequency")).order_by(Customer.id)
+    rows = session.execute(query.where(Customer.id > after, Customer.id <= end, writable(topic, now))).all()
     return [(person(session, Sealed(*row[:-1])), row.frequency) for row in rows], end
 
 

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from feedback_app.bulk import update_many
 from feedback_app.customers.calendar import COLLECTED
-from feedback_app.customers.consent import writable
-from feedback_app.customers.models import Customer, Frequency, LetterFormat, Preference, Suppression, Topic
+from feedback_app.customers.consent import welcome
+from feedback_app.customers.models import Customer, Frequency, LetterFormat, Suppression, Topic
 from feedback_app.customers.services import SEALED, Sealed
 from feedback_app.driver import AnyNumber, Driver, Prepared, driver_of, session_of
 from feedback_app.mailing import digests
@@ -61,17 +61,21 @@ _HAD = Prepared(
 
 
 class Reader(NamedTuple):
-    """What a claim knows of a customer, and whether they are welcome to letters of the mailing's topic."""
+    """What a claim knows of a customer, and how often they welcome letters of the mailing's topic, if at all."""
 
     sealed: Sealed
     format: LetterFormat
     frequency: Frequency | None
-    welcome: bool | None
 
     @property
     def id(self) -> int:
         """The customer's number."""
         return self.sealed.id
+
+    @property
+    def welcomes(self) -> bool:
+        """Whether they may be written to."""
+        return self.frequency is not None and self.frequency is not Frequency.NEVER
 
 
 class _Due(NamedTuple):
@@ -136,16 +140,16 @@ def claim(
     rows = _next_rows(driver, mailing_id, most=most, fresh=most if fresh is None else fresh, after=after, now=now)
     last = max((row.id for row in rows if not row.deferred), default=after)
     found = _readers(driver, topic, [row.customer_id for row in rows], locked=bool(daily_cap), now=now)
-    welcome = [reader.id for reader in found.values() if reader.welcome]
-    crowded = _crowded(driver, welcome, daily_cap=daily_cap, now=now)
-    said = digests.drafts(session_of(at), digest, welcome) if digest else {}
+    welcomed = [reader.id for reader in found.values() if reader.welcomes]
+    crowded = _crowded(driver, welcomed, daily_cap=daily_cap, now=now)
+    said = digests.drafts(session_of(at), digest, welcomed) if digest else {}
     claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
     attempts = list[int]()
     for row in rows:
         reader = found.get(row.customer_id)
         if reader is None:
             skipped[row.id] = "the customer was erased"
-        elif not reader.welcome:
+        elif not reader.welcomes:
             skipped[row.id] = _why_not(session_of(at), reader.id, topic, now)
             if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
@@ -209,20 +213,14 @@ def _readers(
     """
     question = _reading(topic, now.date(), locked=locked)
     rows = question.run(driver, numbers=[number for number in numbers if number is not None])
-    return {number: Reader(Sealed(number, *sealed), form, often, yes) for number, *sealed, form, often, yes in rows}
+    return {number: Reader(Sealed(number, *sealed), form, often) for number, *sealed, form, often in rows}
 
 
 @lru_cache(maxsize=16)
 def _reading(topic: Topic, today: date, *, locked: bool) -> Prepared:
-    frequency = (
-        select(Preference.frequency)
-        .where(Preference.customer_id == Customer.id, Preference.topic == topic)
-        .scalar_subquery()
-        .label("frequency")
-    )
     # The rule looks at the day alone.
     noon = datetime.combine(today, time(12), UTC)
-    query = select(*SEALED, Customer.format, frequency, writable(topic, noon).label("welcome"))
+    query = select(*SEALED, Customer.format, welcome(topic, noon).label("frequency"))
     query = query.where(AnyNumber(Customer.id, "numbers"))
     return Prepared(query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query)
 

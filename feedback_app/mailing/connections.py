@@ -158,8 +158,8 @@ class Connection:
 def connect(server: Server, seconds: int = SECONDS) -> Connection:
     """Open a connection (RFC 5321, 3.1), encrypt it where that was asked for (RFC 3207), sign in (RFC 4954).
 
-    No answer on the way there may take longer than so many seconds. Certificates are checked, and there is no way back to plain once TLS was asked for. Raises smtplib's errors and
-    OSError.
+    No answer on the way there may take longer than so many seconds. Certificates are checked, and there is no way back
+    to plain once TLS was asked for. Raises smtplib's errors and OSError.
     """
     if server.scheme == "smtps":
         context = ssl.create_default_context()

@@ -9,9 +9,9 @@ from feedback_app.customers.models import Frequency, NameDisplay, Topic
 from feedback_app.db import Store
 from feedback_app.mailing import ledger, services
 from feedback_app.mailing.drafts import Draft
+from feedback_app.mailing.lanes import Lanes
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
-from feedback_app.mailing.lanes import Lanes
 from feedback_app.mailing.worker import MailWorker
 from feedback_app.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY, Clock

@@ -17,9 +17,9 @@ from feedback_app.db import Store
 from feedback_app.driver import driver_of
 from feedback_app.letter_requests import LetterRequest
 from feedback_app.mailing import claims, ledger, services
+from feedback_app.mailing.lanes import Lanes
 from feedback_app.mailing.models import Delivery, Mailing, MailingState
 from feedback_app.mailing.outcomes import Answer, Outcome
-from feedback_app.mailing.lanes import Lanes
 from feedback_app.workers import PATIENCE
 from tests.conftest import POSTGRESQL, Clock
 from tests.mailing.desk import CROWD, about, counts, gather, held, reasons, state, worker_to
