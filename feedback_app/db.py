@@ -217,17 +217,17 @@ class Store:
         """The driver's own connection in a transaction, which is committed at the end, or rolled back on an error.
 
         For what comes in all the time and is two or three statements: a session takes longer than they do. `meanwhile`
-        is done while the commit is under way, which can still fail.
+        is done by another thread while the commit is under way, which can still fail.
         """
-        with self._turn.taken(), self._connections.taken() as connection:
+        # What is done meanwhile is waited for when others can have their turn.
+        with self._beside.beginning() as begin, self._turn.taken(), self._connections.taken() as connection:
             driver = Driver(self.engine.dialect, connection)
             if self.dialect == SQLITE:
                 driver.execute("BEGIN IMMEDIATE", ())
             yield driver
             if meanwhile:
-                self._beside.run(driver.commit, meanwhile)
-            else:
-                driver.commit()
+                begin(meanwhile)
+            driver.commit()
 
     def write(self, work: Callable[[Session], Done]) -> Done:
         """Do some work in a transaction of its own; again, if it had to give way to another one."""
@@ -242,7 +242,8 @@ class Store:
     ) -> Done:
         """Do some work with the driver's own connection; all of it again with a session, where it needs one.
 
-        `meanwhile` is done while the commit is under way, which can still fail; with a session it is not.
+        `meanwhile` is done by another thread while the commit is under way, which can still fail; with a session it is
+        not done.
         """
         try:
             return _until_done(lambda: self.driving(meanwhile), work)

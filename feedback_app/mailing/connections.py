@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from feedback_app.config import UNENCRYPTED
 
-# How long an answer may take; and one to a greeting that could as well be left out.
-SECONDS, SHORT = 30, 5
+# How long an answer may take.
+SECONDS = 30
 MOST_BYTES, READ_BYTES = 65536, 4096
 # A TLS record: what is written at once to an encrypted connection, so that it is known what may have left.
 RECORD = 16384

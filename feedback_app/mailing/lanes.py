@@ -12,6 +12,8 @@ from feedback_app.mailing.smtp import SmtpTransport
 
 # So many letters in a row are work for one connection.
 WORK_FOR_ONE = 50
+# How long an answer may take while a connection is opened that could as well be left out, in seconds.
+SHORT = 5
 
 
 class Lanes:
@@ -66,7 +68,7 @@ class Lanes:
 
     def _widen(self) -> None:
         lane = SmtpTransport(self._url)
-        if lane.ready():
+        if lane.ready(SHORT):
             self._lanes.append(lane)
         else:
             self._most = len(self._lanes)

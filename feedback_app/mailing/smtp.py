@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from feedback_app.config import UNENCRYPTED, is_loopback
-from feedback_app.mailing.connections import SENSELESS, SHORT, Broken, Connection, Server, connect
+from feedback_app.mailing.connections import SENSELESS, Broken, Connection, Server, connect
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.outcomes import Answer, Outcome, TransportRefused, scrub
 
@@ -101,11 +101,11 @@ class SmtpTransport:
         self._open_at, self._down = 0, None
         return [(letter, answer) for letter, answer in both if answer]
 
-    def ready(self) -> bool:
-        """Whether there is a connection; opens one, if the server does not think it over for long."""
+    def ready(self, seconds: int) -> bool:
+        """Whether there is a connection; opens one, if no answer to that takes longer than so many seconds."""
         if self._dialogue is None:
             with suppress(smtplib.SMTPException, OSError):
-                self._dialogue = _Dialogue(connect(self._server, SHORT), None)
+                self._dialogue = _Dialogue(connect(self._server, seconds), None)
         return self._dialogue is not None
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.05
 # So long letters of one window leave, at most: somebody may wait for a link, or another mailing for its turn.
 WINDOW_SECONDS = 2.0
 # So many letters are made in about the time that a disk, or a database, takes to write a window down.
-AHEAD = 8
+AHEAD = 5
 # One in so many of those that may be in flight is few.
 FEW = 8
 

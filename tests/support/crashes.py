@@ -16,6 +16,7 @@ from typing import Protocol, cast
 
 from feedback_app import clock, keys
 from feedback_app.config import load_settings
+from feedback_app.mailing import lanes, windows
 from feedback_app.mailing.messages import Desk
 from feedback_app.mailing.worker import mail_worker, run_until
 from feedback_app.store import open_store
@@ -109,6 +110,9 @@ def worker_process(environment: dict[str, str], ahead: Ahead, *, through: bool =
 
 def _work(environment: dict[str, str], ahead: Ahead, through: bool) -> None:  # noqa: FBT001 - passed on to a process
     clock.now = lambda: datetime.now(UTC) + timedelta(seconds=ahead.value)
+    # Several connections from the second letter on, and letters that are on their way while the next are claimed. Who
+    # opens one waits as long as anywhere: the server stops until somebody is killed.
+    lanes.WORK_FOR_ONE, lanes.SHORT, windows.FEW = 1, SECONDS, 2
     settings = load_settings(environment)
     store = open_store(settings)
     stop = threading.Event()

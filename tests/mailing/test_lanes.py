@@ -1,0 +1,227 @@
+"""Several connections at once: few, for many letters only, and whatever becomes of one of them."""
+
+import threading
+from collections.abc import Iterator
+from itertools import product
+
+import pytest
+from sqlalchemy import select
+
+from feedback_app.customers.addresses import Address
+from feedback_app.customers.services import request_link
+from feedback_app.db import Store
+from feedback_app.letter_requests import LetterRequest
+from feedback_app.mailing import lanes, services, windows
+from feedback_app.mailing.lanes import Lanes
+from tests.conftest import Clock
+from tests.mailing.desk import CROWD, FREE_SOCKS, about, counts, gather, held, reasons, worker_to
+from tests.support.smtp import MailServer, mail_server
+
+EVERYBODY = sorted(person.address for person in CROWD)
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    """A mail server."""
+    with mail_server() as running:
+        yield running
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two letters in a row are work enough for a connection."""
+    monkeypatch.setattr(lanes, "WORK_FOR_ONE", 2)
+
+
+class Callers:
+    """What a server says to each of its callers, by when they called."""
+
+    def __init__(self, server: MailServer) -> None:
+        self._numbers: dict[int, int] = {}
+        self.answers: dict[tuple[int, str], str] = {}
+        # How often a caller said something.
+        self.said: dict[tuple[int, str], int] = {}
+        server.script = self.answer
+
+    def answer(self, verb: str, _taken: int) -> str | None:
+        """The server has a thread for each connection."""
+        thread = threading.get_ident()
+        if verb == "CONNECT":
+            self._numbers[thread] = len(self._numbers) + 1
+        key = (self._numbers[thread], verb)
+        self.said[key] = self.said.get(key, 0) + 1
+        return self.answers.get(key)
+
+
+def test_few_letters_leave_over_one_connection(store: Store, server: MailServer, clock: Clock) -> None:
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker_to(server, store).work_once()
+    assert sorted(server.recipients()) == EVERYBODY
+    assert server.connections == 1
+
+
+@pytest.mark.usefixtures("eager")
+def test_many_letters_leave_over_a_few_connections_and_only_one_is_left_when_all_have(
+    store: Store, server: MailServer, clock: Clock
+) -> None:
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker_to(server, store, max_in_flight="5").work_once()
+    assert sorted(server.recipients()) == EVERYBODY
+    assert counts(store) == {"accepted": 12}
+    assert server.connections == 3
+    assert server.commands.count("QUIT") == 2
+    held(store, about("a-second-one"), minutes=0, clock=clock)
+    worker_to(server, store, 2, smtp_connections="1").work_once()
+    assert server.connections == 4
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize(
+    ("verb", "answer"),
+    [
+        ("CONNECT", "554 5.7.1 no more of you"),
+        *product(("CONNECT", "MAIL", "RCPT", "DATA"), ("421 4.7.0 too many connections", "close")),
+        ("EHLO", "close"),
+    ],
+)
+def test_a_server_that_wants_one_connection_gets_all_letters_over_it_and_is_soon_left_in_peace(
+    store: Store, server: MailServer, clock: Clock, verb: str, answer: str
+) -> None:
+    callers = Callers(server)
+    callers.answers = {(number, verb): answer for number in range(2, 20)}
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker = worker_to(server, store, max_in_flight="5")
+    worker.work_once()
+    assert counts(store) == {"accepted": 12}
+    assert sorted(server.recipients()) == EVERYBODY
+    tried = server.connections
+    assert tried <= 8
+    held(store, about("a-second-one"), minutes=0, clock=clock)
+    worker.work_once()
+    assert counts(store, "a-second-one") == {"accepted": 12}
+    assert server.connections == tried
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_server_that_talks_to_one_at_a_time_keeps_nobody_waiting_for_long(
+    store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "SHORT", 0.1)
+    first_is_done = threading.Event()
+    callers = Callers(server)
+
+    def one_at_a_time(verb: str, taken: int) -> str | None:
+        said = callers.answer(verb, taken)
+        if verb == "CONNECT" and callers.said.get((2, "CONNECT")):
+            first_is_done.wait(30)
+        return said
+
+    server.script = one_at_a_time
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker_to(server, store, max_in_flight="5").work_once()
+    first_is_done.set()
+    assert counts(store) == {"accepted": 12}
+    assert server.connections == 2
+
+
+@pytest.mark.usefixtures("eager")
+def test_of_a_connection_that_breaks_only_the_letter_that_was_shown_is_in_doubt(
+    store: Store, server: MailServer, clock: Clock
+) -> None:
+    callers = Callers(server)
+    callers.answers = {(2, "DOT"): "close"}
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker_to(server, store, max_in_flight="5").work_once()
+    assert counts(store) == {"accepted": 11, "unknown": 1}
+    # Taken, and said by nobody: the server noted it before it hung up, or not at all.
+    assert len(server.recipients()) == len(set(server.recipients())) == 11
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_server_that_goes_away_puts_letters_off_once_on_every_connection(
+    store: Store, server: MailServer, clock: Clock
+) -> None:
+    server.script = lambda verb, taken: "421 4.3.2 going down" if verb == "MAIL" and taken >= 6 else None
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker_to(server, store).work_once()
+    found = counts(store)
+    assert found.keys() == {"accepted", "deferred"}
+    assert found["accepted"] == len(server.recipients())
+    assert {reason for reason in reasons(store) if reason and "421" in reason}
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_refusal_on_one_connection_is_its_letters_alone(store: Store, server: MailServer, clock: Clock) -> None:
+    unwanted = CROWD[7].address
+    server.script = lambda verb, _taken: (
+        "550 5.1.1 nobody here" if verb == "RCPT" and server.commands[-1] == f"RCPT TO:<{unwanted}>" else None
+    )
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker_to(server, store, max_in_flight="5", halt_share="1").work_once()
+    assert counts(store) == {"accepted": 11, "failed": 1}
+    assert sorted(server.recipients()) == [address for address in EVERYBODY if address != unwanted]
+
+
+def test_who_sends_nothing_calls_nobody(server: MailServer) -> None:
+    transport = Lanes(server.url, 3)
+    assert transport.heard() == transport.answers() == []
+    transport.rest()
+    transport.close()
+    assert server.connections == 0
+
+
+@pytest.mark.usefixtures("eager")
+def test_letters_that_are_on_their_way_while_the_next_are_claimed_are_in_flight_too(
+    store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "FEW", 2)
+    most = list[int]()
+
+    def look(verb: str, _taken: int) -> None:
+        if verb == "MAIL":
+            most.append(counts(store).get("submitting", 0))
+
+    server.script = look
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    with store.writing() as session:
+        services.release_due(session, now=clock.now())
+        services.find_mailing(session, FREE_SOCKS.slug).canary = 0
+    worker_to(server, store, max_in_flight="6").work_once()
+    assert counts(store) == {"accepted": 12}
+    assert max(most) <= 6
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_link_that_somebody_waits_for_is_sent_between_the_letters_of_a_mailing(
+    store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are on their way are heard of first: the answer to a single letter is its own."""
+    monkeypatch.setattr(windows, "FEW", 2)
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker = worker_to(server, store, max_in_flight="6")
+
+    def ask(verb: str, taken: int) -> str | None:
+        if verb == "DOT" and taken == 8:
+            with store.writing() as session:
+                request_link(session, Address.parse(CROWD[0].address), now=clock.now(), quiet=False)
+            clock.advance(seconds=1)
+        again = f"RCPT TO:<{CROWD[0].address}>"
+        refused = verb == "RCPT" and server.commands[-1] == again and server.commands.count(again) > 1
+        return "550 5.1.1 not any more" if refused else None
+
+    server.script = ask
+    worker.work_once()
+    assert counts(store) == {"accepted": 12}
+    assert sorted(server.recipients()) == EVERYBODY
+    with store.reading() as session:
+        [request] = session.scalars(select(LetterRequest))
+    assert request.gave_up == "550 5.1.1 not any more"
