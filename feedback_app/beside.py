@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 
@@ -26,8 +26,10 @@ class Beside:
         try:
             yield lambda task: begun.append(self._ready().submit(task))
         finally:
-            for task in begun:
-                task.result()
+            # Also on the way out: what went wrong in the `with` is what is heard of then.
+            wait(begun)
+        for task in begun:
+            task.result()
 
     def close(self) -> None:
         """End the thread."""

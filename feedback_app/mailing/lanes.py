@@ -4,7 +4,7 @@ One connection waits for the server once a letter, however near it is. A small m
 would be of any use, so each is opened when there was work for it, and closed when there is none.
 """
 
-from collections.abc import Callable
+import time
 
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.outcomes import Answer, Outcome
@@ -14,47 +14,64 @@ from feedback_app.mailing.smtp import SmtpTransport
 WORK_FOR_ONE = 50
 # How long an answer may take while a connection is opened that could as well be left out, in seconds.
 SHORT = 5
+# How long a server that did not want another connection is not asked again, in seconds.
+PEACE = 600
 
 
 class Lanes:
     """SMTP connections that take letters in turn; one at first, at most so many as they may be.
 
-    A server that does not let another one in, or puts it out, gets its letters over the first.
+    A server that does not let another one in, or puts one out, is left at those that it has.
     """
 
     def __init__(self, url: str, most: int) -> None:
         """Take the server's URL. Raises TransportRefused where letters would cross a network unencrypted."""
         self._url = url
         self._most = most
-        self._first = SmtpTransport(url)
-        self._lanes = [self._first]
+        self._lanes = [SmtpTransport(url)]
         # How many letters there were in this run.
         self._count = 0
+        self._peace_until = 0.0
 
     @property
     def width(self) -> int:
-        """How many letters can be on their way side by side."""
+        """How many letters a server can read side by side."""
         return len(self._lanes)
 
     def send(self, letter: Letter) -> Answer:
         """Send one letter and wait for its answer. Nothing else may be on its way."""
-        return self._first.send(letter)
+        return self._lanes[0].send(letter)
 
     def submit(self, letter: Letter) -> None:
         """Send one letter. Waits for the one before it on its connection."""
-        if self._count >= WORK_FOR_ONE * len(self._lanes) and len(self._lanes) < self._most:
-            self._widen()
         self._lanes[self._count % len(self._lanes)].submit(letter)
         self._count += 1
+        if self._count >= WORK_FOR_ONE * len(self._lanes) and len(self._lanes) < self._most:
+            self._widen()
 
-    def heard(self) -> list[tuple[Letter, Answer]]:
-        """What is known of letters and was not said before. At most one a connection is still on its way."""
-        return self._gathered(SmtpTransport.heard)
+    def heard(self) -> list[tuple[Letter, Answer | None]]:
+        """What is known of letters and was not said before. At most two a connection are still on their way."""
+        said = {lane: lane.heard() for lane in self._lanes}
+        shut = [lane for lane, found in said.items() if _not_sent(found)]
+        if not shut or not any(found and lane not in shut for lane, found in said.items()):
+            return [pair for found in said.values() for pair in found]
+        # The server put some out and takes letters of others: what these did not send could go over those.
+        for lane in shut:
+            lane.finish()
+            said[lane] += lane.heard()
+        self._keep([lane for lane in self._lanes if lane not in shut])
+        self._peace_until = time.monotonic() + PEACE
+        return [
+            (letter, None if answer.outcome is Outcome.NOT_SENT else answer)
+            for found in said.values()
+            for letter, answer in found
+        ]
 
-    def answers(self) -> list[tuple[Letter, Answer]]:
+    def answers(self) -> list[tuple[Letter, Answer | None]]:
         """What became of all letters of which it was not said before."""
-        found = self._gathered(SmtpTransport.answers)
-        return found + self._first.answers()
+        for lane in self._lanes:
+            lane.finish()
+        return self.heard()
 
     def rest(self) -> None:
         """Close what only many letters need."""
@@ -67,11 +84,13 @@ class Lanes:
             lane.close()
 
     def _widen(self) -> None:
+        if not self._lanes[0].is_open or time.monotonic() < self._peace_until:
+            return
         lane = SmtpTransport(self._url)
         if lane.ready(SHORT):
             self._lanes.append(lane)
         else:
-            self._most = len(self._lanes)
+            self._peace_until = time.monotonic() + PEACE
 
     def _keep(self, lanes: list[SmtpTransport]) -> None:
         for lane in self._lanes:
@@ -79,20 +98,6 @@ class Lanes:
                 lane.close()
         self._lanes = lanes
 
-    def _gathered(self, ask: Callable[[SmtpTransport], list[tuple[Letter, Answer]]]) -> list[tuple[Letter, Answer]]:
-        said = {lane: ask(lane) for lane in self._lanes}
-        if not _not_sent(said[self._first]):
-            # Where the first one works, the others' letters go over it; and it is left at those that do.
-            good = [lane for lane in self._lanes if not _not_sent(said[lane])]
-            for lane in (one for one in self._lanes if one not in good):
-                said[lane] += lane.answers()
-                for pair in _not_sent(said[lane]):
-                    said[lane].remove(pair)
-                    self._first.submit(pair[0])
-            self._most = len(good) if len(good) < len(self._lanes) else self._most
-            self._keep(good)
-        return [pair for found in said.values() for pair in found]
 
-
-def _not_sent(said: list[tuple[Letter, Answer]]) -> list[tuple[Letter, Answer]]:
-    return [pair for pair in said if pair[1].outcome is Outcome.NOT_SENT]
+def _not_sent(said: list[tuple[Letter, Answer]]) -> bool:
+    return any(answer.outcome is Outcome.NOT_SENT for _, answer in said)

@@ -88,25 +88,34 @@ class SmtpTransport:
             self._settle(letter, Answer(Outcome.FAILED, "no server could read its envelope"))
 
     def answers(self) -> list[tuple[Letter, Answer]]:
-        """What became of the letters that were submitted since this was last asked, in their order."""
-        while self._dialogue and (self._dialogue.announced or self._dialogue.ended):
-            self._go_on([])
+        """What became of the letters of which it was not said before, in their order."""
+        self.finish()
         return self.heard()
 
+    def finish(self) -> None:
+        """Wait for what is on its way."""
+        while self._dialogue and (self._dialogue.announced or self._dialogue.ended):
+            self._go_on([])
+
     def heard(self) -> list[tuple[Letter, Answer]]:
-        """What is known of these by now. At most one is still on its way."""
+        """What is known by now. At most two letters are still on their way: one was shown, one announced."""
         both = list(zip(self._submitted, self._answers, strict=True))
         self._submitted = [letter for letter, answer in both if not answer]
         self._answers = [None] * len(self._submitted)
         self._open_at, self._down = 0, None
         return [(letter, answer) for letter, answer in both if answer]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._dialogue is not None
+
     def ready(self, seconds: int) -> bool:
         """Whether there is a connection; opens one, if no answer to that takes longer than so many seconds."""
         if self._dialogue is None:
             with suppress(smtplib.SMTPException, OSError):
                 self._dialogue = _Dialogue(connect(self._server, seconds), None)
-        return self._dialogue is not None
+        return self.is_open
 
     def close(self) -> None:
         """QUIT."""

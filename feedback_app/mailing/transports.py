@@ -17,7 +17,7 @@ class Transport(Protocol):
 
     @property
     def width(self) -> int:
-        """How many letters can be on their way side by side."""
+        """How many letters a server can read side by side."""
         ...
 
     def send(self, letter: Letter) -> Answer:
@@ -28,12 +28,15 @@ class Transport(Protocol):
         """Hand one letter to the next server, without waiting for its answer."""
         ...
 
-    def heard(self) -> list[tuple[Letter, Answer]]:
-        """What is known of letters and was not said before. A few may still be on their way: so many as are wide."""
+    def heard(self) -> list[tuple[Letter, Answer | None]]:
+        """What is known of letters and was not said before; None of one that did not leave, and could at once.
+
+        Twice as many as it is wide may still be on their way.
+        """
         ...
 
-    def answers(self) -> list[tuple[Letter, Answer]]:
-        """What became of all letters of which it was not said before. Waits for it."""
+    def answers(self) -> list[tuple[Letter, Answer | None]]:
+        """The same of all letters of which it was not said before. Waits for it."""
         ...
 
     def rest(self) -> None:
@@ -53,7 +56,7 @@ class OutboxTransport:
     def __init__(self, folder: Path) -> None:
         """Take the folder, which is made when the first letter comes."""
         self.folder = folder
-        self._written: list[tuple[Letter, Answer]] = []
+        self._written: list[tuple[Letter, Answer | None]] = []
 
     def send(self, letter: Letter) -> Answer:
         """Write the letter."""
@@ -74,11 +77,11 @@ class OutboxTransport:
         """Write the letter."""
         self._written.append((letter, self.send(letter)))
 
-    def heard(self) -> list[tuple[Letter, Answer]]:
+    def heard(self) -> list[tuple[Letter, Answer | None]]:
         """What became of the letters that were submitted."""
         return self.answers()
 
-    def answers(self) -> list[tuple[Letter, Answer]]:
+    def answers(self) -> list[tuple[Letter, Answer | None]]:
         """What became of the letters that were submitted."""
         written, self._written = self._written, []
         return written

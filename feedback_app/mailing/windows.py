@@ -39,7 +39,7 @@ WINDOW_SECONDS = 2.0
 # So many letters are made in about the time that a disk, or a database, takes to write a window down.
 AHEAD = 5
 # One in so many of those that may be in flight is few.
-FEW = 8
+FEW = 4
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,7 @@ class Windows:
 
         def work(at: Session | Driver) -> claims.Window:
             nonlocal window
+            self._ahead = None
             self._note(at)
             allowed = allowance(at, mailing_id, most=most, halt_share=self.settings.halt_share, now=now)
             window = claims.claim(
@@ -152,12 +153,11 @@ class Windows:
             return window
 
         def meanwhile() -> None:
-            # What is stopped at the gate here is stopped there again when it is its turn.
-            with suppress(GateRefused, CannotOpen):
+            # What fails here fails again when it is its turn; the window is claimed, and has to be known.
+            with suppress(Exception):
                 made = self._letters(mailing_id, window, now)
                 self._ahead = chain(list(islice(made, AHEAD)), made)
 
-        self._ahead = None
         # Of the first window all are made, and none where some have to wait for their turn: it is given away then.
         several = mailing_id in self._last and not self.pace.limited
         window = self.store.write_lightly(work, meanwhile if several else None)
@@ -191,19 +191,27 @@ class Windows:
                 self._on_their_way[letter.message_id] = number
                 transport.submit(letter)
             else:
-                goes_on = full and transport.width * FEW <= self.settings.max_in_flight
+                goes_on = full and 2 * transport.width * FEW <= self.settings.max_in_flight
         except (GateRefused, CannotOpen) as error:
             refused = str(error)
         finally:
             # Also on the way out: what is on its way is waited for, and the rest goes back.
-            self._hear(transport.heard() if goes_on else transport.answers(), done)
             self._unsent |= waiting
+            self._hear(transport.heard() if goes_on else transport.answers(), done)
         if refused:
             self._halt(mailing_id, refused)
 
-    def _hear(self, answers: list[tuple[Letter, Answer]], done: Done) -> None:
+    def _hear(self, answers: list[tuple[Letter, Answer | None]], done: Done) -> None:
         for letter, answer in answers:
-            self._answers[self._on_their_way.pop(letter.message_id)] = answer
+            number = self._on_their_way.pop(letter.message_id, None)
+            if number is None:
+                # A single letter, whose answer nobody waited for.
+                continue
+            if answer is None:
+                # It is claimed again, with all that is asked then.
+                self._unsent[number] = None
+                continue
+            self._answers[number] = answer
             done.accepted += answer.outcome is Outcome.ACCEPTED
             done.other += answer.outcome is not Outcome.ACCEPTED
 

@@ -70,7 +70,8 @@ class MailWorker:
             if not _within(clock.now(), self._last_look, LOOK_UP):
                 self._look_up(done)
         self._windows.write_down(self.transport, done)
-        self.transport.rest()
+        if not done.any():
+            self.transport.rest()
         if self._sending:
             with self.store.writing() as session:
                 services.finish(session, now=clock.now())
@@ -104,7 +105,8 @@ class MailWorker:
         return any(more) or self._windows.write_down(self.transport, done)
 
     def _look_up(self, done: Done) -> None:
-        """Look for what is due besides the mailings at hand."""
+        """Look for what is due besides the mailings at hand, when all that is on its way was heard of."""
+        self._windows.wait(self.transport, done)
         now = clock.now()
         first, self._last_look = self._last_look is None, now
         self._beat(now)
@@ -120,7 +122,6 @@ class MailWorker:
             self._pace.forget_turns()
         self._sending = sending
         # Somebody waits for a link, nobody for a mailing.
-        self._windows.wait(self.transport, done)
         self._singles(done)
 
     def sign_off(self) -> None:

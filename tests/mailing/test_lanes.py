@@ -1,22 +1,28 @@
 """Several connections at once: few, for many letters only, and whatever becomes of one of them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import product
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, OperationalError
 
+from feedback_app.crypto import KeyProblem
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
 from feedback_app.db import Store
+from feedback_app.driver import Driver
 from feedback_app.letter_requests import LetterKind, LetterRequest
-from feedback_app.mailing import lanes, services, windows
+from feedback_app.mailing import claims, lanes, services, windows
 from feedback_app.mailing.lanes import Lanes
+from feedback_app.mailing.windows import Windows
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, FREE_SOCKS, about, counts, gather, held, reasons, worker_to
 from tests.support.smtp import MailServer, mail_server
 
+COMMIT = "COMMIT"
 EVERYBODY = sorted(person.address for person in CROWD)
 
 
@@ -67,10 +73,13 @@ def test_many_letters_leave_over_a_few_connections_and_only_one_is_left_when_all
 ) -> None:
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
-    worker_to(server, store, max_in_flight="5").work_once()
+    worker = worker_to(server, store, max_in_flight="5")
+    worker.work_once()
     assert sorted(server.recipients()) == EVERYBODY
     assert counts(store) == {"accepted": 12}
     assert server.connections == 3
+    assert "QUIT" not in server.commands
+    worker.work_once()
     assert server.commands.count("QUIT") == 2
     held(store, about("a-second-one"), minutes=0, clock=clock)
     worker_to(server, store, 2, smtp_connections="1").work_once()
@@ -103,6 +112,65 @@ def test_a_server_that_wants_one_connection_gets_all_letters_over_it_and_is_soon
     worker.work_once()
     assert counts(store, "a-second-one") == {"accepted": 12}
     assert server.connections == tried
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_server_that_has_had_its_peace_is_asked_for_another_connection(
+    store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "PEACE", 0)
+    callers = Callers(server)
+    callers.answers = {(2, "CONNECT"): "421 4.7.0 too many connections"}
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker_to(server, store, max_in_flight="5").work_once()
+    assert counts(store) == {"accepted": 12}
+    assert callers.said[3, "DOT"]
+
+
+def test_a_server_that_is_away_is_not_knocked_at_for_more(
+    store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "WORK_FOR_ONE", 1)
+    server.script = lambda verb, _taken: "421 4.3.2 down" if verb == "CONNECT" else None
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker = worker_to(server, store)
+    worker.work_once()
+    assert counts(store) == {"deferred": 12}
+    server.script = lambda _verb, _taken: None
+    clock.advance(hours=1)
+    worker.work_once()
+    assert counts(store) == {"accepted": 12}
+    assert worker.transport.width == 3
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_cancel_is_heard_also_where_a_server_puts_connections_out(
+    store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the others did not send is put back, and asked for like everything else that is."""
+    monkeypatch.setattr(windows, "LOOK_SECONDS", 0)
+    callers = Callers(server)
+    callers.answers = {(number, "MAIL"): "421 4.7.0 too many connections" for number in range(2, 20)}
+    cancelled = list[int]()
+
+    def cancel_then(verb: str, taken: int) -> str | None:
+        if verb == "DOT" and taken == 6 and not cancelled:
+            cancelled.append(taken)
+            with store.writing() as session:
+                services.cancel(session, FREE_SOCKS.slug, now=clock.now())
+        return callers.answer(verb, taken)
+
+    server.script = cancel_then
+    gather(store, *CROWD)
+    held(store, minutes=0, clock=clock)
+    worker_to(server, store).work_once()
+    found = counts(store)
+    assert cancelled
+    assert found.keys() == {"accepted", "skipped"}
+    # The seventh was being read, and two were on their way.
+    assert found["accepted"] == len(server.recipients()) <= 7 + 2
 
 
 @pytest.mark.usefixtures("eager")
@@ -177,11 +245,35 @@ def test_who_sends_nothing_calls_nobody(server: MailServer) -> None:
     assert server.connections == 0
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.fixture
+def rolling(
+    eager: None,  # noqa: ARG001 - with several connections
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[int]:
+    """Letters stay on their way over the next claim, also of small windows; returns how many did, each time."""
+    monkeypatch.setattr(windows, "FEW", 1)
+    stayed = list[int]()
+    claim = Windows._claim  # noqa: SLF001 - where it is seen
+
+    def counted(self: Windows, mailing_id: int, now: datetime) -> claims.Window:
+        stayed.append(len(self._on_their_way))
+        return claim(self, mailing_id, now)
+
+    monkeypatch.setattr(Windows, "_claim", counted)
+    return stayed
+
+
+def without_canary(store: Store, clock: Clock) -> None:
+    """Let the mailing begin, with nobody who goes first."""
+    held(store, minutes=0, clock=clock)
+    with store.writing() as session:
+        services.release_due(session, now=clock.now())
+        services.find_mailing(session, FREE_SOCKS.slug).canary = 0
+
+
 def test_letters_that_are_on_their_way_while_the_next_are_claimed_are_in_flight_too(
-    store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: Store, server: MailServer, clock: Clock, rolling: list[int]
 ) -> None:
-    monkeypatch.setattr(windows, "FEW", 2)
     most = list[int]()
 
     def look(verb: str, _taken: int) -> None:
@@ -190,28 +282,91 @@ def test_letters_that_are_on_their_way_while_the_next_are_claimed_are_in_flight_
 
     server.script = look
     gather(store, *CROWD)
-    held(store, minutes=0, clock=clock)
-    with store.writing() as session:
-        services.release_due(session, now=clock.now())
-        services.find_mailing(session, FREE_SOCKS.slug).canary = 0
+    without_canary(store, clock)
     worker_to(server, store, max_in_flight="6").work_once()
     assert counts(store) == {"accepted": 12}
+    assert sorted(server.recipients()) == EVERYBODY
+    assert max(rolling) > 0
     assert max(most) <= 6
 
 
-@pytest.mark.usefixtures("eager")
+def test_a_store_that_fails_while_letters_are_on_their_way_learns_of_them_when_it_works_again(
+    store: Store, server: MailServer, clock: Clock, rolling: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather(store, *CROWD)
+    without_canary(store, clock)
+    worker = worker_to(server, store, max_in_flight="6")
+    write, failed = store.write_lightly, list[int]()
+
+    def fail_once(work: Callable[..., object], *more: object) -> object:
+        if any(rolling) and not failed:
+            failed.append(1)
+            raise OperationalError(COMMIT, None, Exception())
+        return write(work, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "write_lightly", fail_once)
+    with pytest.raises(OperationalError):
+        worker.work_once()
+    # It hangs up on everybody: what it said before was heard.
+    taken = len(server.letters)
+    server.script = lambda verb, _taken: "close" if verb == "MAIL" else None
+    worker.work_once()
+    assert counts(store)["accepted"] == taken
+    assert "unknown" not in counts(store)
+
+
+def test_what_fails_while_a_claim_is_written_down_fails_for_nobody(
+    store: Store, server: MailServer, clock: Clock, rolling: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, letters, failed = threading.get_ident(), Windows._letters, list[int]()  # noqa: SLF001 - what is made elsewhere
+
+    def fail_elsewhere(self: Windows, *about: object) -> Iterator[object]:
+        if threading.get_ident() != here:
+            failed.append(1)
+            message = "no key"
+            raise KeyProblem(message)
+        yield from letters(self, *about)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Windows, "_letters", fail_elsewhere)
+    gather(store, *CROWD)
+    without_canary(store, clock)
+    worker_to(server, store, max_in_flight="6").work_once()
+    assert counts(store) == {"accepted": 12}
+    assert failed
+    assert rolling
+
+
+def test_letters_of_a_claim_that_gave_way_are_not_sent(
+    store: Store, server: MailServer, clock: Clock, rolling: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, gave_way = Driver.commit, list[int]()
+
+    def give_way_once(self: Driver) -> None:
+        if len(rolling) == 2 and not gave_way:
+            gave_way.append(1)
+            raise IntegrityError(COMMIT, None, Exception())
+        commit(self)
+
+    monkeypatch.setattr(Driver, "commit", give_way_once)
+    gather(store, *CROWD)
+    without_canary(store, clock)
+    worker_to(server, store, max_in_flight="6").work_once()
+    assert gave_way
+    assert counts(store) == {"accepted": 12}
+    assert sorted(server.recipients()) == EVERYBODY
+
+
 def test_a_link_that_somebody_waits_for_is_sent_between_the_letters_of_a_mailing(
-    store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: Store, server: MailServer, clock: Clock, rolling: list[int]
 ) -> None:
     """Those that are on their way are heard of first: the answer to a single letter is its own."""
-    monkeypatch.setattr(windows, "FEW", 2)
     gather(store, *CROWD)
-    held(store, minutes=0, clock=clock)
+    without_canary(store, clock)
     worker = worker_to(server, store, max_in_flight="6")
     asked = threading.Event()
 
     def ask(verb: str, taken: int) -> str | None:
-        if verb == "DOT" and taken >= 8 and not asked.is_set():
+        if verb == "DOT" and taken >= 5 and not asked.is_set():
             asked.set()
             with store.writing() as session:
                 request_link(session, Address.parse(CROWD[0].address), now=clock.now(), quiet=False)
@@ -227,3 +382,4 @@ def test_a_link_that_somebody_waits_for_is_sent_between_the_letters_of_a_mailing
     with store.reading() as session:
         [request] = session.scalars(select(LetterRequest).where(LetterRequest.kind == LetterKind.PREFERENCES_LINK))
     assert request.gave_up == "550 5.1.1 not any more"
+    assert max(rolling) > 0

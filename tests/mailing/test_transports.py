@@ -219,7 +219,7 @@ def test_what_was_refused_is_forgotten_only_where_that_has_to_be_said(
     with opened(server.url) as transport:
         transport.submit(letter)
         transport.submit(letter)
-        outcomes = [answer.outcome for _, answer in transport.answers()]
+        outcomes = [answer.outcome for _, answer in transport.answers() if answer]
     assert outcomes == [Outcome.FAILED, Outcome.ACCEPTED]
     assert server.connections == 1
     told = said_by(server)

@@ -67,11 +67,31 @@ def test_others_have_their_turn_while_somebody_still_does_something(sqlite_store
         assert session.get(StoreFact, "more socks")
 
 
+def test_what_fails_beside_a_transaction_that_fails_does_not_hide_it(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: Driver) -> None:
+        message = "the disk is full"
+        raise RuntimeError(message)
+
+    def fail_too() -> None:
+        message = "no socks left"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(Driver, "commit", fail)
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        sqlite_store.write_lightly(note, fail_too)
+    assert facts(sqlite_store) == []
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_has_a_thread_of_its_own(sqlite_store: Store) -> None:
     sqlite_store.write_lightly(note, lambda: None)
     child = os.fork()
     if child == 0:
         done = list[int]()
-        sqlite_store.write_lightly(lambda _: None, lambda: done.append(1))
-        os._exit(len(done))
+        try:
+            sqlite_store.write_lightly(lambda _: None, lambda: done.append(1))
+        finally:
+            os._exit(len(done))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

@@ -112,7 +112,7 @@ def _work(environment: dict[str, str], ahead: Ahead, through: bool) -> None:  # 
     clock.now = lambda: datetime.now(UTC) + timedelta(seconds=ahead.value)
     # Several connections from the second letter on, and letters that are on their way while the next are claimed. Who
     # opens one waits as long as anywhere: the server stops until somebody is killed.
-    lanes.WORK_FOR_ONE, lanes.SHORT, windows.FEW = 1, SECONDS, 2
+    lanes.WORK_FOR_ONE, lanes.SHORT, windows.FEW = 1, SECONDS, 1
     settings = load_settings(environment)
     store = open_store(settings)
     stop = threading.Event()
