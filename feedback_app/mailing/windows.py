@@ -109,7 +109,8 @@ class Windows:
 
     def wait(self, transport: Transport, done: Done) -> None:
         """Wait for what is on its way."""
-        self._hear(transport.answers(), done)
+        if self._on_their_way:
+            self._hear(transport.answers(), done)
 
     def write_down(self, transport: Transport, done: Done) -> bool:
         """Wait for what is on its way and write down what is known. Returns whether there was anything."""

@@ -42,6 +42,9 @@ class Postbox:
         self.letters.append(letter)
         return Answer(Outcome.ACCEPTED, "taken")
 
+    def rest(self) -> None:
+        """There is nothing to close."""
+
     def text(self, number: int = -1) -> str:
         """What a letter says."""
         body = message_from_bytes(self.letters[number].data, policy=policy.default).get_body(("plain",))
