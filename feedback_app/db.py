@@ -31,7 +31,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from feedback_app.beside import Beside
 from feedback_app.driver import SQLITE, Driver, NeedsSession
 from feedback_app.own_connections import OwnConnections
 from feedback_app.turn import BUSY_MILLISECONDS, Turn
@@ -180,7 +179,6 @@ class Store:
         self._writing = engine.execution_options(writing=True)
         self._turn = Turn(engine)
         self._connections = OwnConnections(engine)
-        self._beside = Beside()
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
@@ -213,20 +211,16 @@ class Store:
             yield session
 
     @contextmanager
-    def driving(self, meanwhile: Callable[[], None] | None = None) -> Iterator[Driver]:
+    def driving(self) -> Iterator[Driver]:
         """The driver's own connection in a transaction, which is committed at the end, or rolled back on an error.
 
-        For what comes in all the time and is two or three statements: a session takes longer than they do. `meanwhile`
-        is done by another thread while the commit is under way, which can still fail.
+        For what comes in all the time and is two or three statements: a session takes longer than they do.
         """
-        # What is done meanwhile is waited for when others can have their turn.
-        with self._beside.beginning() as begin, self._turn.taken(), self._connections.taken() as connection:
+        with self._turn.taken(), self._connections.taken() as connection:
             driver = Driver(self.engine.dialect, connection)
             if self.dialect == SQLITE:
                 driver.execute("BEGIN IMMEDIATE", ())
             yield driver
-            if meanwhile:
-                begin(meanwhile)
             driver.commit()
 
     def write(self, work: Callable[[Session], Done]) -> Done:
@@ -237,22 +231,15 @@ class Store:
         """The same with the driver's own connection."""
         return _until_done(self.driving, work)
 
-    def write_lightly(
-        self, work: Callable[[Session | Driver], Done], meanwhile: Callable[[], None] | None = None
-    ) -> Done:
-        """Do some work with the driver's own connection; all of it again with a session, where it needs one.
-
-        `meanwhile` is done by another thread while the commit is under way, which can still fail; with a session it is
-        not done.
-        """
+    def write_lightly(self, work: Callable[[Session | Driver], Done]) -> Done:
+        """Do some work with the driver's own connection; all of it again with a session, where it needs one."""
         try:
-            return _until_done(lambda: self.driving(meanwhile), work)
+            return self.drive(work)
         except NeedsSession:
             return self.write(work)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._beside.close()
         self._connections.close()
         self._turn.close()
         self.engine.dispose()

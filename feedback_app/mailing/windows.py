@@ -6,10 +6,9 @@ A window costs one commit: the answers of the one before ride in it. While the s
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
@@ -36,8 +35,6 @@ MOST_MAKERS = 32
 LOOK_SECONDS = 0.05
 # So long letters of one window leave, at most: somebody may wait for a link, or another mailing for its turn.
 WINDOW_SECONDS = 2.0
-# So many letters are made in about the time that a disk, or a database, takes to write a window down.
-AHEAD = 5
 # One in so many of those that may be in flight is few.
 FEW = 4
 
@@ -83,8 +80,6 @@ class Windows:
     _answers: dict[int, Answer] = field(default_factory=dict)
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
     _makers: dict[tuple[int, Draft, str], MailingMaker] = field(default_factory=dict)
-    # A window's letters, the first of which were made while it was written down.
-    _ahead: Iterator[tuple[int, Letter | datetime]] | None = None
     # The last row of each mailing that was claimed for the first time.
     _last: dict[int, int] = field(default_factory=dict)
     # Of this process' own clock: when a window was claimed, and when it was last asked after its mailing.
@@ -133,14 +128,10 @@ class Windows:
         """Write down what is known and claim the next rows, in one commit."""
         most = self.pace.free(now, self.settings.max_in_flight - len(self._on_their_way))
 
-        window = claims.Window([], 0)
-
         def work(at: Session | Driver) -> claims.Window:
-            nonlocal window
-            self._ahead = None
             self._note(at)
             allowed = allowance(at, mailing_id, most=most, halt_share=self.settings.halt_share, now=now)
-            window = claims.claim(
+            return claims.claim(
                 at,
                 mailing_id,
                 worker_id=self.worker_id,
@@ -151,17 +142,8 @@ class Windows:
                 after=self._last.get(mailing_id, 0),
                 named=lambda customer: self.desk.mailing_message_id(mailing_id, customer),
             )
-            return window
 
-        def meanwhile() -> None:
-            # What fails here fails again when it is its turn; the window is claimed, and has to be known.
-            with suppress(Exception):
-                made = self._letters(mailing_id, window, now)
-                self._ahead = chain(list(islice(made, AHEAD)), made)
-
-        # Of the first window all are made, and none where some have to wait for their turn: it is given away then.
-        several = mailing_id in self._last and not self.pace.limited
-        window = self.store.write_lightly(work, meanwhile if several else None)
+        window = self.store.write_lightly(work)
         self._noted()
         self._claimed_at = self._asked_at = time.monotonic()
         return window
@@ -174,7 +156,7 @@ class Windows:
         waiting: dict[int, datetime | None] = dict.fromkeys(one.id for one in window.claimed)
         refused, goes_on = "", False
         full = len(window.claimed) + len(self._on_their_way) == self.settings.max_in_flight
-        made = self._ahead or self._letters(mailing_id, window, at)
+        made = self._letters(mailing_id, window, at)
         # Of the first window all are made before any leaves: a mailing that the gate stops mostly stops there.
         ahead = transport.width if mailing_id in self._last else len(window.claimed)
         try:

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from feedback_app.crypto import KeyProblem
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
 from feedback_app.db import Store
@@ -302,7 +301,7 @@ def test_a_store_that_fails_while_letters_are_on_their_way_learns_of_them_when_i
         if any(rolling) and not failed:
             failed.append(1)
             raise OperationalError(COMMIT, None, Exception())
-        return write(work, *more)  # type: ignore[arg-type]
+        return write(work, *more)
 
     monkeypatch.setattr(store, "write_lightly", fail_once)
     with pytest.raises(OperationalError):
@@ -313,27 +312,6 @@ def test_a_store_that_fails_while_letters_are_on_their_way_learns_of_them_when_i
     worker.work_once()
     assert counts(store)["accepted"] == taken
     assert "unknown" not in counts(store)
-
-
-def test_what_fails_while_a_claim_is_written_down_fails_for_nobody(
-    store: Store, server: MailServer, clock: Clock, rolling: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, letters, failed = threading.get_ident(), Windows._letters, list[int]()  # noqa: SLF001 - what is made elsewhere
-
-    def fail_elsewhere(self: Windows, *about: object) -> Iterator[object]:
-        if threading.get_ident() != here:
-            failed.append(1)
-            message = "no key"
-            raise KeyProblem(message)
-        yield from letters(self, *about)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Windows, "_letters", fail_elsewhere)
-    gather(store, *CROWD)
-    without_canary(store, clock)
-    worker_to(server, store, max_in_flight="6").work_once()
-    assert counts(store) == {"accepted": 12}
-    assert failed
-    assert rolling
 
 
 def test_letters_of_a_claim_that_gave_way_are_not_sent(
