@@ -180,7 +180,10 @@ class Windows:
         finally:
             # Also on the way out: what is on its way is waited for, and the rest goes back.
             self._unsent |= waiting
-            self._hear(transport.heard() if goes_on else transport.answers(), done)
+            if goes_on:
+                self._hear(transport.heard(), done)
+            else:
+                self.wait(transport, done)
         if refused:
             self._halt(mailing_id, refused)
 
