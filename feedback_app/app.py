@@ -30,7 +30,7 @@ from feedback_app.owner.views import prepare_owner
 from feedback_app.privacy.views import own_data
 from feedback_app.reloading import reload_pages
 from feedback_app.store import open_store
-from feedback_app.web import MOST_BYTES, PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
+from feedback_app.web import PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
 from feedback_app.workers import alive
 
 FORM_SECONDS = 24 * 3600
@@ -58,8 +58,6 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.site_url.startswith("https:"),
-        MAX_CONTENT_LENGTH=MOST_BYTES,
-        MAX_FORM_MEMORY_SIZE=MOST_BYTES,
         WTF_CSRF_TIME_LIMIT=FORM_SECONDS if settings.rate_limits is Switch.ON else None,
     )
     if settings.proxies:

@@ -1,7 +1,7 @@
 """The bytes of a form as text: UTF-8 where they are; where they are not, as whoever typed them would read them."""
 
 from typing import IO, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from werkzeug.datastructures import FileStorage, Headers, MultiDict
 from werkzeug.formparser import FormDataParser, MultiPartParser
@@ -42,8 +42,8 @@ class FormBytes(FormDataParser):
         content_length: int | None,  # noqa: ARG002 - the same
         options: dict[str, str],  # noqa: ARG002 - the same
     ) -> Parsed:
-        pairs = parse_qsl(stream.read().decode(BYTES), keep_blank_values=True, encoding=BYTES)
-        return stream, self.cls((read(name).text, value) for name, value in pairs), self.cls()
+        pairs = [pair.partition(b"=") for pair in stream.read().split(b"&") if pair]
+        return stream, self.cls([(read(_typed(name)).text, _typed(value)) for name, _, value in pairs]), self.cls()
 
     def _parse_multipart(
         self,
@@ -62,6 +62,10 @@ class FormBytes(FormDataParser):
         if not boundary:
             return stream, self.cls(), self.cls()
         return stream, *parser.parse(stream, boundary, content_length)
+
+
+def _typed(sent: bytes) -> str:
+    return unquote_to_bytes(sent.replace(b"+", b" ")).decode(BYTES)
 
 
 class _PartBytes(MultiPartParser):

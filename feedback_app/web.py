@@ -2,13 +2,15 @@
 
 import hmac
 import ipaddress
+import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Request, Response, current_app, render_template, request
+from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
@@ -28,7 +30,11 @@ from feedback_app.problems import BY_STATUS, PROGRAMS, Problem, problem
 from feedback_app.signing import Cookies
 from feedback_app.tokens import Signer
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 MOST_BYTES = 256 * 1024
+MOST_PARTS = 1000
 LONGEST_NUMBER = 15
 # What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
 LARGEST_NUMBER = 2**31 - 1
@@ -98,6 +104,9 @@ class EnglishForm(FlaskForm):  # type: ignore[misc]  # the same
         """Its tokens; and no translations, which would be looked for in files for every form."""
 
         csrf_class = _Tokens
+        # Whatever a configuration says; nothing looks it up for every form.
+        csrf = True
+        csrf_field_name = "csrf_token"
 
         def get_translations(self, form: object) -> None:
             """None: WTForms speaks English by itself."""
@@ -117,8 +126,23 @@ class ButtonForm(EnglishForm):
     """A form of buttons: nothing but its token."""
 
 
+class _SessionJson(TaggedJSONSerializer):
+    """Flask's own JSON of a session, where what is plain is seen to be: most is, and has none of its marks."""
+
+    def tag(self, value: object) -> object:
+        return value if type(value) in {str, int, bool, float} else super().tag(value)
+
+    def dumps(self, value: object) -> str:
+        return json.dumps(self.tag(value), separators=(",", ":"))
+
+    def loads(self, value: str | bytes) -> object:
+        return self._untag_scan(json.loads(value))
+
+
 class Sessions(SecureCookieSessionInterface):
     """Flask's signed cookies; what signs and reads them is made once for all of an app's requests."""
+
+    serializer = _SessionJson()
 
     def __init__(self) -> None:
         """Nothing is made yet."""
@@ -141,6 +165,10 @@ class FormRequest(Request):
     """
 
     form_data_parser_class = FormBytes
+    # Said here, these are not looked up in Flask's configuration several times for every request.
+    max_content_length = MOST_BYTES
+    max_form_memory_size = MOST_BYTES
+    max_form_parts = MOST_PARTS
     guessed: Mapping[str, str] = {}
 
     @property
@@ -151,9 +179,10 @@ class FormRequest(Request):
     def _load_form_data(self) -> None:
         if "form" in self.__dict__:
             return
-        super()._load_form_data()
+        # Not Flask's own, which only helps to look for what is wrong with forms of files.
+        super(Request, self)._load_form_data()
         form: ImmutableMultiDict[str, str] = self.__dict__["form"]
-        if all(value.isascii() and "\0" not in value for _, value in form.items(multi=True)):
+        if all(value.isascii() and "\0" not in value for values in form.listvalues() for value in values):
             # As most are: nothing to read in another way.
             return
         fields = [(name, read(value)) for name, value in form.items(multi=True)]
@@ -168,10 +197,18 @@ class FormRequest(Request):
         return ImmutableMultiDict()
 
 
+class Answer(Response):
+    """Flask's answer, for which nothing is looked up either."""
+
+    # What browsers keep at least (RFC 6265, 6.1).
+    max_cookie_size = 4093
+
+
 class QuietFlask(Flask):
     """Flask, with a log that quotes no links: whoever read one there could use it."""
 
     request_class = FormRequest
+    response_class = Answer
 
     def __init__(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - the base's signature
         """Flask, with sessions of its own."""
@@ -270,25 +307,31 @@ def prepare_headers(app: Flask) -> None:
     at: House = app.extensions["undisclosed"]
     secure = at.settings.site_url.startswith("https:")
     always = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if secure else {})
-
-    @app.after_request
-    def add(response: Response) -> Response:
-        return _with_headers(response, always)
+    app.wsgi_app = _always(app.wsgi_app, always)  # type: ignore[method-assign,assignment]
 
     @app.context_processor
     def shop() -> dict[str, object]:
         return {"shop": house().settings.shop_name}
 
 
+def _always(app: "WSGIApplication", headers: Mapping[str, str]) -> "WSGIApplication":
+    """The same app, with these headers on every answer that does not have them yet, whoever made it."""
+    known = [(name.lower(), (name, value)) for name, value in headers.items()]
+
+    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        def start_with(status: str, given: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401 - as WSGI has it (PEP 3333)
+            there = {name.lower() for name, _ in given}
+            return start(status, [*given, *(header for name, header in known if name not in there)], *error)
+
+        return app(environ, start_with)
+
+    return answer
+
+
 def keep_private(response: Response) -> Response:
     """For a blueprint's after_request: not cached, not indexed."""
-    return _with_headers(response, PRIVATE)
-
-
-def _with_headers(response: Response, headers: Mapping[str, str]) -> Response:
-    """The same answer with these headers, those that it does not have yet; looked for once, not one by one."""
     there = {name.lower() for name, _ in response.headers}
-    for name, value in headers.items():
+    for name, value in PRIVATE.items():
         if name.lower() not in there:
             response.headers.add(name, value)
     return response

@@ -10,10 +10,12 @@ import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import cast
 from urllib.parse import unquote
 
 import markdown
 import nh3
+from markdown.treeprocessors import InlineProcessor
 
 RULES = 2
 LONGEST_TEXT = 10_000
@@ -54,7 +56,8 @@ _WORD = re.compile(r"""[\w-]+(?:[/?#&=]|\.?(?=[\s)>\],;"']|\Z)(?![\s)>\],;"']*\.
 SIGNS = re.compile("[@%]")
 ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 PLAIN_WORD = re.compile("<p>[0-9A-Za-z]")
-LINES = str.maketrans("\n\t", "  ")
+# Nothing that has to be taken out of a text, as nearly always.
+_PLAIN = re.compile(r"[\t\n -~]*+")
 MASKED = "…@…"
 # Texts with nothing in them that a parser would have to make up its mind about, as most comments are.
 _SIMPLE = re.compile(r"[^<>&\r\0\ufeff\ud800-\udfff]*+(?:<(?:/?(?:p|em|strong)|br)>[^<>&\r\0\ufeff\ud800-\udfff]*+)*+")
@@ -132,8 +135,7 @@ def is_visible(text: str) -> bool:
 def clean_text(text: str) -> str:
     """What was typed, without what cannot be shown: NULs and controls, direction overrides, towers of accents."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.isascii() and text.translate(LINES).isprintable():
-        # As nearly all are.
+    if _PLAIN.fullmatch(text):
         return text.strip()
     kept = (
         character
@@ -251,4 +253,10 @@ def _make_parser(signs: str) -> markdown.Markdown:
         parser.parser.blockprocessors.deregister(name)
     for name in (*NOT_OURS["inline"], *(name for name, sign in SIGNS_OF.items() if sign not in signs)):
         parser.inlinePatterns.deregister(name)
+    if SIGNS_OF["escape"] not in signs:
+        # Nothing was escaped that would have to be put back.
+        parser.treeprocessors.deregister("unescape")
+    # All of them are there now: a registry would look for each, again and again, whether its order still holds.
+    inline = cast("InlineProcessor", parser.treeprocessors["inline"])
+    inline.inlinePatterns = list(parser.inlinePatterns)  # type: ignore[assignment]  # is asked for no more than a list has
     return parser

@@ -90,7 +90,7 @@ def change() -> ResponseReturnValue:
     if not _has_link(comment) and not admits_network("changes"):
         return render_template("comments/change.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "60"}
     new = is_new(comment, form.body.data)
-    said = service_says(comment.author, form.body.data, thread.path) if new else []
+    said = service_says(house().settings, comment.author, form.body.data, thread.path) if new else []
     with house().store.writing() as writing:
         again = _own(writing, lock=True)
         if again is None:

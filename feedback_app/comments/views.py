@@ -1,9 +1,9 @@
 """The comment form's page, and what comes after it."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
-from flask import Blueprint, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from limits import parse
 from markupsafe import Markup
@@ -21,7 +21,7 @@ from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_a
 from feedback_app.comments.services import find_parent, find_thread
 from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
 from feedback_app.config import Settings, Switch
-from feedback_app.web import ButtonForm, forged, house, keep_private, whence
+from feedback_app.web import ButtonForm, House, forged, house, keep_private, whence
 
 MOST_REMEMBERED = 20
 LONGEST_NUMBER = 15
@@ -45,34 +45,53 @@ comments = Blueprint("comments", __name__, url_prefix="/feedback/comments")
 comments.after_request(keep_private)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What somebody asks of the form: on which post, in answer to what, and what it brought along.
+
+    `opened` is when it was opened, None where it does not say so in our hand; `trap` is the field that nobody can see.
+    """
+
+    at: House
+    form: CommentForm
+    thread: OpenThread
+    parent: Comment | None
+    seal: str
+    opened: datetime | None
+    trap: str
+
+
 @comments.route("/new", methods=["GET", "POST"])
 def new() -> ResponseReturnValue:
     """Show the form; preview; post."""
-    form = CommentForm()
-    with house().store.asking() as driver:
-        thread = open_thread(driver, request.args.get("post", ""))
-    parent = _parent(thread) if thread and "parent" in request.args else None
+    at, form = house(), CommentForm()
+    where, sent = request.args, request.form
+    with at.store.asking() as driver:
+        thread = open_thread(driver, where.get("post", ""))
     if thread is None:
         return render_template("comments/no_post.html", text=form.body.data), 404
-    if is_closed(thread, days=house().settings.close_after_days, now=clock.now()):
+    if is_closed(thread, days=at.settings.close_after_days, now=clock.now()):
         return render_template("comments/closed.html", thread=thread, text=form.body.data), 403
-    if "parent" in request.args and parent is None:
-        return _page(form, thread, None, problem=GONE), 404
-    return _page(form, thread, parent) if request.method != "POST" else _sent(form, thread, parent)
+    parent = _parent(at, thread, where["parent"]) if "parent" in where else None
+    seal = sent.get("seal", "")
+    asked = _Asked(at, form, thread, parent, seal, opened_at(at.signer, seal), sent.get("website", ""))
+    if "parent" in where and parent is None:
+        return _page(asked, problem=GONE), 404
+    return _page(asked) if request.method != "POST" else _sent(asked, preview=sent.get("action") == "preview")
 
 
-def _sent(form: CommentForm, thread: OpenThread, parent: Comment | None) -> ResponseReturnValue:
+def _sent(asked: _Asked, *, preview: bool) -> ResponseReturnValue:
+    form = asked.form
     if not form.validate():
-        return _page(form, thread, parent, problem=too_late() if forged(form) else None), 400
-    preview = request.form.get("action") == "preview"
-    if not _admitted(thread, preview=preview):
-        return _page(form, thread, parent, problem=TOO_MUCH), 429, {"Retry-After": "60"}
+        return _page(asked, problem=too_late() if forged(form) else None), 400
+    if not _admitted(asked, preview=preview):
+        return _page(asked, problem=TOO_MUCH), 429, {"Retry-After": "60"}
     if preview:
         shown = Markup(comment_html(form.body.data))  # noqa: S704 - the gate's own output
-        return _page(form, thread, parent, preview=shown)
-    if _is_stale():
-        return _page(form, thread, parent, problem=TOO_LATE), 400
-    return _post(form, thread, parent)
+        return _page(asked, preview=shown)
+    if _is_timed(asked) and asked.opened and clock.now() - asked.opened > LONGEST:
+        return _page(asked, problem=TOO_LATE), 400
+    return _post(asked)
 
 
 @comments.get("/received")
@@ -138,45 +157,43 @@ def rules(settings: Settings) -> Rules:
     return Rules(settings.moderation, settings.spam_words, settings.most_links)
 
 
-def _parent(thread: OpenThread) -> Comment | None:
-    number = request.args.get("parent", "")
+def _parent(at: House, thread: OpenThread, number: str) -> Comment | None:
     if not number.isascii() or not number.isdigit() or len(number) > LONGEST_NUMBER:
         return None
-    with house().store.reading() as reading:
+    with at.store.reading() as reading:
         return find_parent(reading, thread.id, int(number))
 
 
-def _page(
-    form: CommentForm,
-    thread: OpenThread,
-    parent: Comment | None,
-    *,
-    preview: Markup | None = None,
-    problem: str | None = None,
-) -> str:
-    late = _opened() is None or problem in {TOO_LATE, LATE}
+def _page(asked: _Asked, *, preview: Markup | None = None, problem: str | None = None) -> str:
+    thread, parent = asked.thread, asked.parent
+    late = asked.opened is None or problem in {TOO_LATE, LATE}
     return render_template(
         "comments/new.html",
-        form=form,
+        form=asked.form,
         # An answer to what is gone becomes a comment of its own.
         action=form_url(thread.path, parent.id if parent else None),
         thread=thread,
         parent=parent,
         preview=preview,
         problem=problem,
-        service=house().settings.akismet_url is not None,
-        seal=seal_form(house().signer, now=clock.now()) if late else _seal(),
-        trap=_trap(),
+        service=asked.at.settings.akismet_url is not None,
+        seal=seal_form(asked.at.signer, now=clock.now()) if late else asked.seal,
+        trap=asked.trap,
     )
 
 
-def _admitted(thread: OpenThread, *, preview: bool) -> bool:
-    if house().settings.rate_limits is Switch.OFF:
+def _admitted(asked: _Asked, *, preview: bool) -> bool:
+    if not _is_timed(asked):
         return True
-    admit = house().limits.admit
+    admit = asked.at.limits.admit
     if preview:
         return admit(PREVIEW_LIMIT, "preview", whence())
-    return admits_network("comments") and admit(THREAD_LIMIT, "thread", str(thread.id))
+    return admits_network("comments") and admit(THREAD_LIMIT, "thread", str(asked.thread.id))
+
+
+def _is_timed(asked: _Asked) -> bool:
+    """Whether it matters how much comes, and how long a form was open."""
+    return asked.at.settings.rate_limits is Switch.ON
 
 
 def admits_network(what: str) -> bool:
@@ -184,48 +201,24 @@ def admits_network(what: str) -> bool:
     return all(house().limits.admit(limit, what, whence()) for limit in NETWORK_LIMITS)
 
 
-def _seal() -> str:
-    return request.form.get("seal", "")
-
-
-def _trap() -> str:
-    """What is in the field that nobody can see."""
-    return request.form.get("website", "")
-
-
-def _opened() -> datetime | None:
-    """When the form that was sent was opened; looked into once."""
-    if "opened" not in g:
-        g.opened = opened_at(house().signer, _seal())
-    return cast("datetime | None", g.opened)
-
-
-def _is_stale() -> bool:
-    opened = _opened()
-    timed = house().settings.rate_limits is Switch.ON
-    return timed and opened is not None and clock.now() - opened > LONGEST
-
-
-def _reasons(form: CommentForm, thread: OpenThread) -> list[str]:
+def _reasons(asked: _Asked) -> list[str]:
     """What the form and the services have against a comment."""
-    reasons = []
-    if _trap():
+    form, reasons = asked.form, []
+    if asked.trap:
         reasons.append(TRAPPED)
-    reasons += service_says(form.author.data, form.body.data, thread.path)
-    if house().settings.rate_limits is Switch.ON:
-        opened = _opened()
-        if opened is None:
+    reasons += service_says(asked.at.settings, form.author.data, form.body.data, asked.thread.path)
+    if _is_timed(asked):
+        if asked.opened is None:
             reasons.append(NO_TIME)
-        elif clock.now() - opened < SHORTEST:
+        elif clock.now() - asked.opened < SHORTEST:
             reasons.append(TOO_FAST)
-        if not house().limits.admit(CALM, "calm", whence()):
+        if not asked.at.limits.admit(CALM, "calm", whence()):
             reasons.append(CROWDED)
     return reasons
 
 
-def service_says(author: str, text: str, path: str) -> list[str]:
+def service_says(settings: Settings, author: str, text: str, path: str) -> list[str]:
     """What a spam service has against a comment, where the owner has chosen one."""
-    settings = house().settings
     if not settings.akismet_url:
         return []
     said = akismet.ask(
@@ -240,13 +233,12 @@ def service_says(author: str, text: str, path: str) -> list[str]:
     return [said] if said else []
 
 
-def _post(form: CommentForm, thread: OpenThread, parent: Comment | None) -> ResponseReturnValue:
+def _post(asked: _Asked) -> ResponseReturnValue:
+    form, thread, parent, store = asked.form, asked.thread, asked.parent, asked.at.store
     mine: list[int] = session.get("comments", [])
-    sealed = _opened() is not None
-    reasons = _reasons(form, thread)
-    same = (_seal(), thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
-    store, rated, now = house().store, rules(house().settings), clock.now()
-    signs, once = Signs(mine, reasons), form_hash(*same) if sealed else None
+    same = (asked.seal, thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
+    rated, now = rules(asked.at.settings), clock.now()
+    signs, once = Signs(mine, _reasons(asked)), form_hash(*same) if asked.opened else None
     words = weigh(form.author.data, form.body.data, rated)
     if parent or form.address:
         # Somebody has to be asked, or told.

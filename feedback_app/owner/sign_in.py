@@ -1,5 +1,7 @@
 """Signing in: Flask-Security, fitted to the house."""
 
+from typing import cast
+
 from flask import Flask, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_security import Security
@@ -112,12 +114,15 @@ def prepare_sign_in(app: Flask) -> Security:
 
 
 def _know_owners_alone(app: Flask, security: Security) -> None:
-    """Have it looked up who is signed in before the owner's pages alone, not before everybody's requests."""
-    before = app.before_request_funcs[None]
-    for hook in [hook for hook in before if getattr(hook, "__self__", None) is security.principal]:
-        before.remove(hook)
-        for pages in SIGNED_IN:
-            app.before_request_funcs.setdefault(pages, []).insert(0, hook)
+    """Have it looked up, and kept, who is signed in around the owner's pages alone, not around everybody's requests."""
+    theirs = (security.principal, security.login_manager)
+    for hooks in cast(
+        "tuple[dict[str | None, list[object]], ...]", (app.before_request_funcs, app.after_request_funcs)
+    ):
+        for hook in [hook for hook in hooks[None] if getattr(hook, "__self__", None) in theirs]:
+            hooks[None].remove(hook)
+            for pages in SIGNED_IN:
+                hooks.setdefault(pages, []).insert(0, hook)
 
 
 def ask_who(_mechanisms: object = None, headers: object = None) -> ResponseReturnValue:  # noqa: ARG001 - what it is called with

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from flask import Flask, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Flask, abort, flash, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from flask_security import current_user
@@ -83,6 +83,16 @@ def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M}"
 
 
+def _know_the_form() -> None:
+    if request.endpoint in UNUSED:
+        abort(404)
+    if request.method == "POST":
+        try:
+            validate_csrf(request.form.get("csrf_token"))
+        except ValidationError:
+            abort(400)
+
+
 def prepare_owner(app: Flask) -> None:
     """Add signing in and the owner's pages to an app that has its house."""
     prepare_sign_in(app)
@@ -90,19 +100,8 @@ def prepare_owner(app: Flask) -> None:
     for pages in (owner, moderation, posts, letter_links):
         app.register_blueprint(pages)
 
-    @app.before_request
-    def know_the_form() -> None:
-        if request.endpoint in UNUSED:
-            abort(404)
-        if request.blueprint == "security" and request.method == "POST":
-            try:
-                validate_csrf(request.form.get("csrf_token"))
-            except ValidationError:
-                abort(400)
-
-    @app.after_request
-    def keep(answer: Response) -> Response:
-        return keep_private(answer) if request.blueprint == "security" else answer
+    app.before_request_funcs.setdefault("security", []).insert(0, _know_the_form)
+    app.after_request_funcs.setdefault("security", []).append(keep_private)
 
     @app.context_processor
     def frame() -> dict[str, object]:

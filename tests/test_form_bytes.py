@@ -1,0 +1,31 @@
+"""A form's bytes are taken apart as everybody takes them apart, and none is lost."""
+
+from io import BytesIO
+from urllib.parse import parse_qsl
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from werkzeug.datastructures import MultiDict
+
+from feedback_app.form_bytes import BYTES, FormBytes, read
+
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+def parsed(sent: bytes) -> MultiDict[str, str]:
+    """What the parser makes of a form."""
+    _, form, files = FormBytes(silent=False).parse(BytesIO(sent), URLENCODED, len(sent))
+    assert not files
+    return form
+
+
+@given(st.lists(st.sampled_from([b"&", b"=", b"+", b"%", b"%E9", b"%26", b"\xff", b"author", b";"])).map(b"".join))
+@example(b"body=Odd+pairs&body=are+pairs&&=&author&%6Eotify=%zz")
+def test_it_is_taken_apart_as_the_library_does(sent: bytes) -> None:
+    theirs = parse_qsl(sent.decode(BYTES), keep_blank_values=True, encoding=BYTES)
+    assert sorted(parsed(sent).items(multi=True)) == sorted((read(name).text, value) for name, value in theirs)
+
+
+def test_a_byte_that_is_not_utf_8_is_kept_until_it_is_known_what_it_says() -> None:
+    assert read(parsed(b"author=Ren%E9")["author"]) == ("René", "é")
+    assert read(parsed("author=René".encode())["author"]) == ("René", "")
