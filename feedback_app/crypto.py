@@ -9,8 +9,8 @@ import base64
 import hmac
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -117,6 +117,12 @@ class KeyRing:
 
     sealing: tuple[SealingKey, ...]
     lookup: bytes
+    # By their fingerprints.
+    ciphers: Mapping[bytes, AESGCM] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Sort the ciphers."""
+        object.__setattr__(self, "ciphers", {key.id: key.cipher for key in self.sealing[::-1]})
 
     @classmethod
     def parse(cls, text: str, name: str) -> "KeyRing":
@@ -139,13 +145,6 @@ class KeyRing:
     def lookup_check(self) -> bytes:
         """What a store keeps to recognise its look-up key: tells nothing about the key."""
         return hmac.digest(self.lookup, b"undisclosed lookup check", "sha256")
-
-    def cipher(self, key_id: bytes) -> AESGCM | None:
-        """The cipher of a fingerprint, or None when the key is not on the ring."""
-        for key in self.sealing:
-            if key.id == key_id:
-                return key.cipher
-        return None
 
 
 class KeySource(Protocol):
@@ -191,10 +190,10 @@ class Vault:
     def open(self, place: str, owner: bytes, sealed: bytes) -> str:
         """Decrypt what was sealed for the same place and row. Raises CannotOpen."""
         key_id = sealed[:KEY_ID_BYTES]
-        cipher = self.ring.cipher(key_id)
+        cipher = self.ring.ciphers.get(key_id)
         if cipher is None:
             self.refresh()
-            cipher = self.ring.cipher(key_id)
+            cipher = self.ring.ciphers.get(key_id)
         if cipher is None:
             message = f"{place}: sealed with a key that is not here (fingerprint {key_id.hex()})"
             raise CannotOpen(message)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Dialect,
+    Enum,
     Insert,
     LargeBinary,
     SelectBase,
@@ -143,10 +144,7 @@ class Prepared:
                 if name not in fixed and (change := _into(bind.type, dialect))
             ],
             None if compiled.positiontup is None else tuple(compiled.positiontup),
-            tuple(
-                column.type.dialect_impl(dialect).result_processor(dialect, None)
-                for column in self._statement.exported_columns
-            ),
+            tuple(_out_of(column.type, dialect) for column in self._statement.exported_columns),
         )
         self._made[dialect.name] = made
         return made
@@ -161,6 +159,15 @@ def given_as(kind: TypeEngine[Any], dialect: Dialect, value: object) -> object:
 def _into(kind: TypeEngine[Any], dialect: Dialect) -> _Changes:
     # The drivers take bytes as they are, and would be given a view of them.
     return None if isinstance(kind, LargeBinary) else kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _out_of(kind: TypeEngine[Any], dialect: Dialect) -> _Changes:
+    if isinstance(kind, Enum) and kind.enum_class:
+        # SQLAlchemy asks two functions of its own for every word.
+        members: dict[str | None, object] = {None: None}
+        members.update(zip(kind.enums, kind.enum_class, strict=True))
+        return members.__getitem__
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
 
 
 class _Numbers(TypeDecorator[list[int]]):

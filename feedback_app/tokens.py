@@ -5,6 +5,7 @@ nonce to carry), written in base64url (RFC 4648, section 5).
 """
 
 import base64
+import binascii
 import struct
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -20,6 +21,7 @@ from feedback_app.crypto import KeyProblem, derive, parse_key
 _RECORD = struct.Struct(">HHHQ")
 _EPOCH = datetime(2007, 10, 10, tzinfo=UTC)
 _LONGEST = 80
+_FOR_LINKS = bytes.maketrans(b"+/", b"-_")
 
 
 class Purpose(IntEnum):
@@ -77,7 +79,7 @@ class Signer:
     def sign(self, claim: Claim, *, now: datetime, days: int) -> str:
         """A token that is good for whole days from now (UTC)."""
         record = _RECORD.pack(claim.purpose, claim.about, _last_day(now, days), claim.person)
-        return base64.urlsafe_b64encode(self._ciphers[0].encrypt(record, None)).decode()
+        return _spelled(self._ciphers[0].encrypt(record, None))
 
     def read(self, token: str, purpose: Purpose, *, now: datetime) -> Claim:
         """What a token claims. Raises ExpiredToken, or BadToken when it is anything but a token for this purpose."""
@@ -87,7 +89,7 @@ class Signer:
             sealed = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
         except ValueError as error:
             raise BadToken from error
-        if base64.urlsafe_b64encode(sealed).decode() != token:
+        if _spelled(sealed) != token:
             # The decoder takes the other alphabet too; a link has one spelling.
             raise BadToken
         said, about, last_day, person = _RECORD.unpack(self._open(sealed))
@@ -104,3 +106,7 @@ class Signer:
             except (InvalidTag, ValueError):
                 continue
         raise BadToken
+
+
+def _spelled(sealed: bytes) -> str:
+    return binascii.b2a_base64(sealed, newline=False).translate(_FOR_LINKS).decode()

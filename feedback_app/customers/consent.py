@@ -105,7 +105,7 @@ def reached_after(
         return [], None
     query = select(*SEALED, _choice(topic).label("frequency")).order_by(Customer.id)
     rows = session.execute(query.where(Customer.id > after, Customer.id <= end, writable(topic, now))).all()
-    return [(person(session, Sealed(*row[:-1])), row.frequency) for row in rows], end
+    return [(person(session, Sealed(*row)), row.frequency) for row in rows], end
 
 
 def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:

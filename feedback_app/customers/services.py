@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.models import Customer, NameDisplay, Suppression
+from feedback_app.customers.models import Customer, Frequency, LetterFormat, NameDisplay, Suppression
 from feedback_app.db import Store
 from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
 from feedback_app.store import vault_of
@@ -79,7 +79,10 @@ def set_name(session: Session, customer: Customer, name: str | None) -> None:
 
 
 class Sealed(NamedTuple):
-    """What `person` needs of a customer, without the cost of an object that the session keeps."""
+    """What a letter needs of a customer, for `person` to open, without the cost of an object that the session keeps.
+
+    `frequency` is how often they welcome letters of a topic, where it was asked for one, if at all.
+    """
 
     id: int
     fingerprint: bytes
@@ -88,9 +91,16 @@ class Sealed(NamedTuple):
     name_display: NameDisplay
     link_series: int
     language: str | None
+    format: LetterFormat
+    frequency: Frequency | None = None
+
+    @property
+    def welcomes(self) -> bool:
+        """Whether they may be written to."""
+        return self.frequency is not None and self.frequency is not Frequency.NEVER
 
 
-# The columns of a `Sealed`, in its order.
+# The columns of a `Sealed`, in its order, but for the last.
 SEALED = (
     Customer.id,
     Customer.fingerprint,
@@ -99,6 +109,7 @@ SEALED = (
     Customer.name_display,
     Customer.link_series,
     Customer.language,
+    Customer.format,
 )
 
 

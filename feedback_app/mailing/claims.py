@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from feedback_app.bulk import update_many
 from feedback_app.customers.calendar import COLLECTED
 from feedback_app.customers.consent import welcome
-from feedback_app.customers.models import Customer, Frequency, LetterFormat, Suppression, Topic
+from feedback_app.customers.models import Customer, Suppression, Topic
 from feedback_app.customers.services import SEALED, Sealed
 from feedback_app.driver import AnyNumber, Driver, Prepared, driver_of, session_of
 from feedback_app.mailing import digests
@@ -60,24 +60,6 @@ _HAD = Prepared(
 )
 
 
-class Reader(NamedTuple):
-    """What a claim knows of a customer, and how often they welcome letters of the mailing's topic, if at all."""
-
-    sealed: Sealed
-    format: LetterFormat
-    frequency: Frequency | None
-
-    @property
-    def id(self) -> int:
-        """The customer's number."""
-        return self.sealed.id
-
-    @property
-    def welcomes(self) -> bool:
-        """Whether they may be written to."""
-        return self.frequency is not None and self.frequency is not Frequency.NEVER
-
-
 class _Due(NamedTuple):
     """A row that is due."""
 
@@ -96,7 +78,7 @@ class Claimed(NamedTuple):
     """
 
     id: int
-    reader: Reader
+    reader: Sealed
     draft: Draft | None
     waited: bool
     message_id: str | None
@@ -140,33 +122,34 @@ def claim(
     rows = _next_rows(driver, mailing_id, most=most, fresh=most if fresh is None else fresh, after=after, now=now)
     last = max((row.id for row in rows if not row.deferred), default=after)
     found = _readers(driver, topic, [row.customer_id for row in rows], locked=bool(daily_cap), now=now)
-    welcomed = [reader.id for reader in found.values() if reader.welcomes]
+    welcomed = [number for number, reader in found.items() if reader.welcomes]
     crowded = _crowded(driver, welcomed, daily_cap=daily_cap, now=now)
     said = digests.drafts(session_of(at), digest, welcomed) if digest else {}
     claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
     attempts = list[int]()
     for row in rows:
-        reader = found.get(row.customer_id)
-        if reader is None:
+        number = row.customer_id
+        reader = found.get(number) if number is not None else None
+        if number is None or reader is None:
             skipped[row.id] = "the customer was erased"
         elif not reader.welcomes:
-            skipped[row.id] = _why_not(session_of(at), reader.id, topic, now)
+            skipped[row.id] = _why_not(session_of(at), number, topic, now)
             if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
-                digests.release(session_of(at), digest, reader.id)
+                digests.release(session_of(at), digest, number)
         elif not digest and reader.frequency in COLLECTED:
             skipped[row.id] = f"put off for the {reader.frequency} digest"
             put_off.append(row.id)
-        elif reader.id in crowded:
-            if digest and _is_left_for_later(session_of(at), digest, reader.id, now):
+        elif number in crowded:
+            if digest and _is_left_for_later(session_of(at), digest, number, now):
                 later.append(row.id)
             else:
                 skipped[row.id] = CROWDED
-        elif digest and reader.id not in said:
+        elif digest and number not in said:
             skipped[row.id] = "there is nothing in it for the customer any more"
         else:
-            message_id = named(reader.id) if named else row.message_id
-            claimed.append(Claimed(row.id, reader, said.get(reader.id), row.deferred, message_id))
+            message_id = named(number) if named else row.message_id
+            claimed.append(Claimed(row.id, reader, said.get(number), row.deferred, message_id))
             attempts.append(row.attempts + 1)
     reasons: dict[str, list[int] | list[str]] = {"id": list(skipped), "reason": list(skipped.values())}
     update_many(at, ROWS, reasons, state=DeliveryState.SKIPPED, changed_at=now)
@@ -206,21 +189,21 @@ def _next_rows(driver: Driver, mailing_id: int, *, most: int, fresh: int, after:
 
 def _readers(
     driver: Driver, topic: Topic, numbers: Collection[int | None], *, locked: bool, now: datetime
-) -> dict[int | None, Reader]:
+) -> dict[int, Sealed]:
     """The customers of these numbers, with what they chose, in one question.
 
     Locked where letters are counted: two mailings' workers would otherwise both give the day's last one.
     """
     question = _reading(topic, now.date(), locked=locked)
     rows = question.run(driver, numbers=[number for number in numbers if number is not None])
-    return {number: Reader(Sealed(number, *sealed), form, often) for number, *sealed, form, often in rows}
+    return {row[0]: Sealed(*row) for row in rows}
 
 
 @lru_cache(maxsize=16)
 def _reading(topic: Topic, today: date, *, locked: bool) -> Prepared:
     # The rule looks at the day alone.
     noon = datetime.combine(today, time(12), UTC)
-    query = select(*SEALED, Customer.format, welcome(topic, noon).label("frequency"))
+    query = select(*SEALED, welcome(topic, noon).label("frequency"))
     query = query.where(AnyNumber(Customer.id, "numbers"))
     return Prepared(query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query)
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import cast
 
 # What keeps a slot's place in a text: of private use in Unicode, and not what keeps those of a mailing's placeholders.
 GAP = re.compile("\ue002(\\w+)\ue003")
@@ -54,7 +53,7 @@ class Frame:
 
     def filled(self, values: Mapping[Slot, bytes]) -> bytes:
         """A whole letter."""
-        pieces = cast("list[bytes]", list(self.pieces))
+        pieces: list[bytes] = [*self.pieces]  # type: ignore[list-item]  # no slot is left
         for place, slot in self.places:
             pieces[place] = values[slot]
         return b"".join(pieces)

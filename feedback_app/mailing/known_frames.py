@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from email.parser import BytesParser
 from email.policy import compat32
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from feedback_app.mailing import gate
@@ -44,10 +45,8 @@ _DATE = re.compile(rb"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0
 _MESSAGE_ID = re.compile(rb"<[0-9a-f]{32}@[a-z0-9.-]{1,200}>")
 _ATOM = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _ADDRESS = re.compile(rb"%b(?:\.%b)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*" % (_ATOM, _ATOM))
-_NAMED = re.compile(
-    rb'(?:"(?P<quoted>[A-Za-z .\'-]{1,76})" |=\?utf-8\?B\?(?P<encoded>[A-Za-z0-9+/=]{4,76})\?=\r\n )'
-    rb"<(?P<address>[^<>]+)>"
-)
+# What stands before an address in angle brackets.
+_NAMED = re.compile(rb'"(?P<quoted>[A-Za-z .\'-]{1,76})" |=\?utf-8\?B\?(?P<encoded>[A-Za-z0-9+/=]{4,76})\?=\r\n ')
 _WORD = r"[^\W\d_]+"
 _NAME = re.compile(rf"{_WORD}(?:[ .'-]{{1,2}}{_WORD})*\.?")
 _WORDS = re.compile(rb"[A-Za-z]{1,15}(?: [A-Za-z]{1,15}){0,3}")
@@ -60,14 +59,15 @@ class NotPlain(Exception):  # noqa: N818 - reads as a sentence where it is raise
 
 
 class _Step(NamedTuple):
-    """What stands before a slot, how that behind it begins, and what is plain in it (None: a mailbox).
+    """What stands before a slot that was not there yet, and how that behind it begins.
 
-    `again` is which of the frame's different slots it is, where it stood before.
+    Where others stand again before it, `before` has gaps for what was found in them, and `again` picks that.
+    `is_plain` says what may be in the slot; None for a mailbox.
     """
 
     before: bytes
+    again: Callable[[list[bytes]], bytes | tuple[bytes, ...]] | None
     following: bytes
-    again: int | None
     is_plain: Callable[[bytes], object] | None
 
 
@@ -87,17 +87,7 @@ class KnownFrame:
         self._look(frame, _letters(40), _letters(12))
         # At the ends of what is plain: as long as can be, and with a sign that domains have, too.
         self._look(frame, _letters(80), f"{_letters(8)}.{_letters(8)}")
-        self._last = constants[-1]
-        different = list(dict.fromkeys(slots))
-        self._steps = [
-            _Step(
-                constants[place],
-                constants[place + 1][:_MARK],
-                different.index(slot) if slot in slots[:place] else None,
-                _IS_PLAIN.get(slot),
-            )
-            for place, slot in enumerate(slots)
-        ]
+        self._steps = _steps(constants, slots)
 
     def answers_for(self, data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> bool:
         """Whether these bytes are a letter of the frame to this recipient, with plain values in its slots."""
@@ -105,23 +95,20 @@ class KnownFrame:
             return False
         place = _after_signatures(data)
         found: list[bytes] = []
-        for constant, following, again, is_plain in self._steps:
-            if not data.startswith(constant, place):
+        for before, again, following, is_plain in self._steps:
+            expected = before % again(found) if again else before
+            if not data.startswith(expected, place):
                 return False
-            place += len(constant)
-            if again is not None:
-                value = found[again]
-                if not data.startswith(value, place):
-                    return False
-                place += len(value)
-                continue
+            place += len(expected)
+            if not following:
+                return place == len(data)
             end = data.find(following, place, place + _LONGEST)
             value = data[place:end]
             if end < 0 or not (is_plain(value) if is_plain else _is_plain_mailbox(value, recipient)):
                 return False
             found.append(value)
             place = end
-        return len(data) == place + len(self._last) and data.endswith(self._last)
+        return False
 
     def _look(self, frame: Frame, token: str, name: str) -> None:
         recipient = f"{_letters(12)}@{_letters(12)}.example"
@@ -167,6 +154,28 @@ def _parted(frame: Frame) -> tuple[list[bytes], list[Slot]]:
     if len(constants) + len(slots) != len(frame.pieces) or len(constants) != len(slots) + 1:
         raise NotPlain
     return constants, slots
+
+
+def _steps(constants: list[bytes], slots: list[Slot]) -> list[_Step]:
+    """How to read a letter: one step for each different slot, and one for what is behind the last of these."""
+    steps: list[_Step] = []
+    known: dict[Slot, int] = {}
+    before, again = constants[0], list[int]()
+    for slot, constant in zip(slots, constants[1:], strict=True):
+        if slot in known:
+            if not again:
+                before = _gapless(before)
+            before += b"%b" + _gapless(constant)
+            again.append(known[slot])
+            continue
+        steps.append(_Step(before, itemgetter(*again) if again else None, constant[:_MARK], _IS_PLAIN.get(slot)))
+        known[slot] = len(known)
+        before, again = constant, []
+    return [*steps, _Step(before, itemgetter(*again) if again else None, b"", None)]
+
+
+def _gapless(constant: bytes) -> bytes:
+    return constant.replace(b"%", b"%%")
 
 
 def _check_places(constants: list[bytes], slots: list[Slot]) -> None:
@@ -241,14 +250,19 @@ def _is_plain_quoted(value: bytes) -> bool:
 
 
 def _is_plain_mailbox(value: bytes, recipient: str) -> bool:
-    named = _NAMED.fullmatch(value)
-    address = named["address"] if named else value
-    if not recipient.isascii() or address != recipient.encode() or not _ADDRESS.fullmatch(address):
+    if not recipient.isascii():
         return False
-    if not named:
+    address = recipient.encode()
+    if not _ADDRESS.fullmatch(address):
+        return False
+    if value == address:
         return True
+    named = _NAMED.fullmatch(value, 0, len(value) - len(address) - 2)
+    if not named or not value.endswith(b"<%b>" % address):
+        return False
+    quoted, encoded = named.groups()
     try:
-        return _is_plain_name(named["quoted"] or base64.b64decode(named["encoded"], validate=True))
+        return _is_plain_name(quoted or base64.b64decode(encoded, validate=True))
     except ValueError:
         return False
 

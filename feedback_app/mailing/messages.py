@@ -89,12 +89,15 @@ class Desk:
 
     def message_id(self, *about: object) -> str:
         """An identifier that is the same for the same letter, and tells nothing about it."""
-        said = "/".join(str(piece) for piece in about)
-        return f"<{blake2b(said.encode(), key=self.signer.identifier_key, digest_size=16).hexdigest()}@{self.domain}>"
+        return self._identifier("/".join(map(str, about)))
 
     def mailing_message_id(self, mailing: int, customer: int) -> str:
         """The identifier of one customer's letter, which the ledger knows before it is made."""
-        return self.message_id("mailing", mailing, customer)
+        return self._identifier(f"mailing/{mailing}/{customer}")
+
+    def _identifier(self, said: str) -> str:
+        key = self.signer.identifier_key
+        return f"<{blake2b(said.encode(), key=key, digest_size=16).hexdigest()}@{self.domain}>"
 
 
 @lru_cache(maxsize=16)

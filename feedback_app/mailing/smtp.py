@@ -1,6 +1,5 @@
 """Letters over SMTP (RFC 5321), pipelined where the server takes it (RFC 2920)."""
 
-import re
 import smtplib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ _OUTCOMES = {2: Outcome.ACCEPTED, 4: Outcome.DEFERRED, 5: Outcome.FAILED}
 _CLOSING = 421
 _FIRST_REFUSAL = 400
 # Whatever is on the envelope stands between angle brackets, in a line of commands.
-_PATH = re.compile(r"[^\x00-\x20\x7f<>]+")
+_ENDS_A_PATH = bytes(range(0x21)) + b"\x7f<>"
 
 
 class _Useless(Exception):  # noqa: N818 - ends a dialogue
@@ -82,7 +81,7 @@ class SmtpTransport:
         """Send one letter: MAIL, one RCPT, DATA. Waits for the one before it, not for this one."""
         self._submitted.append(letter)
         self._answers.append(None)
-        if _PATH.fullmatch(letter.sender) and _PATH.fullmatch(letter.recipient):
+        if _is_path(letter.sender) and _is_path(letter.recipient):
             self._go_on([letter])
         else:
             self._settle(letter, Answer(Outcome.FAILED, "no server could read its envelope"))
@@ -212,9 +211,13 @@ class SmtpTransport:
         """Read the answers to MAIL, RCPT and DATA, all in a row."""
         refused: dict[str, Answer] = {}
         wanted = False
+        reply = dialogue.connection.reply
         try:
-            for verb in _GOES_ON:
-                wanted = self._hear(dialogue, verb, refused)
+            for verb, good in _GOES_ON.items():
+                code, words = reply()
+                if code not in good:
+                    self._hear_refusal(dialogue, verb, code, words, refused)
+                wanted = code == _LETTER_WANTED
         except (Broken, _Useless):
             if not refused:
                 raise
@@ -223,9 +226,10 @@ class SmtpTransport:
             raise
         return self._follow(dialogue, refused, wanted=wanted)
 
-    def _hear(self, dialogue: _Dialogue, verb: str, refused: dict[str, Answer]) -> bool:
-        """Read one answer, note it if it is a refusal; returns whether it asks for the letter."""
-        code, words = dialogue.connection.reply()
+    def _hear_refusal(
+        self, dialogue: _Dialogue, verb: str, code: int, words: bytes, refused: dict[str, Answer]
+    ) -> None:
+        """Note an answer that does not go on, if it makes sense."""
         if code == _CLOSING:
             if dialogue.announced is dialogue.first:
                 # It took nothing on this connection: to knock again for each letter would only add to its load.
@@ -234,9 +238,8 @@ class SmtpTransport:
         if code >= _FIRST_REFUSAL:
             outcome = Outcome.DEFERRED if code // 100 == 4 else Outcome.FAILED  # noqa: PLR2004 - RFC 5321, 4.2.1
             refused[verb] = Answer(outcome, _said(code, words))
-        elif code not in _GOES_ON[verb]:
+        else:
             raise _Useless(_senseless(words))
-        return code == _LETTER_WANTED
 
     def _refuse(self, dialogue: _Dialogue, refused: dict[str, Answer]) -> None:
         letter, dialogue.announced = dialogue.announced, None
@@ -293,10 +296,12 @@ class SmtpTransport:
             self._hear_end(dialogue)
         refused: dict[str, Answer] = {}
         wanted = False
-        for verb, command in zip(_GOES_ON, commands, strict=True):
+        for (verb, good), command in zip(_GOES_ON.items(), commands, strict=True):
             connection.write(command)
-            wanted = self._hear(dialogue, verb, refused)
-            if refused:
+            code, words = connection.reply()
+            wanted = code == _LETTER_WANTED
+            if code not in good:
+                self._hear_refusal(dialogue, verb, code, words, refused)
                 break
         self._write(dialogue, self._follow(dialogue, refused, wanted=wanted), None)
 
@@ -311,6 +316,11 @@ class SmtpTransport:
             options = b" SMTPUTF8 BODY=8BITMIME"
         sender, recipient = letter.sender.encode(), letter.recipient.encode()
         return b"MAIL FROM:<%b>%b\r\n" % (sender, options), b"RCPT TO:<%b>\r\n" % recipient, b"DATA\r\n"
+
+
+def _is_path(address: str) -> bool:
+    raw = address.encode()
+    return raw != b"" and raw.translate(None, _ENDS_A_PATH) == raw
 
 
 def _not_sent(words: str) -> Answer:

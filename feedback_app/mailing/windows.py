@@ -218,7 +218,7 @@ class Windows:
         makers: dict[str, MailingMaker] = {}
         limited = self.pace.limited
         for one in window.claimed:
-            reader = person(self.store, one.reader.sealed)
+            reader = person(self.store, one.reader)
             later = limited and self.pace.later(reader.address, clock.now(), waited=one.waited)
             if later:
                 yield one.id, later

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -164,31 +164,26 @@ class MailWorker:
         """
         with self.store.reading() as session:
             typed, answered = has_typed(session), has_due_letters(session, now=clock.now())
+            wanted = session.scalar(_due_single(clock.now())) is not None
             # Where no owner is set there is nobody to tell; once there is one, they are told of all that waits.
             waits = self.settings.owner_email is not None and find_untold(session, now=clock.now()) is not None
         while typed:
             # Again when it had to give way: the same address may be typed and looked up elsewhere at this moment.
             typed = self.store.write(self._look_up_typed) > 0
+            wanted = True
         if waits:
             with self.store.writing() as session:
                 want_letters(session, now=clock.now())
+            wanted = True
         if answered:
             with self.store.writing() as session:
                 want_due_letters(session, now=clock.now())
-        while self._pace.free(clock.now(), 1):
+            wanted = True
+        # Mostly there is none, and nobody has to wait until that is known.
+        while wanted and self._pace.free(clock.now(), 1):
             with self.store.writing() as session:
                 now = clock.now()
-                request = session.scalar(
-                    select(LetterRequest)
-                    .where(
-                        LetterRequest.sent_at.is_(None),
-                        LetterRequest.gave_up.is_(None),
-                        LetterRequest.next_try_at <= now,
-                    )
-                    .order_by(LetterRequest.id)
-                    .limit(1)
-                    .with_for_update(skip_locked=True)
-                )
+                request = session.scalar(_due_single(now).with_for_update(skip_locked=True))
                 if request is None:
                     return
                 request.attempts += 1
@@ -246,6 +241,11 @@ def run_until(
         stop.wait(IDLE_SECONDS)
 
 
+def _due_single(now: datetime) -> Select[LetterRequest]:
+    waits = LetterRequest.sent_at.is_(None), LetterRequest.gave_up.is_(None), LetterRequest.next_try_at <= now
+    return select(LetterRequest).where(*waits).order_by(LetterRequest.id).limit(1)
+
+
 def _within(now: datetime, last: datetime | None, span: timedelta) -> bool:
     """Whether something was a short while ago. It was not if the clock says that it is still to come."""
-    return last is not None and timedelta(0) <= now - last < span
+    return last is not None and last <= now < last + span
