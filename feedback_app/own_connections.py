@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
@@ -37,9 +37,10 @@ class OwnConnections:
     which looks first whether the server still listens.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        """For an engine's database."""
+    def __init__(self, engine: Engine, prepare: Callable[[Any], None]) -> None:
+        """For an engine's database; `prepare` is done to each connection that a thread keeps."""
         self._engine = engine
+        self._prepare = prepare
         self._kept = threading.local()
         self._idle = WeakSet[_Own]()
 
@@ -63,6 +64,7 @@ class OwnConnections:
             pooled = self._made()
             own = _Own(pooled.dbapi_connection)
             pooled.detach()
+            self._prepare(own.connection)
         self._idle.discard(own)
         try:
             yield own.connection

@@ -1,19 +1,24 @@
 """Transactions with the driver alone: what needs a session, what goes wrong, and whose connection it is."""
 
+import errno
 import gc
 import os
+import shutil
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import create_engine, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from feedback_app import wal
 from feedback_app.db import Store
 from feedback_app.driver import Driver, driver_of, session_of
 from feedback_app.workers import Worker, WorkerKind, beat
-from tests.conftest import POSTGRESQL, SQLITE, Clock
+from tests.conftest import OPPS_DAY, POSTGRESQL, SQLITE, Clock
 
 on_sqlite = pytest.mark.parametrize("backend", [SQLITE])
 
@@ -55,6 +60,49 @@ def test_what_needs_none_is_done_with_the_driver_and_what_breaks_is_not_done(sto
     with pytest.raises(LookupError):
         store.write_lightly(break_off)
     assert count(store) == 1
+
+
+@on_sqlite
+def test_what_somebody_is_told_is_kept_is_on_the_disk_and_the_wait_for_it_holds_nobody_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[str]] = []
+    copy = tmp_path / "copy.db"
+
+    def sync(log: int) -> None:
+        # As the disk has it if the power goes after this.
+        shutil.copy(str(store.engine.url.database), copy)
+        copy.with_name("copy.db-wal").write_bytes(os.pread(log, os.fstat(log).st_size, 0))
+        with closing(sqlite3.connect(copy)) as kept:
+            found.append([name for (name,) in kept.execute("SELECT id FROM workers ORDER BY id")])
+        # Somebody else's turn.
+        with store.writing() as session:
+            beat(session, f"other {len(found)}", WorkerKind.MAILER, now=OPPS_DAY)
+
+    monkeypatch.setattr(wal, "_sync", sync)
+    store.drive(lambda driver: add(driver, "one"))
+    store.drive(lambda driver: add(driver, "two"))
+    assert found == [["one"], ["one", "other 1", "two"]]
+
+
+@on_sqlite
+def test_a_disk_that_breaks_while_it_is_waited_for_is_told_and_nothing_is_promised(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_log: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(wal, "_sync", broken)
+    with pytest.raises(OperationalError, match="the disk: Input/output error"):
+        store.drive(lambda driver: add(driver, "one"))
+
+
+def test_a_database_that_keeps_no_log_waits_for_the_disk_by_itself(tmp_path: Path) -> None:
+    log = wal.Wal(create_engine(f"sqlite:///{tmp_path / 'store.db'}"))
+    with closing(sqlite3.connect(":memory:")) as connection:
+        log.take_over(connection)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    log.sync()
 
 
 @on_sqlite
