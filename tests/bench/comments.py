@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -36,7 +37,7 @@ PATH = "/2007/10/opps.html"
 SITE = "http://127.0.0.1:8000"
 READ = 20
 WORDS = "Odd pairs are pairs: use *Bcc*, friends, and [read](https://example.com/) about it before you send. " * 3
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 # A server, its processes x threads, and the store where it is not SQLite: "work each" is then without the database's.
 SERVERS = os.environ.get(
     "BENCH_SERVERS",
@@ -111,24 +112,37 @@ def _postgres() -> Iterator[Postgres | None]:
 
 
 def _posts(folder: Path, peers: Path, ours: Path, postgres: Postgres | None) -> None:
+    """Isso right before and right after each of ours: a machine is not as quick in one minute as in another."""
     found: dict[str, list[Load]] = {}
+    times: dict[str, list[float]] = {}
+    before = _isso_posts(folder, peers)
+    found["Isso"] = [before]
     for round_ in range(ROUNDS):
-        with _isso(folder / f"isso{round_}", peers) as (server, port):
-            script = _script(folder, ISSO_LUA, seed=round_, words=WORDS)
-            found.setdefault("Isso", []).append(load(f"http://127.0.0.1:{port}/new?uri={PATH}", server, script))
         for kind in SERVERS.split(","):
             asked = postgres is not None and kind.endswith("PostgreSQL")
             url = postgres.create(f"comments{round_}") if postgres and asked else ""
             with _app(folder / f"{kind}{round_}", kind, ours, url) as (server, port, script):
                 url = f"http://127.0.0.1:{port}/feedback/comments/new?post={PATH}"
-                found.setdefault(kind, []).append(load(url, server, script))
-    isso = _middle(found["Isso"]).rate
+                one = load(url, server, script)
+            after = _isso_posts(folder, peers)
+            found.setdefault(kind, []).append(one)
+            times.setdefault(kind, []).append(2 * one.rate / (before.rate + after.rate))
+            found["Isso"].append(after)
+            before = after
     for name, loads in found.items():
-        middle = _middle(loads)
-        _say(f"posts, {name}: {middle} ({middle.rate / isso:.1f} times Isso's; rounds {_all(loads)})")
-    best = max((_middle(loads) for name, loads in found.items() if name != "Isso"), key=lambda one: one.rate)
-    _aim(best.rate / isso, POSTS_AIM, "Isso's posts")
-    _say(f"aim: p99 below {SLOWEST_AIM:.0f} ms: {best.slowest:.1f} ms: {_reached(best.slowest < SLOWEST_AIM)}")
+        _say(f"posts, {name}: {_middle(loads)}; rounds {_all(loads)}")
+    for name, ratios in times.items():
+        _say(f"posts, {name}: {median(ratios):.2f} times Isso's ({min(ratios):.2f} to {max(ratios):.2f})")
+    best = max(times, key=lambda name: median(times[name]))
+    slowest = _middle(found[best]).slowest
+    _aim(median(times[best]), POSTS_AIM, "Isso's posts")
+    _say(f"aim: p99 below {SLOWEST_AIM:.0f} ms: {slowest:.1f} ms: {_reached(slowest < SLOWEST_AIM)}")
+
+
+def _isso_posts(folder: Path, peers: Path) -> Load:
+    with tempfile.TemporaryDirectory(dir=folder) as name, _isso(Path(name), peers) as (server, port):
+        script = _script(folder, ISSO_LUA, seed=1, words=WORDS)
+        return load(f"http://127.0.0.1:{port}/new?uri={PATH}", server, script)
 
 
 def _reads(folder: Path, peers: Path) -> None:
@@ -272,7 +286,7 @@ def _bake(site: Path) -> None:
 
 
 def _aim(times: float, aim: float, what: str) -> None:
-    _say(f"aim: {aim:.0f} times {what}: {times:.1f} times: {_reached(times >= aim)}")
+    _say(f"aim: {aim:.0f} times {what}: {times:.2f} times: {_reached(times >= aim)}")
 
 
 def _reached(reached: bool) -> str:  # noqa: FBT001 - a word for it
