@@ -118,7 +118,7 @@ class KeyRing:
     sealing: tuple[SealingKey, ...]
     lookup: bytes
     # By their fingerprints.
-    ciphers: Mapping[bytes, AESGCM] = field(init=False)
+    ciphers: Mapping[bytes, AESGCM] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Sort the ciphers."""

@@ -245,5 +245,6 @@ class Store:
     def close(self) -> None:
         """Give the connections back."""
         self._connections.close()
+        self._wal.close()
         self._turn.close()
         self.engine.dispose()

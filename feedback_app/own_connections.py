@@ -64,7 +64,7 @@ class OwnConnections:
             pooled = self._made()
             own = _Own(pooled.dbapi_connection)
             pooled.detach()
-            self._prepare(own.connection)
+            self._prepared(own.connection)
         self._idle.discard(own)
         try:
             yield own.connection
@@ -90,6 +90,12 @@ class OwnConnections:
             if own.process == os.getpid():
                 own.connection.close()
         self._idle.clear()
+
+    def _prepared(self, connection: Any) -> None:  # noqa: ANN401 - a driver's own
+        try:
+            self._prepare(connection)
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise as_everybody_catches_it(error, "PRAGMA", self._engine.dialect) from error
 
     def _made(self) -> PoolProxiedConnection:
         try:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Request, Response, current_app, render_template, request
+from flask.json.provider import DefaultJSONProvider
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
@@ -133,7 +134,7 @@ class _SessionJson(TaggedJSONSerializer):
         return value if type(value) in {str, int, bool, float} else super().tag(value)
 
     def dumps(self, value: object) -> str:
-        return json.dumps(self.tag(value), separators=(",", ":"))
+        return json.dumps(self.tag(value), separators=(",", ":"), default=DefaultJSONProvider.default)
 
     def loads(self, value: str | bytes) -> object:
         return self._untag_scan(json.loads(value))

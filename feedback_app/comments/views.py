@@ -237,8 +237,9 @@ def _post(asked: _Asked) -> ResponseReturnValue:
     form, thread, parent, store = asked.form, asked.thread, asked.parent, asked.at.store
     mine: list[int] = session.get("comments", [])
     same = (asked.seal, thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
-    rated, now = rules(asked.at.settings), clock.now()
     signs, once = Signs(mine, _reasons(asked)), form_hash(*same) if asked.opened else None
+    # Only now: a service may have been asked.
+    rated, now = rules(asked.at.settings), clock.now()
     words = weigh(form.author.data, form.body.data, rated)
     if parent or form.address:
         # Somebody has to be asked, or told.

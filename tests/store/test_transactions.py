@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from feedback_app import wal
-from feedback_app.db import Store
+from feedback_app.db import Store, make_engine
 from feedback_app.driver import Driver, driver_of, session_of
 from feedback_app.workers import Worker, WorkerKind, beat
 from tests.conftest import OPPS_DAY, POSTGRESQL, SQLITE, Clock
@@ -97,12 +97,35 @@ def test_a_disk_that_breaks_while_it_is_waited_for_is_told_and_nothing_is_promis
         store.drive(lambda driver: add(driver, "one"))
 
 
-def test_a_database_that_keeps_no_log_waits_for_the_disk_by_itself(tmp_path: Path) -> None:
-    log = wal.Wal(create_engine(f"sqlite:///{tmp_path / 'store.db'}"))
+def test_a_database_that_keeps_no_log_waits_for_the_disk_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(wal, "_sync", synced.append)
+    log = wal.Wal(create_engine("sqlite://"))
     with closing(sqlite3.connect(":memory:")) as connection:
         log.take_over(connection)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     log.sync()
+    assert synced == []
+
+
+def test_a_log_is_found_behind_a_link_and_when_it_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[os.stat_result] = []
+    monkeypatch.setattr(wal, "_sync", lambda file: synced.append(os.fstat(file)))
+    real, link = tmp_path / "real", tmp_path / "store.db"
+    real.mkdir()
+    link.symlink_to(real / "store.db")
+    engine = make_engine(f"sqlite:///{link}")
+    store, log = Store(engine, {}), real / "store.db-wal"
+    for _ in range(2):
+        with store.driving() as driver:
+            driver.execute("CREATE TABLE IF NOT EXISTS socks (id INTEGER)", ())
+        assert os.path.samestat(synced[-1], log.stat())
+        # With its last connection it goes.
+        store.close()
+        assert not log.exists()
+    assert len(synced) == 2
 
 
 @on_sqlite
