@@ -34,7 +34,6 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from feedback_app.driver import SQLITE, Driver, NeedsSession
 from feedback_app.own_connections import OwnConnections
 from feedback_app.turn import BUSY_MILLISECONDS, Turn
-from feedback_app.wal import Wal
 
 MOST_TRIES = 8
 # PostgreSQL: serialization failure, deadlock detected.
@@ -129,7 +128,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 -
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     # FULL, not NORMAL: with NORMAL a commit in WAL mode can be lost with the power, and a lost commit here is a lost
-    # "no" or a letter sent twice. Where others would have to wait for it, it is done apart: see Wal.
+    # "no" or a letter sent twice.
     cursor.execute("PRAGMA synchronous = FULL")
     # What is erased is overwritten, not just forgotten: a copied file must not hold it in its free pages.
     cursor.execute("PRAGMA secure_delete = ON")
@@ -179,8 +178,7 @@ class Store:
         self.info = info
         self._writing = engine.execution_options(writing=True)
         self._turn = Turn(engine)
-        self._wal = Wal(engine)
-        self._connections = OwnConnections(engine, self._wal.take_over)
+        self._connections = OwnConnections(engine)
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
@@ -224,8 +222,6 @@ class Store:
                 driver.execute("BEGIN IMMEDIATE", ())
             yield driver
             driver.commit()
-        # Nobody has to wait for the disk but whoever is told that it is kept.
-        self._wal.sync()
 
     def write(self, work: Callable[[Session], Done]) -> Done:
         """Do some work in a transaction of its own; again, if it had to give way to another one."""
@@ -245,6 +241,5 @@ class Store:
     def close(self) -> None:
         """Give the connections back."""
         self._connections.close()
-        self._wal.close()
         self._turn.close()
         self.engine.dispose()

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
@@ -37,10 +37,9 @@ class OwnConnections:
     which looks first whether the server still listens.
     """
 
-    def __init__(self, engine: Engine, prepare: Callable[[Any], None]) -> None:
-        """For an engine's database; `prepare` is done to each connection that a thread keeps."""
+    def __init__(self, engine: Engine) -> None:
+        """For an engine's database."""
         self._engine = engine
-        self._prepare = prepare
         self._kept = threading.local()
         self._idle = WeakSet[_Own]()
 
@@ -64,7 +63,6 @@ class OwnConnections:
             pooled = self._made()
             own = _Own(pooled.dbapi_connection)
             pooled.detach()
-            self._prepared(own.connection)
         self._idle.discard(own)
         try:
             yield own.connection
@@ -90,12 +88,6 @@ class OwnConnections:
             if own.process == os.getpid():
                 own.connection.close()
         self._idle.clear()
-
-    def _prepared(self, connection: Any) -> None:  # noqa: ANN401 - a driver's own
-        try:
-            self._prepare(connection)
-        except self._engine.dialect.loaded_dbapi.Error as error:
-            raise as_everybody_catches_it(error, "PRAGMA", self._engine.dialect) from error
 
     def _made(self) -> PoolProxiedConnection:
         try:

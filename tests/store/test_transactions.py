@@ -1,24 +1,19 @@
 """Transactions with the driver alone: what needs a session, what goes wrong, and whose connection it is."""
 
-import errno
 import gc
 import os
-import shutil
-import sqlite3
 import threading
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from feedback_app import wal
-from feedback_app.db import Store, make_engine
+from feedback_app.db import Store
 from feedback_app.driver import Driver, driver_of, session_of
 from feedback_app.workers import Worker, WorkerKind, beat
-from tests.conftest import OPPS_DAY, POSTGRESQL, SQLITE, Clock
+from tests.conftest import POSTGRESQL, SQLITE, Clock
 
 on_sqlite = pytest.mark.parametrize("backend", [SQLITE])
 
@@ -60,72 +55,6 @@ def test_what_needs_none_is_done_with_the_driver_and_what_breaks_is_not_done(sto
     with pytest.raises(LookupError):
         store.write_lightly(break_off)
     assert count(store) == 1
-
-
-@on_sqlite
-def test_what_somebody_is_told_is_kept_is_on_the_disk_and_the_wait_for_it_holds_nobody_up(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found: list[list[str]] = []
-    copy = tmp_path / "copy.db"
-
-    def sync(log: int) -> None:
-        # As the disk has it if the power goes after this.
-        shutil.copy(str(store.engine.url.database), copy)
-        copy.with_name("copy.db-wal").write_bytes(os.pread(log, os.fstat(log).st_size, 0))
-        with closing(sqlite3.connect(copy)) as kept:
-            found.append([name for (name,) in kept.execute("SELECT id FROM workers ORDER BY id")])
-        # Somebody else's turn.
-        with store.writing() as session:
-            beat(session, f"other {len(found)}", WorkerKind.MAILER, now=OPPS_DAY)
-
-    monkeypatch.setattr(wal, "_sync", sync)
-    store.drive(lambda driver: add(driver, "one"))
-    store.drive(lambda driver: add(driver, "two"))
-    assert found == [["one"], ["one", "other 1", "two"]]
-
-
-@on_sqlite
-def test_a_disk_that_breaks_while_it_is_waited_for_is_told_and_nothing_is_promised(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(_log: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(wal, "_sync", broken)
-    with pytest.raises(OperationalError, match="the disk: Input/output error"):
-        store.drive(lambda driver: add(driver, "one"))
-
-
-def test_a_database_that_keeps_no_log_waits_for_the_disk_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(wal, "_sync", synced.append)
-    log = wal.Wal(create_engine("sqlite://"))
-    with closing(sqlite3.connect(":memory:")) as connection:
-        log.take_over(connection)
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    log.sync()
-    assert synced == []
-
-
-def test_a_log_is_found_behind_a_link_and_when_it_is_another_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[os.stat_result] = []
-    monkeypatch.setattr(wal, "_sync", lambda file: synced.append(os.fstat(file)))
-    real, link = tmp_path / "real", tmp_path / "store.db"
-    real.mkdir()
-    link.symlink_to(real / "store.db")
-    engine = make_engine(f"sqlite:///{link}")
-    store, log = Store(engine, {}), real / "store.db-wal"
-    for _ in range(2):
-        with store.driving() as driver:
-            driver.execute("CREATE TABLE IF NOT EXISTS socks (id INTEGER)", ())
-        assert os.path.samestat(synced[-1], log.stat())
-        # With its last connection it goes.
-        store.close()
-        assert not log.exists()
-    assert len(synced) == 2
 
 
 @on_sqlite
