@@ -1,11 +1,9 @@
-"""Connections that a thread keeps, for what is asked and kept all the time."""
+"""Connections that are kept, for what is asked and written all the time."""
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakSet
 
 from sqlalchemy import Engine, PoolProxiedConnection
 
@@ -13,7 +11,7 @@ from feedback_app.driver import SQLITE, as_everybody_catches_it
 
 
 class _Own:
-    """A connection to a SQLite file that a thread keeps; it is closed with the thread."""
+    """A connection to a SQLite file that is kept."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's own
         """Take it over, for this process."""
@@ -31,17 +29,17 @@ _OTHERS: list[_Own] = []
 
 
 class OwnConnections:
-    """Connections for a question or two at a time: on SQLite each thread's own, which it keeps.
+    """Connections for a question or two at a time: on SQLite they are kept, as many as were used at once.
 
-    To take one out of a pool and put it back takes longer than to ask. PostgreSQL's come from the pool all the same,
-    which looks first whether the server still listens.
+    To take one out of SQLAlchemy's pool and put it back takes longer than to ask. They belong to no thread: one that
+    ended would close its own while Python takes it apart, and a server's whole process would end with it. PostgreSQL's
+    come from the pool all the same, which looks first whether the server still listens.
     """
 
     def __init__(self, engine: Engine) -> None:
         """For an engine's database."""
         self._engine = engine
-        self._kept = threading.local()
-        self._idle = WeakSet[_Own]()
+        self._idle: list[_Own] = []
 
     @contextmanager
     def taken(self) -> Iterator[Any]:
@@ -53,24 +51,32 @@ class OwnConnections:
             finally:
                 pooled.close()
             return
-        kept = self._kept
+        idle = self._idle
         # Not there for whoever asks meanwhile: that would be part of what was begun.
-        own: _Own | None = kept.__dict__.pop("own", None)
-        if own is not None and own.process != os.getpid():
-            _OTHERS.append(own)
-            own = None
-        if own is None:
-            pooled = self._made()
-            own = _Own(pooled.dbapi_connection)
-            pooled.detach()
-        self._idle.discard(own)
+        own = self._kept(idle) or self._new()
         try:
             yield own.connection
         finally:
-            if self._is_good(own) and kept is self._kept and "own" not in kept.__dict__:
-                # Neither after a close, nor where another one was put back meanwhile.
-                kept.own = own
-                self._idle.add(own)
+            # Not after a close.
+            if self._is_good(own) and idle is self._idle:
+                idle.append(own)
+
+    def _kept(self, idle: list[_Own]) -> _Own | None:
+        """The one that was used last: it knows most. None where none of this process is idle."""
+        while True:
+            try:
+                own = idle.pop()
+            except IndexError:
+                return None
+            if own.process == os.getpid():
+                return own
+            _OTHERS.append(own)
+
+    def _new(self) -> _Own:
+        pooled = self._made()
+        own = _Own(pooled.dbapi_connection)
+        pooled.detach()
+        return own
 
     def _is_good(self, own: _Own) -> bool:
         """End what was begun and not committed. Returns whether that could be done."""
@@ -83,11 +89,9 @@ class OwnConnections:
 
     def close(self) -> None:
         """Close those that nobody uses just now; the others are closed by who uses them."""
-        self._kept = threading.local()
-        for own in list(self._idle):
-            if own.process == os.getpid():
-                own.connection.close()
-        self._idle.clear()
+        idle, self._idle = self._idle, []
+        while own := self._kept(idle):
+            own.connection.close()
 
     def _made(self) -> PoolProxiedConnection:
         try:

@@ -115,8 +115,6 @@ def serve(settings: Settings, host: str, port: int) -> None:
         interface=Interfaces.WSGI,
         workers=1,
         blocking_threads=THREADS,
-        # As long as it can be: a thread that ends takes the process with it while it closes its connection.
-        blocking_threads_idle_timeout=600,
         log_enabled=False,
         respawn_failed_workers=True,
         workers_kill_timeout=END_SECONDS,
