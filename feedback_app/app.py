@@ -24,13 +24,14 @@ from feedback_app.customers.leaving import leaving
 from feedback_app.customers.new_address import new_address
 from feedback_app.customers.views import customers
 from feedback_app.db import Store
+from feedback_app.exchange import QuietFlask
 from feedback_app.languages import ENGLISH, TRANSLATIONS, big, small
 from feedback_app.mailing.outbox import outbox_pages
 from feedback_app.owner.views import prepare_owner
 from feedback_app.privacy.views import own_data
 from feedback_app.reloading import reload_pages
 from feedback_app.store import open_store
-from feedback_app.web import PRIVATE, House, Limits, QuietFlask, prepare_errors, prepare_headers
+from feedback_app.web import PRIVATE, House, Limits, prepare_errors, prepare_headers
 from feedback_app.workers import alive
 
 FORM_SECONDS = 24 * 3600

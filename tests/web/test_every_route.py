@@ -18,10 +18,11 @@ from feedback_app.customers.models import Customer, Frequency, Topic
 from feedback_app.customers.readdressing import ask_for_change
 from feedback_app.customers.subscribing import Wish, want_confirmation
 from feedback_app.db import Base, Store, make_engine
+from feedback_app.exchange import MOST_BYTES
 from feedback_app.mailing.messages import Desk
 from feedback_app.problems import PROGRAMS
 from feedback_app.tokens import Claim, Purpose
-from feedback_app.web import HEADERS, MOST_BYTES
+from feedback_app.web import HEADERS
 from feedback_app.workers import PATIENCE, WorkerKind, beat
 from tests.comments.talk import OPPS, publish, say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
