@@ -128,7 +128,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 -
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     # FULL, not NORMAL: with NORMAL a commit in WAL mode can be lost with the power, and a lost commit here is a lost
-    # "no" or a letter sent twice.
+    # "no" or a letter sent twice. Where others would have to wait for it, it is done apart: see wal.py.
     cursor.execute("PRAGMA synchronous = FULL")
     # What is erased is overwritten, not just forgotten: a copied file must not hold it in its free pages.
     cursor.execute("PRAGMA secure_delete = ON")
@@ -194,8 +194,8 @@ class Store:
     @contextmanager
     def asking(self) -> Iterator[Driver]:
         """The driver's own connection, for a question or two that are asked all the time; nothing is changed."""
-        with self._connections.taken() as connection:
-            yield Driver(self.engine.dialect, connection)
+        with self._connections.taken() as own:
+            yield Driver(self.engine.dialect, own.connection)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -216,12 +216,19 @@ class Store:
 
         For what comes in all the time and is two or three statements: a session takes longer than they do.
         """
-        with self._turn.taken(), self._connections.taken() as connection:
-            driver = Driver(self.engine.dialect, connection)
-            if self.dialect == SQLITE:
-                driver.execute("BEGIN IMMEDIATE", ())
-            yield driver
-            driver.commit()
+        with self._connections.taken() as own:
+            with self._turn.taken():
+                driver = Driver(self.engine.dialect, own.connection)
+                try:
+                    if self.dialect == SQLITE:
+                        driver.execute("BEGIN IMMEDIATE", ())
+                    yield driver
+                    driver.commit()
+                finally:
+                    # Before the turn is another's.
+                    own.undo()
+            # Nobody has to wait for the disk but whoever is told that it is kept.
+            own.sync()
 
     def write(self, work: Callable[[Session], Done]) -> Done:
         """Do some work in a transaction of its own; again, if it had to give way to another one."""

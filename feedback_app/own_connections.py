@@ -5,27 +5,69 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy import Dialect, Engine, PoolProxiedConnection
 
 from feedback_app.driver import SQLITE, as_everybody_catches_it
+from feedback_app.wal import Wal, take_over
 
 
-class _Own:
-    """A connection to a SQLite file that is kept."""
+class Own:
+    """A driver's connection, while somebody has it to themselves."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 - a driver's own
-        """Take it over, for this process."""
+        """The connection: `connection`."""
         self.connection = connection
+
+    def undo(self) -> None:
+        """Roll back what was begun and not committed, where the pool doesn't."""
+
+    def sync(self) -> None:
+        """Wait until what was committed is on the disk, where the commit didn't.
+
+        Raises DBAPIError: then it is committed, but nobody can rely on it.
+        """
+
+
+class _Kept(Own):
+    """A connection to a SQLite file that is kept, with its log."""
+
+    def __init__(self, connection: Any, dialect: Dialect) -> None:  # noqa: ANN401 - a driver's own
+        """Take it over, for this process. Raises the driver's errors."""
+        super().__init__(connection)
         self.process = os.getpid()
+        # Whether it can be used again.
+        self.is_good = True
+        self._dialect = dialect
+        self._wal: Wal | None = None
+        self._wal = take_over(connection)
+
+    def undo(self) -> None:
+        try:
+            if self.connection.in_transaction:
+                self.connection.rollback()
+        except self._dialect.loaded_dbapi.Error:
+            self.is_good = False
+
+    def sync(self) -> None:
+        if self._wal is None:
+            return
+        try:
+            self._wal.sync()
+        except OSError as error:
+            self.is_good = False
+            failed = self._dialect.loaded_dbapi.OperationalError(f"the disk: {error.strerror}")
+            raise as_everybody_catches_it(failed, "SYNC", self._dialect) from error
 
     def __del__(self) -> None:
         """Close it."""
         if self.process == os.getpid():
             self.connection.close()
+            if self._wal is not None:
+                self._wal.close()
 
 
 # What a fork has of its parent's: never used, and never closed, which would end what the parent does there.
-_OTHERS: list[_Own] = []
+_OTHERS: list[_Kept] = []
 
 
 class OwnConnections:
@@ -39,29 +81,30 @@ class OwnConnections:
     def __init__(self, engine: Engine) -> None:
         """For an engine's database."""
         self._engine = engine
-        self._idle: list[_Own] = []
+        self._idle: list[_Kept] = []
 
     @contextmanager
-    def taken(self) -> Iterator[Any]:
+    def taken(self) -> Iterator[Own]:
         """A driver's connection; what was begun and not committed is rolled back. Raises DBAPIError."""
         if self._engine.dialect.name != SQLITE:
             pooled = self._made()
             try:
-                yield pooled.driver_connection
+                yield Own(pooled.driver_connection)
             finally:
                 pooled.close()
             return
         idle = self._idle
         # Not there for whoever asks meanwhile: that would be part of what was begun.
-        own = self._kept(idle) or self._new()
+        own = self._last(idle) or self._new()
         try:
-            yield own.connection
+            yield own
         finally:
+            own.undo()
             # Not after a close.
-            if self._is_good(own) and idle is self._idle:
+            if own.is_good and idle is self._idle:
                 idle.append(own)
 
-    def _kept(self, idle: list[_Own]) -> _Own | None:
+    def _last(self, idle: list[_Kept]) -> _Kept | None:
         """The one that was used last: it knows most. None where none of this process is idle."""
         while True:
             try:
@@ -72,26 +115,20 @@ class OwnConnections:
                 return own
             _OTHERS.append(own)
 
-    def _new(self) -> _Own:
+    def _new(self) -> _Kept:
         pooled = self._made()
-        own = _Own(pooled.dbapi_connection)
+        connection = pooled.dbapi_connection
         pooled.detach()
-        return own
-
-    def _is_good(self, own: _Own) -> bool:
-        """End what was begun and not committed. Returns whether that could be done."""
         try:
-            if own.connection.in_transaction:
-                own.connection.rollback()
-        except self._engine.dialect.loaded_dbapi.Error:
-            return False
-        return True
+            return _Kept(connection, self._engine.dialect)
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise as_everybody_catches_it(error, "PRAGMA", self._engine.dialect) from error
 
     def close(self) -> None:
         """Close those that nobody uses just now; the others are closed by who uses them."""
-        idle, self._idle = self._idle, []
-        while own := self._kept(idle):
-            own.connection.close()
+        self._idle, idle = [], self._idle
+        while self._last(idle):
+            pass
 
     def _made(self) -> PoolProxiedConnection:
         try:

@@ -1,8 +1,13 @@
 """Transactions with the driver alone: what needs a session, what goes wrong, and whose connection it is."""
 
+import errno
 import gc
 import os
+import shutil
+import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -10,10 +15,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from feedback_app.db import Store
+from feedback_app import wal
+from feedback_app.db import Store, make_engine
 from feedback_app.driver import Driver, driver_of, session_of
 from feedback_app.workers import Worker, WorkerKind, beat
-from tests.conftest import POSTGRESQL, SQLITE, Clock
+from tests.conftest import OPPS_DAY, POSTGRESQL, SQLITE, Clock
 
 on_sqlite = pytest.mark.parametrize("backend", [SQLITE])
 
@@ -55,6 +61,101 @@ def test_what_needs_none_is_done_with_the_driver_and_what_breaks_is_not_done(sto
     with pytest.raises(LookupError):
         store.write_lightly(break_off)
     assert count(store) == 1
+
+
+@on_sqlite
+def test_what_somebody_is_told_is_kept_is_on_the_disk_and_the_wait_for_it_holds_nobody_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[str]] = []
+    copy = tmp_path / "copy.db"
+
+    def sync(log: int) -> None:
+        # As the disk has it if the power goes after this.
+        shutil.copy(str(store.engine.url.database), copy)
+        copy.with_name("copy.db-wal").write_bytes(os.pread(log, os.fstat(log).st_size, 0))
+        with closing(sqlite3.connect(copy)) as kept:
+            found.append([name for (name,) in kept.execute("SELECT id FROM workers ORDER BY id")])
+        # Somebody else's turn.
+        with store.writing() as session:
+            beat(session, f"other {len(found)}", WorkerKind.MAILER, now=OPPS_DAY)
+
+    monkeypatch.setattr(wal, "_sync", sync)
+    store.drive(lambda driver: add(driver, "one"))
+    store.drive(lambda driver: add(driver, "two"))
+    assert found == [["one"], ["one", "other 1", "two"]]
+
+
+@on_sqlite
+def test_a_disk_that_breaks_while_it_is_waited_for_is_told_and_nothing_is_promised(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[object] = []
+
+    def work(driver: Driver) -> None:
+        used.append(driver.connection)
+        add(driver, f"{len(used)}")
+
+    def broken(_log: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wal, "_sync", broken)
+        with pytest.raises(OperationalError, match="the disk: Input/output error"):
+            store.drive(work)
+    store.drive(work)
+    # Nobody uses the connection again whose log it was.
+    assert used[0] is not used[1]
+
+
+@on_sqlite
+def test_what_breaks_is_undone_before_it_is_anothers_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feedback_app.turn.BUSY_MILLISECONDS", 1)
+    taken = store._turn.taken  # noqa: SLF001 - who waits for it goes on the moment it is free
+
+    @contextmanager
+    def taken_in_turn() -> Iterator[None]:
+        try:
+            with taken():
+                yield
+        finally:
+            with closing(sqlite3.connect(str(store.engine.url.database), timeout=0)) as next_one:
+                next_one.execute("BEGIN IMMEDIATE")
+
+    monkeypatch.setattr(store._turn, "taken", taken_in_turn)  # noqa: SLF001 - see above
+    with suppress(KeyError), store.driving() as driver:
+        add(driver, "one")
+        raise KeyError
+    with store.driving() as driver:
+        add(driver, "two")
+    assert count(store) == 1
+
+
+def test_a_database_that_keeps_no_log_waits_for_the_disk_by_itself(tmp_path: Path) -> None:
+    for place in (":memory:", str(tmp_path / "socks.db")):
+        with closing(sqlite3.connect(place)) as connection:
+            assert wal.take_over(connection) is None
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_log_is_found_behind_a_link_and_when_it_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[os.stat_result] = []
+    monkeypatch.setattr(wal, "_sync", lambda file: synced.append(os.fstat(file)))
+    real, link = tmp_path / "real", tmp_path / "store.db"
+    real.mkdir()
+    link.symlink_to(real / "store.db")
+    engine = make_engine(f"sqlite:///{link}")
+    store, log = Store(engine, {}), real / "store.db-wal"
+    for _ in range(2):
+        with store.driving() as driver:
+            driver.execute("CREATE TABLE IF NOT EXISTS socks (id INTEGER)", ())
+        assert os.path.samestat(synced[-1], log.stat())
+        # With its last connection it goes.
+        store.close()
+        assert not log.exists()
+    assert len(synced) == 2
 
 
 @on_sqlite
