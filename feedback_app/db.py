@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, TypeVar, cast
@@ -216,8 +216,9 @@ class Store:
 
         For what comes in all the time and is two or three statements: a session takes longer than they do.
         """
-        with self._connections.taken() as own:
+        with ExitStack() as held:
             with self._turn.taken():
+                own = held.enter_context(self._connections.taken())
                 driver = Driver(self.engine.dialect, own.connection)
                 try:
                     if self.dialect == SQLITE:

@@ -54,16 +54,17 @@ class _Kept(Own):
         try:
             self._wal.sync()
         except OSError as error:
-            self.is_good = False
             failed = self._dialect.loaded_dbapi.OperationalError(f"the disk: {error.strerror}")
             raise as_everybody_catches_it(failed, "SYNC", self._dialect) from error
 
     def __del__(self) -> None:
         """Close it."""
         if self.process == os.getpid():
-            self.connection.close()
-            if self._wal is not None:
-                self._wal.close()
+            try:
+                self.connection.close()
+            finally:
+                if self._wal is not None:
+                    self._wal.close()
 
 
 # What a fork has of its parent's: never used, and never closed, which would end what the parent does there.
@@ -85,7 +86,10 @@ class OwnConnections:
 
     @contextmanager
     def taken(self) -> Iterator[Own]:
-        """A driver's connection; what was begun and not committed is rolled back. Raises DBAPIError."""
+        """A driver's connection; what was begun and not committed is rolled back. Raises DBAPIError.
+
+        A commit lasts when the connection's `sync` has returned.
+        """
         if self._engine.dialect.name != SQLITE:
             pooled = self._made()
             try:

@@ -1,7 +1,7 @@
 """The log that SQLite writes ahead (WAL), brought to the disk by whoever committed, after their turn to write."""
 
 import os
-from pathlib import Path
+import sqlite3
 from typing import Any
 
 # It is not on every system; where it is not, the other one is.
@@ -12,27 +12,51 @@ class Wal:
     """The log of a connection to a SQLite file.
 
     SQLite itself waits for the disk while it still holds its lock, and all other writers with it. A connection that has
-    one of these doesn't: its commits are in the log, and in order, but it is `sync` that makes them last. What somebody
-    else commits and syncs meanwhile makes them last, too: they stand before it in the same file.
+    one of these doesn't: its commits are in the log, and in order, and others see them, but it is `sync` that makes
+    them last. What somebody else commits and syncs meanwhile makes them last, too: they stand before it in the file.
 
     The log stays the same file as long as the connection is open: it goes with a database's last one.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Hold it open: what goes wrong with a file is told to whoever had it open by then. Raises OSError."""
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        """Hold it open. Raises OSError."""
+        self._connection = connection
+        self._failure: OSError | None = None
         self._file = os.open(path, os.O_RDONLY)
 
     def sync(self) -> None:
         """Wait until everything that is committed is on the disk. Raises OSError: then nobody can rely on it."""
-        _sync(self._file)
+        try:
+            _sync(self._file)
+        except OSError as error:
+            self._failure = error
+        if self._failure is not None:
+            self._start_again(self._failure)
 
     def close(self) -> None:
         """Let go of it."""
         os.close(self._file)
 
+    def _start_again(self, failure: OSError) -> None:
+        """Have all of it brought into the database, and an empty log.
+
+        Of a failure a file's holder is told once, and what did not come to the disk then stays a hole in the log: with
+        the power all would go that stands behind it, however often that was synced. SQLite is told once, too.
+        """
+        for _ in range(2):
+            try:
+                (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                _sync(self._file)
+            except (OSError, sqlite3.Error):
+                continue
+            if not busy:
+                self._failure = None
+                return
+        raise failure
+
 
 def take_over(connection: Any) -> Wal | None:  # noqa: ANN401 - a driver's own
-    """Have a connection's commits leave the waiting to its log's `sync`.
+    """Have a SQLite connection's commits leave the waiting to its log's `sync`.
 
     None where it keeps no log, or one that is not to be found: that connection still waits by itself. Raises the
     driver's errors.
@@ -41,10 +65,12 @@ def take_over(connection: Any) -> Wal | None:  # noqa: ANN401 - a driver's own
         return None
     # With the first look at the database its log is there, beside the file that SQLite has found behind all links.
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    [name] = [file for _, name, file in connection.execute("PRAGMA database_list") if name == "main"]
-    try:
-        wal = Wal(Path(f"{name}-wal"))
-    except OSError:
-        return None
+    # As bytes: a name need not be UTF-8.
+    query = "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    [name] = connection.execute(query).fetchone()
     connection.execute("PRAGMA synchronous = NORMAL").close()
-    return wal
+    try:
+        return Wal(connection, f"{os.fsdecode(name)}-wal")
+    except OSError:
+        connection.execute("PRAGMA synchronous = FULL").close()
+        return None

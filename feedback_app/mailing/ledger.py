@@ -97,6 +97,12 @@ def take_back(at: Session | Driver, numbers: Mapping[int, datetime | None], *, w
         _open_again(row, _locked_mailing(session, row), DeliveryState.DEFERRED if turn else DeliveryState.QUEUED)
 
 
+def take_all_back(session: Session, *, worker_id: str, now: datetime) -> None:
+    """Put back whatever a worker has in flight, which knows that it has sent nothing of it."""
+    query = select(Delivery.id).where(*_IN_FLIGHT, Delivery.worker_id == worker_id)
+    take_back(session, dict.fromkeys(session.scalars(query)), worker_id=worker_id, now=now)
+
+
 def _locked_mailing(session: Session, row: Delivery) -> Mailing:
     # Locked against a cancel at this moment: what it has not seen would stay as it is for ever.
     return session.get_one(Mailing, row.mailing_id, with_for_update={"read": True})

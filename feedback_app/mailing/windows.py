@@ -18,7 +18,7 @@ from feedback_app.config import Settings
 from feedback_app.crypto import CannotOpen
 from feedback_app.customers.services import person
 from feedback_app.db import Store
-from feedback_app.driver import Driver
+from feedback_app.driver import Driver, session_of
 from feedback_app.languages import said
 from feedback_app.mailing import claims, ledger, services
 from feedback_app.mailing.canary import allowance
@@ -79,6 +79,8 @@ class Windows:
     _on_their_way: dict[str, int] = field(default_factory=dict)
     _answers: dict[int, Answer] = field(default_factory=dict)
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
+    # Whether a claim may have been kept of which this worker was told that it was not; none of it was sent.
+    _is_in_doubt: bool = False
     _makers: dict[tuple[int, Draft, str], MailingMaker] = field(default_factory=dict)
     # The last row of each mailing that was claimed for the first time.
     _last: dict[int, int] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Windows:
         except Exception:
             # Nobody knows when the store works again: by then the server may have hung up.
             self.wait(transport, done)
+            self._is_in_doubt = True
             raise
         if not window.claimed and not window.skipped:
             self._last.pop(mailing_id, None)
@@ -110,7 +113,7 @@ class Windows:
     def write_down(self, transport: Transport, done: Done) -> bool:
         """Wait for what is on its way and write down what is known. Returns whether there was anything."""
         self.wait(transport, done)
-        if not self._answers and not self._unsent:
+        if not self._answers and not self._unsent and not self._is_in_doubt:
             return False
         self.store.write_lightly(self._note)
         self._noted()
@@ -120,9 +123,11 @@ class Windows:
         now = clock.now()
         ledger.record(at, self._answers, now=now)
         ledger.take_back(at, self._unsent, worker_id=self.worker_id, now=now)
+        if self._is_in_doubt:
+            ledger.take_all_back(session_of(at), worker_id=self.worker_id, now=now)
 
     def _noted(self) -> None:
-        self._answers, self._unsent = {}, {}
+        self._answers, self._unsent, self._is_in_doubt = {}, {}, False
 
     def _claim(self, mailing_id: int, now: datetime) -> claims.Window:
         """Write down what is known and claim the next rows, in one commit."""

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from feedback_app.db import Store
+from feedback_app.driver import Driver
 from feedback_app.mailing import services
 from feedback_app.mailing.models import Mailing, MailingState
 from feedback_app.mailing.worker import STORE_PAUSE, run_until
@@ -151,3 +152,35 @@ def test_a_worker_on_a_full_disk_says_one_line_at_a_time_and_goes_on_when_there_
         assert "disk" in line or "No space left on device" in line
         assert "@" not in line
         assert "\n" not in line
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_was_claimed_though_the_worker_was_told_otherwise_goes_back_and_is_sent(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, first: bool
+) -> None:
+    """A commit that came to be, and then the disk or the way to the server broke."""
+    gather(store, *CROWD)
+    mailing = held(store, minutes=0, clock=clock)
+    with store.writing() as session:
+        services.release_due(session, now=clock.now())
+        session.get_one(Mailing, mailing.id).canary = 0
+    commit, lost = Driver.commit, False
+    hung_up = OperationalError("COMMIT", {}, OSError("the server hung up"))
+
+    def commit_and_break(driver: Driver) -> None:
+        nonlocal lost
+        commit(driver)
+        if not lost and (first or "accepted" in counts(store)) and counts(store).get("submitting"):
+            lost = True
+            raise hung_up
+
+    monkeypatch.setattr(Driver, "commit", commit_and_break)
+    with mail_server() as server:
+        worker = worker_to(server, store, max_in_flight="4")
+        with pytest.raises(OperationalError):
+            worker.work_once()
+        assert counts(store)["submitting"] == 4
+        worker.work_once()
+        assert lost
+        assert counts(store) == {"accepted": len(CROWD)}
+        assert sorted(server.recipients()) == sorted(person.address for person in CROWD)

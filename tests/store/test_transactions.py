@@ -3,15 +3,16 @@
 import errno
 import gc
 import os
-import shutil
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -72,7 +73,7 @@ def test_what_somebody_is_told_is_kept_is_on_the_disk_and_the_wait_for_it_holds_
 
     def sync(log: int) -> None:
         # As the disk has it if the power goes after this.
-        shutil.copy(str(store.engine.url.database), copy)
+        subprocess.run(["cp", str(store.engine.url.database), str(copy)], check=True)
         copy.with_name("copy.db-wal").write_bytes(os.pread(log, os.fstat(log).st_size, 0))
         with closing(sqlite3.connect(copy)) as kept:
             found.append([name for (name,) in kept.execute("SELECT id FROM workers ORDER BY id")])
@@ -86,26 +87,130 @@ def test_what_somebody_is_told_is_kept_is_on_the_disk_and_the_wait_for_it_holds_
     assert found == [["one"], ["one", "other 1", "two"]]
 
 
+class BrokenDisk:
+    """It fails so many times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def __call__(self, file: int) -> None:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise OSError(errno.EIO, "Input/output error")
+        os.fsync(file)
+
+
+def kept_without_the_log(store: Store, folder: Path) -> list[str]:
+    """Whom the database knows by itself."""
+    copy = folder / "without.db"
+    # Not with shutil: whoever closes the file here lets go of what SQLite holds of it.
+    subprocess.run(["cp", str(store.engine.url.database), str(copy)], check=True)
+    with closing(sqlite3.connect(copy)) as kept:
+        return [name for (name,) in kept.execute("SELECT id FROM workers ORDER BY id")]
+
+
 @on_sqlite
-def test_a_disk_that_breaks_while_it_is_waited_for_is_told_and_nothing_is_promised(
+@pytest.mark.parametrize("failures", [1, 2])
+def test_what_a_disk_did_not_take_in_the_log_is_kept_in_the_database(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    store.drive(lambda driver: add(driver, "one"))
+    monkeypatch.setattr(wal, "_sync", BrokenDisk(failures))
+    store.drive(lambda driver: add(driver, "two"))
+    assert kept_without_the_log(store, tmp_path) == ["one", "two"]
+
+
+@on_sqlite
+def test_a_disk_that_breaks_while_it_is_waited_for_is_told_and_no_promise_rests_on_what_it_lost(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It fails the log, and twice what SQLite makes of that.
+    monkeypatch.setattr(wal, "_sync", BrokenDisk(3))
+    with pytest.raises(OperationalError, match="the disk: Input/output error"):
+        store.drive(lambda driver: add(driver, "one"))
+    store.drive(lambda driver: add(driver, "two"))
+    assert kept_without_the_log(store, tmp_path) == ["one", "two"]
+    store.drive(lambda driver: add(driver, "three"))
+    assert kept_without_the_log(store, tmp_path) == ["one", "two"]
+
+
+@on_sqlite
+def test_while_somebody_reads_what_a_disk_lost_no_promise_is_made(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used: list[object] = []
-
-    def work(driver: Driver) -> None:
-        used.append(driver.connection)
-        add(driver, f"{len(used)}")
-
-    def broken(_log: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(wal, "_sync", broken)
+    monkeypatch.setattr("feedback_app.turn.BUSY_MILLISECONDS", 1)
+    with store.asking() as driver:
+        driver.execute("PRAGMA busy_timeout = 1", ())
+    monkeypatch.setattr(wal, "_sync", BrokenDisk(1))
+    with closing(sqlite3.connect(str(store.engine.url.database))) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM workers").fetchone()
         with pytest.raises(OperationalError, match="the disk: Input/output error"):
-            store.drive(work)
-    store.drive(work)
-    # Nobody uses the connection again whose log it was.
-    assert used[0] is not used[1]
+            store.drive(lambda driver: add(driver, "one"))
+        with pytest.raises(OperationalError, match="the disk: Input/output error"):
+            store.drive(lambda driver: add(driver, "two"))
+    store.drive(lambda driver: add(driver, "three"))
+    assert count(store) == 3
+
+
+@on_sqlite
+def test_who_has_the_driver_waits_for_the_disk_apart_and_a_session_by_itself(store: Store) -> None:
+    with store.driving() as driver:
+        assert driver.connection.execute("PRAGMA synchronous").fetchone() == (1,)
+    with store.asking() as driver:
+        assert driver.connection.execute("PRAGMA synchronous").fetchone() == (1,)
+    with store.writing() as session:
+        assert session.scalar(text("PRAGMA synchronous")) == 2
+
+
+@on_sqlite
+def test_writers_wait_for_their_turn_without_a_connection(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wal, "_sync", lambda _file: None)
+    used: set[int] = set()
+    begin = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        begin.wait(10)
+        with store.driving() as driver:
+            used.add(id(driver.connection))
+            add(driver, f"{number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
+    assert count(store) == 8
+    # One that writes, and some that give theirs back.
+    assert len(used) < 8
+
+
+def test_a_store_in_a_folder_whose_name_is_not_utf_8_is_kept_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(wal, "_sync", synced.append)
+    folder = tmp_path / os.fsdecode(b"Sch\xf6n")
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "store.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        log = wal.take_over(connection)
+        assert log
+        log.sync()
+        log.close()
+    assert len(synced) == 1
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_database_whose_log_cannot_be_read_waits_for_the_disk_by_itself(tmp_path: Path, *, lost: bool) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE socks (id INTEGER)")
+        if lost:
+            Path(f"{path}-wal").unlink()
+        log = wal.take_over(connection)
+        assert (log is None) is lost
+        assert connection.execute("PRAGMA synchronous").fetchone() == ((2,) if lost else (1,))
+        if log:
+            log.close()
 
 
 @on_sqlite
