@@ -36,6 +36,8 @@ from feedback_app.own_connections import OwnConnections
 from feedback_app.turn import BUSY_MILLISECONDS, Turn
 
 MOST_TRIES = 8
+# So long is a moment, with microseconds.
+_WITHOUT_ZONE = len("2007-10-10 13:41:00.000000")
 # PostgreSQL: serialization failure, deadlock detected.
 GAVE_WAY = frozenset({"40001", "40P01"})
 
@@ -65,6 +67,9 @@ class UTCDateTime(TypeDecorator[datetime]):
             return super().bind_processor(dialect)
 
         def written(value: datetime | None) -> str | None:
+            if value is not None and value.tzinfo is UTC:
+                # As nearly always: the same, without a moment made for it.
+                return value.isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
             moment = self.process_bind_param(value, dialect)
             return None if moment is None else moment.isoformat(" ", "microseconds")
 

@@ -19,6 +19,9 @@ MOST_BYTES = 256 * 1024
 MOST_PARTS = 1000
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"), default=DefaultJSONProvider.default)
+
+
 class _SessionJson(TaggedJSONSerializer):
     """Flask's own JSON of a session, where what is plain is seen to be: most is, and has none of its marks."""
 
@@ -26,7 +29,7 @@ class _SessionJson(TaggedJSONSerializer):
         return value if type(value) in {str, int, bool, float} else super().tag(value)
 
     def dumps(self, value: object) -> str:
-        return json.dumps(self.tag(value), separators=(",", ":"), default=DefaultJSONProvider.default)
+        return _JSON.encode(self.tag(value))
 
     def loads(self, value: str | bytes) -> object:
         return self._untag_scan(json.loads(value))

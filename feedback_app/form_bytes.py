@@ -1,5 +1,7 @@
 """The bytes of a form as text: UTF-8 where they are; where they are not, as whoever typed them would read them."""
 
+import re
+from binascii import a2b_qp
 from typing import IO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -9,6 +11,7 @@ from werkzeug.formparser import FormDataParser, MultiPartParser
 Parsed = tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]
 # What stands for one byte each, without loss, until it is known what they say.
 BYTES = "latin-1"
+_ESCAPED = re.compile(rb"[^%]*+(?:%[0-9A-Fa-f]{2}[^%]*+)*+", re.DOTALL)
 # What a byte that is no UTF-8 most likely was: a letter of Windows-1252, of which Latin-1 is a part.
 _GUESSES = {0xDC00 + byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0x100)}
 
@@ -65,7 +68,12 @@ class FormBytes(FormDataParser):
 
 
 def _typed(sent: bytes) -> str:
-    return unquote_to_bytes(sent.replace(b"+", b" ")).decode(BYTES)
+    said = sent.replace(b"+", b" ")
+    if b"%" in said:
+        # Where each stands before two digits, it is written as in a letter but for the sign (RFC 2045, section 6.7).
+        escaped = said.replace(b"=", b"=3D").replace(b"%", b"=")
+        said = a2b_qp(escaped) if _ESCAPED.fullmatch(said) else unquote_to_bytes(said)
+    return said.decode(BYTES)
 
 
 class _PartBytes(MultiPartParser):

@@ -10,12 +10,13 @@ import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 import markdown
 import nh3
 from markdown.treeprocessors import InlineProcessor
+from markdown.util import Registry
 
 RULES = 2
 LONGEST_TEXT = 10_000
@@ -26,21 +27,30 @@ MOST_BRACKETS = 100
 
 TAGS = {"p", "br", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
 NOT_OURS = {
-    "preprocessors": ("html_block",),
+    "preprocessors": ("normalize_whitespace", "html_block"),
     "blocks": ("hashheader", "setextheader", "hr", "reference"),
     "inline": ("image_link", "image_reference", "short_image_ref", "reference", "short_reference", "automail", "html"),
 }
-# What each of the inline patterns that are left needs: one of these letters.
+# What each of the blocks and inline patterns that are left needs: one of these letters. The others need too much of it.
 SIGNS_OF = {
-    "backtick": "`",
-    "escape": "\\",
-    "link": "[",
-    "autolink": "<",
-    "entity": "&",
-    "em_strong": "*_",
-    "linebreak": "\n",
-    "nl": "\n",
+    "blocks": {"quote": ">"},
+    "inline": {
+        "backtick": "`",
+        "escape": "\\",
+        "link": "[",
+        "autolink": "<",
+        "entity": "&",
+        "em_strong": "*_",
+        "linebreak": "\n",
+        "nl": "\n",
+    },
 }
+ALL_SIGNS = "".join(sorted({letter for signs in SIGNS_OF.values() for sign in signs.values() for letter in sign}))
+MOST_PARSERS = 40
+# The library's own, but said so that the bracket comes first: the letters before it are not even looked at.
+_LINK = re.compile(r"\[(?<!!\[)")
+# What a line of nothing but blanks has too much.
+_BLANKS = re.compile(r"\n +(?=\n)")
 # What cannot be next to an address' @. A slash before it can, but then it is somebody's page: https://example.com/@bob
 _BREAK = r"\s@<>()\[\],;:\"'`*"
 # Starts only where a word starts, so that a long text without an @ is looked through once.
@@ -52,13 +62,11 @@ ADDRESS = re.compile(
 _SCHEME = re.compile(r"https?:\Z", re.IGNORECASE)
 _PATH = re.compile(r"//[^/?#]+[/?].*", re.DOTALL)
 _WORD = re.compile(r"""[\w-]+(?:[/?#&=]|\.?(?=[\s)>\],;"']|\Z)(?![\s)>\],;"']*\.\S))""")
-# One of these is in every address, also as it stands in HTML that nh3 has cleaned, which leaves no entity but four.
-SIGNS = re.compile("[@%]")
 ENTITY = re.compile(r"&(?:#\d{1,8}|#x[0-9a-f]{1,8}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 PLAIN_WORD = re.compile("<p>[0-9A-Za-z]")
-# Nothing that has to be taken out of a text, as nearly always.
-_PLAIN = re.compile(r"[\t\n -~]*+")
 MASKED = "…@…"
+# What of ASCII cannot be shown.
+_CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n")
 # Texts with nothing in them that a parser would have to make up its mind about, as most comments are.
 _SIMPLE = re.compile(r"[^<>&\r\0\ufeff\ud800-\udfff]*+(?:<(?:/?(?:p|em|strong)|br)>[^<>&\r\0\ufeff\ud800-\udfff]*+)*+")
 _SIMPLE_TAG = re.compile(r"<[^<>]*>")
@@ -87,8 +95,12 @@ def without_addresses(text: str) -> str:
 
 
 def _has_signs(text: str) -> bool:
-    """Whether there may be an address: most texts have none of its signs, which takes less time to see."""
-    return SIGNS.search(text if text.isascii() else unicodedata.normalize("NFKC", text)) is not None
+    """Whether there may be an address: most texts have none of its signs, which takes less time to see.
+
+    One of them is in every address, also as it stands in HTML that nh3 has cleaned, which leaves no entity but four.
+    """
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return "@" in plain or "%" in plain
 
 
 def _plain_letters(text: str) -> tuple[str, Sequence[int]]:
@@ -135,7 +147,8 @@ def is_visible(text: str) -> bool:
 def clean_text(text: str) -> str:
     """What was typed, without what cannot be shown: NULs and controls, direction overrides, towers of accents."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if _PLAIN.fullmatch(text):
+    if text.isascii() and len(text.encode().translate(None, _CONTROLS)) == len(text):
+        # Nothing that has to be taken out, as nearly always.
         return text.strip()
     kept = (
         character
@@ -159,8 +172,7 @@ def comment_html(text: str) -> str:
     if rough is None:
         return _plain(text)
     clean = _CLEANER.clean(rough)
-    if not SIGNS.search(unicodedata.normalize("NFKC", clean)):
-        # Nothing in it that every address has.
+    if not _has_signs(clean):
         return clean
     shown = visible_text(clean)
     # Emphasis in its middle can put an address together only now.
@@ -234,28 +246,36 @@ def _rough_html(text: str) -> str | None:
     One parser is kept for each set of signs: what looks for a sign that is not in a text is not even asked.
     """
     parsers: dict[str, markdown.Markdown] = _own.__dict__.setdefault("parsers", {})
-    signs = "".join(sign for sign in SIGNS_OF.values() if any(letter in text for letter in sign))
+    signs = "".join([letter for letter in ALL_SIGNS if letter in text])
     parser = parsers.pop(signs, None) or _make_parser(signs)
     try:
-        rough = parser.reset().convert(text)
+        rough = parser.reset().convert(_BLANKS.sub("\n", text.expandtabs(parser.tab_length)) + "\n\n")
     except RecursionError:
         return None
     # Only now: one that broke off stays in the middle of what it was reading, and would spoil every comment after.
     parsers[signs] = parser
+    if len(parsers) > MOST_PARSERS:
+        # The one that was used least lately.
+        del parsers[next(iter(parsers))]
     return rough
 
 
 def _make_parser(signs: str) -> markdown.Markdown:
     parser = markdown.Markdown(extensions=["nl2br", "sane_lists"], output_format="html")
-    for name in NOT_OURS["preprocessors"]:
-        parser.preprocessors.deregister(name)
-    for name in NOT_OURS["blocks"]:
-        parser.parser.blockprocessors.deregister(name)
-    for name in (*NOT_OURS["inline"], *(name for name, sign in SIGNS_OF.items() if sign not in signs)):
-        parser.inlinePatterns.deregister(name)
-    if SIGNS_OF["escape"] not in signs:
+    kinds: dict[str, Registry[Any]] = {
+        "preprocessors": parser.preprocessors,
+        "blocks": parser.parser.blockprocessors,
+        "inline": parser.inlinePatterns,
+    }
+    for kind, registry in kinds.items():
+        needless = [name for name, sign in SIGNS_OF.get(kind, {}).items() if not set(sign) & set(signs)]
+        for name in (*NOT_OURS[kind], *needless):
+            registry.deregister(name)
+    if "\\" not in signs:
         # Nothing was escaped that would have to be put back.
         parser.treeprocessors.deregister("unescape")
+    if "[" in signs:
+        parser.inlinePatterns["link"].compiled_re = _LINK
     # All of them are there now: a registry would look for each, again and again, whether its order still holds.
     inline = cast("InlineProcessor", parser.treeprocessors["inline"])
     inline.inlinePatterns = list(parser.inlinePatterns)  # type: ignore[assignment]  # is asked for no more than a list has

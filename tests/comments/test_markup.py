@@ -4,19 +4,24 @@ import html as entities
 import re
 import time
 import unicodedata
+from itertools import combinations
 
 import html5lib
 import nh3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown.inlinepatterns import LINK_RE
+from markdown.preprocessors import NormalizeWhitespace
 
 from feedback_app.comments.markup import (
+    ALL_SIGNS,
     LONGEST_TEXT,
     MASKED,
-    SIGNS_OF,
+    MOST_PARSERS,
     TAGS,
     _make_parser,
+    _own,
     _rough_html,
     clean_text,
     comment_html,
@@ -195,8 +200,19 @@ def test_printing_twice_or_cleaning_twice_changes_nothing(typed: str) -> None:
 @given(TEXTS)
 def test_what_is_not_looked_for_would_not_have_been_found(typed: str) -> None:
     text = clean_text(typed)
-    everything = _make_parser("".join(SIGNS_OF.values()))
+    everything = _make_parser(ALL_SIGNS)
+    # As the library has them: the one that looks over blanks, and links.
+    everything.preprocessors.register(NormalizeWhitespace(everything), "normalize_whitespace", 30)
+    everything.inlinePatterns["link"].compiled_re = re.compile(LINK_RE, re.DOTALL | re.UNICODE)
     assert _rough_html(text) == everything.convert(text)
+
+
+def test_no_more_parsers_are_kept_than_people_need() -> None:
+    kinds = [signs for count in range(4) for signs in combinations(ALL_SIGNS, count)]
+    assert len(kinds) > 2 * MOST_PARSERS
+    for signs in kinds:
+        comment_html(f"Socks {' '.join(signs)} and socks")
+        assert len(_own.parsers) <= MOST_PARSERS
 
 
 PIECES = st.one_of(
