@@ -12,11 +12,18 @@ from itsdangerous.encoding import base64_encode
 from itsdangerous.signer import SigningAlgorithm
 
 
+@cache
+def _begun(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sha1")
+
+
 class _Hmac(SigningAlgorithm):
-    """The library's own algorithm, HMAC with SHA-1 (RFC 2104), in one call instead of in Python."""
+    """The library's own algorithm, HMAC with SHA-1 (RFC 2104), begun once for every key."""
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha1")
+        signature = _begun(key).copy()
+        signature.update(value)
+        return signature.digest()
 
 
 class _Signer(Signer):

@@ -6,17 +6,14 @@ headings. Addresses are masked.
 
 import html
 import re
-import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, cast
 from urllib.parse import unquote
 
-import markdown
 import nh3
-from markdown.treeprocessors import InlineProcessor
-from markdown.util import Registry
+
+from feedback_app.comments.parser import rough_html
 
 RULES = 2
 LONGEST_TEXT = 10_000
@@ -26,31 +23,6 @@ DEEPEST_ENTITY = 5
 MOST_BRACKETS = 100
 
 TAGS = {"p", "br", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
-NOT_OURS = {
-    "preprocessors": ("normalize_whitespace", "html_block"),
-    "blocks": ("hashheader", "setextheader", "hr", "reference"),
-    "inline": ("image_link", "image_reference", "short_image_ref", "reference", "short_reference", "automail", "html"),
-}
-# What each of the blocks and inline patterns that are left needs: one of these letters. The others need too much of it.
-SIGNS_OF = {
-    "blocks": {"quote": ">"},
-    "inline": {
-        "backtick": "`",
-        "escape": "\\",
-        "link": "[",
-        "autolink": "<",
-        "entity": "&",
-        "em_strong": "*_",
-        "linebreak": "\n",
-        "nl": "\n",
-    },
-}
-ALL_SIGNS = "".join(sorted({letter for signs in SIGNS_OF.values() for sign in signs.values() for letter in sign}))
-MOST_PARSERS = 40
-# The library's own, but said so that the bracket comes first: the letters before it are not even looked at.
-_LINK = re.compile(r"\[(?<!!\[)")
-# What a line of nothing but blanks has too much.
-_BLANKS = re.compile(r"\n +(?=\n)")
 # What cannot be next to an address' @. A slash before it can, but then it is somebody's page: https://example.com/@bob
 _BREAK = r"\s@<>()\[\],;:\"'`*"
 # Starts only where a word starts, so that a long text without an @ is looked through once.
@@ -72,8 +44,6 @@ _SIMPLE = re.compile(r"[^<>&\r\0\ufeff\ud800-\udfff]*+(?:<(?:/?(?:p|em|strong)|b
 _SIMPLE_TAG = re.compile(r"<[^<>]*>")
 # Letters by name, but nothing to see: Hangul fillers, the empty Braille pattern, and what joins letters.
 UNSEEN = "\u034f\u115f\u1160\u3164\uffa0\u2800"
-
-_own = threading.local()
 
 
 def has_address(text: str) -> bool:
@@ -168,7 +138,7 @@ def comment_html(text: str) -> str:
     """A comment's text as HTML that is safe to print. Bounded in depth and in time."""
     # Entities first: what they hide is looked at like everything else.
     text = without_addresses(clean_text(_without_entities(text)))
-    rough = _rough_html(_shallow(text))
+    rough = rough_html(_shallow(text))
     if rough is None:
         return _plain(text)
     clean = _CLEANER.clean(rough)
@@ -238,45 +208,3 @@ def _shallow(text: str) -> str:
         indent = len(line) - len(line.lstrip(" \t"))
         lines.append(line if indent <= DEEPEST_INDENT else " " * DEEPEST_INDENT + line.lstrip(" \t"))
     return "\n".join(lines)
-
-
-def _rough_html(text: str) -> str | None:
-    """What Markdown makes of a text; None where it is deeper than anybody writes.
-
-    One parser is kept for each set of signs: what looks for a sign that is not in a text is not even asked.
-    """
-    parsers: dict[str, markdown.Markdown] = _own.__dict__.setdefault("parsers", {})
-    signs = "".join([letter for letter in ALL_SIGNS if letter in text])
-    parser = parsers.pop(signs, None) or _make_parser(signs)
-    try:
-        rough = parser.reset().convert(_BLANKS.sub("\n", text.expandtabs(parser.tab_length)) + "\n\n")
-    except RecursionError:
-        return None
-    # Only now: one that broke off stays in the middle of what it was reading, and would spoil every comment after.
-    parsers[signs] = parser
-    if len(parsers) > MOST_PARSERS:
-        # The one that was used least lately.
-        del parsers[next(iter(parsers))]
-    return rough
-
-
-def _make_parser(signs: str) -> markdown.Markdown:
-    parser = markdown.Markdown(extensions=["nl2br", "sane_lists"], output_format="html")
-    kinds: dict[str, Registry[Any]] = {
-        "preprocessors": parser.preprocessors,
-        "blocks": parser.parser.blockprocessors,
-        "inline": parser.inlinePatterns,
-    }
-    for kind, registry in kinds.items():
-        needless = [name for name, sign in SIGNS_OF.get(kind, {}).items() if not set(sign) & set(signs)]
-        for name in (*NOT_OURS[kind], *needless):
-            registry.deregister(name)
-    if "\\" not in signs:
-        # Nothing was escaped that would have to be put back.
-        parser.treeprocessors.deregister("unescape")
-    if "[" in signs:
-        parser.inlinePatterns["link"].compiled_re = _LINK
-    # All of them are there now: a registry would look for each, again and again, whether its order still holds.
-    inline = cast("InlineProcessor", parser.treeprocessors["inline"])
-    inline.inlinePatterns = list(parser.inlinePatterns)  # type: ignore[assignment]  # is asked for no more than a list has
-    return parser

@@ -123,7 +123,8 @@ def count_links(html: str) -> int:
 
 
 def _is_its_own_name(link: re.Match[str]) -> bool:
-    return visible_text(link["words"]).rstrip("/") == unescape(link["url"]).rstrip("/")
+    # There is a colon in every address that a link may have.
+    return ":" in link["words"] and visible_text(link["words"]).rstrip("/") == unescape(link["url"]).rstrip("/")
 
 
 def settled_by_work(reasons: Sequence[str]) -> bool:
