@@ -6,7 +6,7 @@ from typing import Any, cast
 from xml.etree.ElementTree import Element
 
 import markdown
-from markdown.inlinepatterns import LinkInlineProcessor
+from markdown.inlinepatterns import DelimiterProcessor, LinkInlineProcessor
 from markdown.treeprocessors import InlineProcessor
 from markdown.util import Registry
 
@@ -33,11 +33,14 @@ ALL_SIGNS = "".join(sorted({letter for signs in SIGNS_OF.values() for sign in si
 MOST_PARSERS = 40
 # Where a link may start: the library's own, said so that the letters before a bracket are not even looked at.
 _LINK_START = r"\[(?<!!\[)"
-_LINK_PRIORITY = 160
-# What follows in a link with nothing that would have to be paired or put back.
+# Links and emphasis with nothing in them that would have to be paired or put back; of links what follows the start.
+_PLAIN_EMPHASIS = re.compile(r"(\*\*?)([^\s*_](?:[^*_]*[^\s*_])?)\1(?!\*)")
 _PLAIN_LINK = re.compile(r"""([^\[\]]*)\]\(([^\s()<>'"\x02\x03]+)\)""")
 # What a line of nothing but blanks has too much.
 _BLANKS = re.compile(r"\n +(?=\n)")
+
+# Where they stand among the others, as the library has them.
+_PRIORITIES = {"link": 160, "em_strong": 60}
 
 _own = threading.local()
 
@@ -76,6 +79,21 @@ class _Links(LinkInlineProcessor):
         return link, m.start(), plain.end()
 
 
+class _Emphasis(DelimiterProcessor):
+    """The library's emphasis, which pairs its marks with care; most are plain, and seen at once, too."""
+
+    def handleMatch(  # type: ignore[override]  # noqa: N802 - as above
+        self, m: re.Match[str], data: str
+    ) -> tuple[Element | str | None, int | None, int | None]:
+        # Not where some were paired already, and are still to be given out.
+        plain = None if self.regions else _PLAIN_EMPHASIS.match(data, m.start())
+        if plain is None:
+            return super().handleMatch(m, data)
+        words = Element("em" if len(plain[1]) == 1 else "strong")
+        words.text = plain[2]
+        return words, m.start(), plain.end()
+
+
 def _make_parser(signs: str) -> markdown.Markdown:
     parser = markdown.Markdown(extensions=["nl2br", "sane_lists"], output_format="html")
     kinds: dict[str, Registry[Any]] = {
@@ -90,8 +108,12 @@ def _make_parser(signs: str) -> markdown.Markdown:
     if "\\" not in signs:
         # Nothing was escaped that would have to be put back.
         parser.treeprocessors.deregister("unescape")
-    if "[" in signs:
-        parser.inlinePatterns.register(_Links(_LINK_START, parser), "link", _LINK_PRIORITY)
+    if "link" in parser.inlinePatterns:
+        parser.inlinePatterns.register(_Links(_LINK_START, parser), "link", _PRIORITIES["link"])
+    if "em_strong" in parser.inlinePatterns:
+        emphasis = _Emphasis("*", "strong,em", parser)
+        emphasis.add("_", "strong,em", smart=True)
+        parser.inlinePatterns.register(emphasis, "em_strong", _PRIORITIES["em_strong"])
     # All of them are there now: a registry would look for each, again and again, whether its order still holds.
     inline = cast("InlineProcessor", parser.treeprocessors["inline"])
     inline.inlinePatterns = list(parser.inlinePatterns)  # type: ignore[assignment]  # is asked for no more than a list has

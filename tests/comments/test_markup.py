@@ -11,7 +11,7 @@ import nh3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown.inlinepatterns import LINK_RE, LinkInlineProcessor
+from markdown.inlinepatterns import LINK_RE, DelimiterProcessor, LinkInlineProcessor
 from markdown.preprocessors import NormalizeWhitespace
 
 from feedback_app.comments.markup import (
@@ -122,6 +122,8 @@ PIECES = st.sampled_from(
             "data:",
             "](",
             "[a](https://e.example/)",
+            " *socks*",
+            "**odd pairs**",
             "[*b* `c`](http://e.example/?a=1&b=%20)",
             "&#64;",
             "%40",
@@ -131,6 +133,8 @@ PIECES = st.sampled_from(
     ]
 )
 TEXTS = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=60).map("".join))
+MARKS = ["*", "**", "***", "_", "__", "a", "b ", "\n", " ", "socks", "[x](http://a/)", "`c`", ".", "é", "\u00a0", "("]
+MARKED = st.lists(st.sampled_from(MARKS), max_size=30).map("".join)
 WIDE_AT, LEADER = "\N{FULLWIDTH COMMERCIAL AT}", "\N{ONE DOT LEADER}"
 ADDRESS_SHAPE = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
@@ -195,13 +199,16 @@ def test_printing_twice_or_cleaning_twice_changes_nothing(typed: str) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(TEXTS)
+@given(TEXTS | MARKED)
 def test_what_is_not_looked_for_would_not_have_been_found(typed: str) -> None:
     text = clean_text(typed)
     everything = _make_parser(ALL_SIGNS)
-    # As the library has them: the one that looks over blanks, and links.
+    # As the library has them: the one that looks over blanks, links, and emphasis.
     everything.preprocessors.register(NormalizeWhitespace(everything), "normalize_whitespace", 30)
     everything.inlinePatterns.register(LinkInlineProcessor(LINK_RE, everything), "link", 160)
+    theirs = DelimiterProcessor("*", "strong,em", everything)
+    theirs.add("_", "strong,em", smart=True)
+    everything.inlinePatterns.register(theirs, "em_strong", 60)
     vars(everything.treeprocessors["inline"])["inlinePatterns"] = list(everything.inlinePatterns)
     assert rough_html(text) == everything.convert(text)
 
