@@ -214,6 +214,7 @@ class Store:
             session.begin(),
         ):
             yield session
+        self._connections.sync_again()
 
     @contextmanager
     def driving(self) -> Iterator[Driver]:

@@ -69,11 +69,12 @@ class FormBytes(FormDataParser):
 
 def _typed(sent: bytes) -> str:
     said = sent.replace(b"+", b" ")
-    if b"%" in said:
-        # Where each stands before two digits, it is written as in a letter but for the sign (RFC 2045, section 6.7).
-        escaped = said.replace(b"=", b"=3D").replace(b"%", b"=")
-        said = a2b_qp(escaped) if _ESCAPED.fullmatch(said) else unquote_to_bytes(said)
-    return said.decode(BYTES)
+    if b"%" not in said:
+        return said.decode(BYTES)
+    if not _ESCAPED.fullmatch(said):
+        return unquote_to_bytes(said).decode(BYTES)
+    # Each stands before two digits: it is written as in a letter, but for the sign (RFC 2045, section 6.7).
+    return a2b_qp(said.replace(b"=", b"=3D").replace(b"%", b"=")).decode(BYTES)
 
 
 class _PartBytes(MultiPartParser):

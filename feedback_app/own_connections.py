@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Dialect, Engine, PoolProxiedConnection
 
 from feedback_app.driver import SQLITE, as_everybody_catches_it
-from feedback_app.wal import Wal, take_over
+from feedback_app.wal import Trust, Wal, take_over
 
 
 class Own:
@@ -31,7 +31,7 @@ class Own:
 class _Kept(Own):
     """A connection to a SQLite file that is kept, with its log."""
 
-    def __init__(self, connection: Any, dialect: Dialect) -> None:  # noqa: ANN401 - a driver's own
+    def __init__(self, connection: Any, dialect: Dialect, trust: Trust) -> None:  # noqa: ANN401 - a driver's own
         """Take it over, for this process. Raises the driver's errors."""
         super().__init__(connection)
         self.process = os.getpid()
@@ -39,7 +39,7 @@ class _Kept(Own):
         self.is_good = True
         self._dialect = dialect
         self._wal: Wal | None = None
-        self._wal = take_over(connection)
+        self._wal = take_over(connection, trust)
 
     def undo(self) -> None:
         try:
@@ -83,6 +83,7 @@ class OwnConnections:
         """For an engine's database."""
         self._engine = engine
         self._idle: list[_Kept] = []
+        self._trust = Trust()
 
     @contextmanager
     def taken(self) -> Iterator[Own]:
@@ -124,9 +125,15 @@ class OwnConnections:
         connection = pooled.dbapi_connection
         pooled.detach()
         try:
-            return _Kept(connection, self._engine.dialect)
+            return _Kept(connection, self._engine.dialect, self._trust)
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise as_everybody_catches_it(error, "PRAGMA", self._engine.dialect) from error
+
+    def sync_again(self) -> None:
+        """Where the disk failed before: what was committed now stands behind that. Raises DBAPIError, as `Own.sync`."""
+        if self._trust.failure is not None:
+            with self.taken() as own:
+                own.sync()
 
     def close(self) -> None:
         """Close those that nobody uses just now; the others are closed by who uses them."""

@@ -2,10 +2,20 @@
 
 import os
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
 # It is not on every system; where it is not, the other one is.
 _sync = getattr(os, "fdatasync", os.fsync)
+# So long, in milliseconds, a failed log may wait for who reads it: nobody can write meanwhile.
+_PATIENCE = 200
+
+
+@dataclass(slots=True)
+class Trust:
+    """Whether a store's log can be relied on, as far as this process was told: `failure` is what it was told last."""
+
+    failure: OSError | None = None
 
 
 class Wal:
@@ -18,10 +28,10 @@ class Wal:
     The log stays the same file as long as the connection is open: it goes with a database's last one.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, trust: Trust) -> None:
         """Hold it open. Raises OSError."""
         self._connection = connection
-        self._failure: OSError | None = None
+        self._trust = trust
         self._file = os.open(path, os.O_RDONLY)
 
     def sync(self) -> None:
@@ -29,9 +39,9 @@ class Wal:
         try:
             _sync(self._file)
         except OSError as error:
-            self._failure = error
-        if self._failure is not None:
-            self._start_again(self._failure)
+            self._trust.failure = error
+        if self._trust.failure is not None:
+            self._start_again(self._trust.failure)
 
     def close(self) -> None:
         """Let go of it."""
@@ -43,19 +53,25 @@ class Wal:
         Of a failure a file's holder is told once, and what did not come to the disk then stays a hole in the log: with
         the power all would go that stands behind it, however often that was synced. SQLite is told once, too.
         """
-        for _ in range(2):
-            try:
-                (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                _sync(self._file)
-            except (OSError, sqlite3.Error):
-                continue
-            if not busy:
-                self._failure = None
-                return
-        raise failure
+        [usual] = self._connection.execute("PRAGMA busy_timeout").fetchone()
+        self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}").close()
+        try:
+            if not any(self._is_emptied() for _ in range(2)):
+                raise failure
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {usual}").close()
+        self._trust.failure = None
+
+    def _is_emptied(self) -> bool:
+        try:
+            (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            _sync(self._file)
+        except (OSError, sqlite3.Error):
+            return False
+        return not busy
 
 
-def take_over(connection: Any) -> Wal | None:  # noqa: ANN401 - a driver's own
+def take_over(connection: Any, trust: Trust) -> Wal | None:  # noqa: ANN401 - a driver's own
     """Have a SQLite connection's commits leave the waiting to its log's `sync`.
 
     None where it keeps no log, or one that is not to be found: that connection still waits by itself. Raises the
@@ -70,7 +86,7 @@ def take_over(connection: Any) -> Wal | None:  # noqa: ANN401 - a driver's own
     [name] = connection.execute(query).fetchone()
     connection.execute("PRAGMA synchronous = NORMAL").close()
     try:
-        return Wal(connection, f"{os.fsdecode(name)}-wal")
+        return Wal(connection, f"{os.fsdecode(name)}-wal", trust)
     except OSError:
         connection.execute("PRAGMA synchronous = FULL").close()
         return None
