@@ -55,10 +55,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         """To the database: SQLite keeps no zone, so it gets UTC without one."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            message = "a moment needs its time zone"
-            raise ValueError(message)
-        value = value.astimezone(UTC)
+        value = _in_utc(value)
         return value.replace(tzinfo=None) if dialect.name == SQLITE else value
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
@@ -67,11 +64,7 @@ class UTCDateTime(TypeDecorator[datetime]):
             return super().bind_processor(dialect)
 
         def written(value: datetime | None) -> str | None:
-            if value is not None and value.tzinfo is UTC:
-                # As nearly always: the same, without a moment made for it.
-                return value.isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
-            moment = self.process_bind_param(value, dialect)
-            return None if moment is None else moment.isoformat(" ", "microseconds")
+            return None if value is None else _in_utc(value).isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
         return written
 
@@ -80,6 +73,13 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        message = "a moment needs its time zone"
+        raise ValueError(message)
+    return moment.astimezone(UTC)
 
 
 def word(kind: type[StrEnum]) -> Enum:

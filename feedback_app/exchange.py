@@ -17,8 +17,6 @@ from feedback_app.signing import Cookies
 
 MOST_BYTES = 256 * 1024
 MOST_PARTS = 1000
-
-
 _JSON = json.JSONEncoder(separators=(",", ":"), default=DefaultJSONProvider.default)
 
 

@@ -38,6 +38,7 @@ class _Kept(Own):
         # Whether it can be used again.
         self.is_good = True
         self._dialect = dialect
+        # There, should it come to nothing: it is closed then, too.
         self._wal: Wal | None = None
         self._wal = take_over(connection, trust)
 
@@ -130,7 +131,10 @@ class OwnConnections:
             raise as_everybody_catches_it(error, "PRAGMA", self._engine.dialect) from error
 
     def sync_again(self) -> None:
-        """Where the disk failed before: what was committed now stands behind that. Raises DBAPIError, as `Own.sync`."""
+        """After a commit by another connection: where the disk failed before, it stands behind that.
+
+        Raises DBAPIError, as `Own.sync`.
+        """
         if self._trust.failure is not None:
             with self.taken() as own:
                 own.sync()
@@ -139,6 +143,7 @@ class OwnConnections:
         """Close those that nobody uses just now; the others are closed by who uses them."""
         self._idle, idle = [], self._idle
         while self._last(idle):
+            # Each is closed when nobody holds it any more.
             pass
 
     def _made(self) -> PoolProxiedConnection:

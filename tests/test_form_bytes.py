@@ -10,6 +10,7 @@ from werkzeug.datastructures import MultiDict
 from feedback_app.form_bytes import BYTES, FormBytes, read
 
 URLENCODED = "application/x-www-form-urlencoded"
+SENT = [*b"& = + % %E9 %26 %3d %0D %4 %zz \xff author ;".split(b" "), b"\r\n", b"\n", b"=\n", b" "]
 
 
 def parsed(sent: bytes) -> MultiDict[str, str]:
@@ -17,9 +18,6 @@ def parsed(sent: bytes) -> MultiDict[str, str]:
     _, form, files = FormBytes(silent=False).parse(BytesIO(sent), URLENCODED, len(sent))
     assert not files
     return form
-
-
-SENT = [*b"& = + % %E9 %26 %3d %0D %4 %zz \xff author ;".split(b" "), b"\r\n", b"\n", b"=\n", b" "]
 
 
 @given(st.lists(st.sampled_from(SENT)).map(b"".join))

@@ -15,7 +15,7 @@ NOT_OURS = {
     "blocks": ("hashheader", "setextheader", "hr", "reference"),
     "inline": ("image_link", "image_reference", "short_image_ref", "reference", "short_reference", "automail", "html"),
 }
-# What each of the blocks and inline patterns that are left needs: one of these letters. The others need too much of it.
+# What each of these needs that are left: one of these letters. Lists, code and paragraphs can begin with too many.
 SIGNS_OF = {
     "blocks": {"quote": ">"},
     "inline": {
@@ -30,6 +30,7 @@ SIGNS_OF = {
     },
 }
 ALL_SIGNS = "".join(sorted({letter for signs in SIGNS_OF.values() for sign in signs.values() for letter in sign}))
+# In each thread. There are more ways to write than that, but few people write in the others.
 MOST_PARSERS = 40
 # Where a link may start: the library's own, said so that the letters before a bracket are not even looked at.
 _LINK_START = r"\[(?<!!\[)"
@@ -38,8 +39,7 @@ _PLAIN_EMPHASIS = re.compile(r"(\*\*?)([^\s*_](?:[^*_]*[^\s*_])?)\1(?!\*)")
 _PLAIN_LINK = re.compile(r"""([^\[\]]*)\]\(([^\s()<>'"\x02\x03]+)\)""")
 # What a line of nothing but blanks has too much.
 _BLANKS = re.compile(r"\n +(?=\n)")
-
-# Where they stand among the others, as the library has them.
+# Where links and emphasis stand among the others, as the library has them.
 _PRIORITIES = {"link": 160, "em_strong": 60}
 
 _own = threading.local()
