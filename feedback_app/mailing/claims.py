@@ -35,7 +35,6 @@ _COLUMNS = (
     select(
         Delivery.id,
         Delivery.customer_id,
-        (Delivery.state == DeliveryState.DEFERRED).label("deferred"),
         Delivery.attempts,
         Delivery.message_id,
     )
@@ -60,14 +59,8 @@ _HAD = Prepared(
 )
 
 
-class _Due(NamedTuple):
-    """A row that is due."""
-
-    id: int
-    customer_id: int | None
-    deferred: bool
-    attempts: int
-    message_id: str | None
+# A row of the ledger: its number, its customer's, its attempts, and its letter's identifier.
+_Row = tuple[int, int | None, int, str | None]
 
 
 class Claimed(NamedTuple):
@@ -119,38 +112,40 @@ def claim(
         return Window([], 0)
     [(slug, topic, subject, nameless, body, rhythm)] = mailing
     digest = session_of(at).get_one(Mailing, mailing_id) if rhythm else None
-    rows = _next_rows(driver, mailing_id, most=most, fresh=most if fresh is None else fresh, after=after, now=now)
-    last = max((row.id for row in rows if not row.deferred), default=after)
-    found = _readers(driver, topic, [row.customer_id for row in rows], locked=bool(daily_cap), now=now)
-    welcomed = [number for number, reader in found.items() if reader.welcomes]
+    again = _DUE.run(driver, mailing=mailing_id, now=now, most=most)
+    wanted = most - len(again)
+    new = _fresh(driver, mailing_id, most=wanted if fresh is None else min(fresh, wanted), after=after)
+    waited = {row for row, *_ in again}
+    last = max((row for row, *_ in new), default=after)
+    found = _readers(driver, topic, [number for _, number, *_ in again + new], locked=bool(daily_cap), now=now)
+    welcomed = [number for number, reader in found.items() if reader.welcomes] if daily_cap or digest else []
     crowded = _crowded(driver, welcomed, daily_cap=daily_cap, now=now)
     said = digests.drafts(session_of(at), digest, welcomed) if digest else {}
     claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
     attempts = list[int]()
-    for row in rows:
-        number = row.customer_id
+    for row, number, tried, known_as in again + new:
         reader = found.get(number) if number is not None else None
         if number is None or reader is None:
-            skipped[row.id] = "the customer was erased"
+            skipped[row] = "the customer was erased"
         elif not reader.welcomes:
-            skipped[row.id] = _why_not(session_of(at), number, topic, now)
+            skipped[row] = _why_not(session_of(at), number, topic, now)
             if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
                 digests.release(session_of(at), digest, number)
         elif not digest and reader.frequency in COLLECTED:
-            skipped[row.id] = f"put off for the {reader.frequency} digest"
-            put_off.append(row.id)
+            skipped[row] = f"put off for the {reader.frequency} digest"
+            put_off.append(row)
         elif number in crowded:
             if digest and _is_left_for_later(session_of(at), digest, number, now):
-                later.append(row.id)
+                later.append(row)
             else:
-                skipped[row.id] = CROWDED
+                skipped[row] = CROWDED
         elif digest and number not in said:
-            skipped[row.id] = "there is nothing in it for the customer any more"
+            skipped[row] = "there is nothing in it for the customer any more"
         else:
-            message_id = named(number) if named else row.message_id
-            claimed.append(Claimed(row.id, reader, said.get(number), row.deferred, message_id))
-            attempts.append(row.attempts + 1)
+            message_id = named(number) if named else known_as
+            claimed.append(Claimed(row, reader, said.get(number), row in waited, message_id))
+            attempts.append(tried + 1)
     reasons: dict[str, list[int] | list[str]] = {"id": list(skipped), "reason": list(skipped.values())}
     update_many(at, ROWS, reasons, state=DeliveryState.SKIPPED, changed_at=now)
     again_at = now + CROWDED_DELAY
@@ -172,19 +167,17 @@ def is_sending(driver: Driver, mailing_id: int) -> bool:
     return _STANDS.run(driver, mailing=mailing_id) == [(MailingState.SENDING,)]
 
 
-def _next_rows(driver: Driver, mailing_id: int, *, most: int, fresh: int, after: int, now: datetime) -> list[_Due]:
-    """The next rows that are due: those to be tried again, then those that nobody has tried.
+def _fresh(driver: Driver, mailing_id: int, *, most: int, after: int) -> list[_Row]:
+    """The next rows that nobody has tried: in a question of their own, since each is answered by an index of its own.
 
-    Two questions, each answered by an index of its own: of both in one, a database would sort all that waits.
+    The rows behind are left out where they were done: on PostgreSQL what was changed stays in the index for a while.
+    They are asked for when there are no others: one that was taken back is queued again.
     """
-    rows = _DUE.run(driver, mailing=mailing_id, now=now, most=most)
-    # The rows behind are left out where they were done: on PostgreSQL what was changed stays in the index for a while.
-    # They are asked for when there are no others: one that was taken back is queued again.
+    rows: list[_Row] = []
     for part in (_BEHIND, _BEFORE) if after else (_BEHIND,):
-        wanted = min(fresh, most - len(rows))
-        if wanted > 0:
-            rows += part.run(driver, mailing=mailing_id, after=after, most=wanted)
-    return [_Due(*row) for row in rows]
+        if most > len(rows):
+            rows += part.run(driver, mailing=mailing_id, after=after, most=most - len(rows))
+    return rows
 
 
 def _readers(

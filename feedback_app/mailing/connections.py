@@ -108,6 +108,12 @@ class Connection:
 
     def reply(self) -> tuple[int, bytes]:
         """The next answer: its code and words, or SENSELESS and what came instead. Raises Broken."""
+        if self._lines:
+            # Mostly it was read with the one before it, and is one line.
+            code, words, more = _read(self._lines[0])
+            if not more and code != SENSELESS:
+                self._lines.popleft()
+                return code, words
         said: list[bytes] = []
         deadline = 0.0
         while True:

@@ -49,8 +49,11 @@ class Lanes:
         if self._count >= WORK_FOR_ONE * len(self._lanes) and len(self._lanes) < self._most:
             self._widen()
 
-    def heard(self) -> list[tuple[Letter, Answer | None]]:
-        """What is known of letters and was not said before. At most two a connection are still on their way."""
+    def heard(self) -> list[tuple[str, Answer | None]]:
+        """What is known of letters, by their identifiers, and was not said before.
+
+        At most two a connection are still on their way.
+        """
         said = {lane: lane.heard() for lane in self._lanes}
         shut = [lane for lane, found in said.items() if _not_sent(found)]
         if not shut or not any(found and lane not in shut for lane, found in said.items()):
@@ -62,12 +65,12 @@ class Lanes:
         self._keep([lane for lane in self._lanes if lane not in shut])
         self._peace_until = time.monotonic() + PEACE
         return [
-            (letter, None if answer.outcome is Outcome.NOT_SENT else answer)
+            (identifier, None if answer.outcome is Outcome.NOT_SENT else answer)
             for found in said.values()
-            for letter, answer in found
+            for identifier, answer in found
         ]
 
-    def answers(self) -> list[tuple[Letter, Answer | None]]:
+    def answers(self) -> list[tuple[str, Answer | None]]:
         """What became of all letters of which it was not said before."""
         for lane in self._lanes:
             lane.finish()
@@ -99,5 +102,5 @@ class Lanes:
         self._lanes = lanes
 
 
-def _not_sent(said: list[tuple[Letter, Answer]]) -> bool:
+def _not_sent(said: list[tuple[str, Answer]]) -> bool:
     return any(answer.outcome is Outcome.NOT_SENT for _, answer in said)

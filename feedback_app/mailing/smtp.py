@@ -58,10 +58,8 @@ class SmtpTransport:
         """Take the server's URL. Raises TransportRefused where letters would cross a network unencrypted."""
         self._server = Server.of(url)
         self._dialogue: _Dialogue | None = None
-        self._submitted: list[Letter] = []
-        self._answers: list[Answer | None] = []
-        # All before this one are answered.
-        self._open_at = 0
+        # By the letters' identifiers: a letter that was answered makes room in the processor's caches.
+        self._heard: list[tuple[str, Answer]] = []
         # Why there is no connection. The other letters of a batch don't wait for that, too.
         self._down: Answer | None = None
         if self._server.scheme == "smtp" and not is_loopback(self._server.host) and not self._server.unencrypted:
@@ -79,15 +77,13 @@ class SmtpTransport:
 
     def submit(self, letter: Letter) -> None:
         """Send one letter: MAIL, one RCPT, DATA. Waits for the one before it, not for this one."""
-        self._submitted.append(letter)
-        self._answers.append(None)
         if _is_path(letter.sender) and _is_path(letter.recipient):
             self._go_on([letter])
         else:
             self._settle(letter, Answer(Outcome.FAILED, "no server could read its envelope"))
 
-    def answers(self) -> list[tuple[Letter, Answer]]:
-        """What became of the letters of which it was not said before, in their order."""
+    def answers(self) -> list[tuple[str, Answer]]:
+        """What became of the letters of which it was not said before, by their identifiers."""
         self.finish()
         return self.heard()
 
@@ -96,13 +92,10 @@ class SmtpTransport:
         while self._dialogue and (self._dialogue.announced or self._dialogue.ended):
             self._go_on([])
 
-    def heard(self) -> list[tuple[Letter, Answer]]:
+    def heard(self) -> list[tuple[str, Answer]]:
         """What is known by now. At most two letters are still on their way: one was shown, one announced."""
-        both = list(zip(self._submitted, self._answers, strict=True))
-        self._submitted = [letter for letter, answer in both if not answer]
-        self._answers = [None] * len(self._submitted)
-        self._open_at, self._down = 0, None
-        return [(letter, answer) for letter, answer in both if answer]
+        heard, self._heard, self._down = self._heard, [], None
+        return heard
 
     @property
     def is_open(self) -> bool:
@@ -123,12 +116,7 @@ class SmtpTransport:
             self._dialogue = None
 
     def _settle(self, letter: Letter, answer: Answer) -> None:
-        place = self._open_at
-        while self._submitted[place] is not letter or self._answers[place]:
-            place += 1
-        self._answers[place] = answer
-        if place == self._open_at:
-            self._open_at += 1
+        self._heard.append((letter.message_id, answer))
 
     def _go_on(self, letters: list[Letter]) -> None:
         """Read what is outstanding, then write what follows it. A letter that a lost connection left comes again."""

@@ -28,14 +28,14 @@ class Transport(Protocol):
         """Hand one letter to the next server, without waiting for its answer."""
         ...
 
-    def heard(self) -> list[tuple[Letter, Answer | None]]:
-        """What is known of letters and was not said before; None of one that did not leave, and could at once.
+    def heard(self) -> list[tuple[str, Answer | None]]:
+        """What is known of letters, by their identifiers, and was not said before.
 
-        Twice as many as it is wide may still be on their way.
+        None of one that did not leave, and could at once. Twice as many as it is wide may still be on their way.
         """
         ...
 
-    def answers(self) -> list[tuple[Letter, Answer | None]]:
+    def answers(self) -> list[tuple[str, Answer | None]]:
         """The same of all letters of which it was not said before. Waits for it."""
         ...
 
@@ -56,7 +56,7 @@ class OutboxTransport:
     def __init__(self, folder: Path) -> None:
         """Take the folder, which is made when the first letter comes."""
         self.folder = folder
-        self._written: list[tuple[Letter, Answer | None]] = []
+        self._written: list[tuple[str, Answer | None]] = []
 
     def send(self, letter: Letter) -> Answer:
         """Write the letter."""
@@ -75,13 +75,13 @@ class OutboxTransport:
 
     def submit(self, letter: Letter) -> None:
         """Write the letter."""
-        self._written.append((letter, self.send(letter)))
+        self._written.append((letter.message_id, self.send(letter)))
 
-    def heard(self) -> list[tuple[Letter, Answer | None]]:
+    def heard(self) -> list[tuple[str, Answer | None]]:
         """What became of the letters that were submitted."""
         return self.answers()
 
-    def answers(self) -> list[tuple[Letter, Answer | None]]:
+    def answers(self) -> list[tuple[str, Answer | None]]:
         """What became of the letters that were submitted."""
         written, self._written = self._written, []
         return written

@@ -192,9 +192,9 @@ class Windows:
         if refused:
             self._halt(mailing_id, refused)
 
-    def _hear(self, answers: list[tuple[Letter, Answer | None]], done: Done) -> None:
-        for letter, answer in answers:
-            number = self._on_their_way.pop(letter.message_id, None)
+    def _hear(self, answers: list[tuple[str, Answer | None]], done: Done) -> None:
+        for identifier, answer in answers:
+            number = self._on_their_way.pop(identifier, None)
             if number is None:
                 # A single letter, whose answer nobody waited for.
                 continue

@@ -32,6 +32,8 @@ from feedback_app.workers import BEAT, PATIENCE, WorkerKind, beat, new_worker_id
 IDLE_SECONDS = 0.25
 # How often a worker that is busy looks for what else is due.
 LOOK_UP = timedelta(seconds=IDLE_SECONDS)
+# How often it asks whether a worker is gone: nobody is taken for gone sooner than in half a minute.
+RESCUE = timedelta(seconds=1)
 # How long a worker leaves a store alone that does not work.
 STORE_PAUSE = 5
 SINGLE_TRIES = 8
@@ -55,6 +57,7 @@ class MailWorker:
     _sending: list[int] = field(default_factory=list)
     _last_beat: datetime | None = None
     _last_look: datetime | None = None
+    _last_rescue: datetime | None = None
     _last_digests: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -111,7 +114,9 @@ class MailWorker:
         first, self._last_look = self._last_look is None, now
         self._beat(now)
         with self.store.writing() as session:
-            ledger.rescue(session, now=now)
+            if not _within(now, self._last_rescue, RESCUE):
+                ledger.rescue(session, now=now)
+                self._last_rescue = now
             if first:
                 self._mend_times(session, now)
             self._make_digests(session, now)
