@@ -1,9 +1,9 @@
 """The frame of a mailing's letters: their bytes, made once, with slots where one letter differs from another."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 # What keeps a slot's place in a text: of private use in Unicode, and not what keeps those of a mailing's placeholders.
 GAP = re.compile("\ue002(\\w+)\ue003")
@@ -22,13 +22,22 @@ class Slot(StrEnum):
     NAME = "name"
     NAME_IN_HTML = "name_in_html"
 
-    # The enum's own is Python, and asked a dozen times a letter.
-    __hash__ = str.__hash__
-
     @property
     def gap(self) -> str:
         """What keeps the slot's place in a text that is not yet bytes."""
         return f"\ue002{self.value}\ue003"
+
+
+class Filling(NamedTuple):
+    """What one letter has in the slots, in the slots' order: to find each by its name takes longer than to fill it."""
+
+    to: bytes
+    date: bytes
+    message_id: bytes
+    unsubscribe: bytes
+    preferences: bytes
+    name: bytes
+    name_in_html: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +45,13 @@ class Frame:
     """Pieces of bytes, and slots between them."""
 
     pieces: tuple[bytes | Slot, ...]
-    # Where the slots are among them.
-    places: tuple[tuple[int, Slot], ...] = field(init=False)
+    # Where the slots are among them, and which one each is.
+    places: tuple[tuple[int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the slots."""
-        places = tuple((place, piece) for place, piece in enumerate(self.pieces) if isinstance(piece, Slot))
+        order = list(Slot)
+        places = tuple((place, order.index(one)) for place, one in enumerate(self.pieces) if isinstance(one, Slot))
         object.__setattr__(self, "places", places)
 
     @classmethod
@@ -51,9 +61,9 @@ class Frame:
             tuple(Slot(piece) if place % 2 else piece.encode() for place, piece in enumerate(GAP.split(text)) if piece)
         )
 
-    def filled(self, values: Mapping[Slot, bytes]) -> bytes:
+    def filled(self, filling: Filling) -> bytes:
         """A whole letter."""
         pieces: list[bytes] = [*self.pieces]  # type: ignore[list-item]  # no slot is left
-        for place, slot in self.places:
-            pieces[place] = values[slot]
+        for place, number in self.places:
+            pieces[place] = filling[number]
         return b"".join(pieces)

@@ -21,7 +21,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from feedback_app.mailing import gate
-from feedback_app.mailing.frame import Frame, Slot
+from feedback_app.mailing.frame import Filling, Frame, Slot
 from feedback_app.mailing.shapes import BASE64_LETTERS, ENCLOSING, MOST_READINGS, plain, readings
 
 # In the head each has a line, or a pair of brackets, to itself: what the constant before it ends with, and how the one
@@ -121,7 +121,7 @@ class KnownFrame:
             Slot.NAME: name,
             Slot.NAME_IN_HTML: name[::-1],
         }
-        data = frame.filled({slot: value.encode() for slot, value in values.items()})
+        data = frame.filled(Filling(**{slot: value.encode() for slot, value in values.items()}))
         gate.check(data, sender=self._sender, recipient=recipient, own=self._own)
         message = BytesParser(policy=compat32).parsebytes(data)
         texts = [gate.unfolded(value) for name, value in message.raw_items() if name != "To"]
@@ -244,9 +244,11 @@ def _is_plain_date(value: bytes) -> bool:
 # A reader's name stands in several places of their letter.
 @lru_cache(maxsize=4)
 def _is_plain_quoted(value: bytes) -> bool:
+    if _WORDS.fullmatch(value):
+        return True
     if not _QUOTED_NAME.fullmatch(value):
         return False
-    return _is_plain_name(binascii.a2b_qp(value).replace(b"&#x27;", b"'") if b"=" in value or b"&" in value else value)
+    return _is_plain_name(binascii.a2b_qp(value).replace(b"&#x27;", b"'"))
 
 
 def _is_plain_mailbox(value: bytes, recipient: str) -> bool:

@@ -47,11 +47,9 @@ def deliveries(
 
 def record(at: Session | Driver, answers: Mapping[int, Answer], *, now: datetime) -> None:
     """Write down what became of letters that were `submitting`, by their deliveries' numbers. Raises NeedsSession."""
-    accepted = [number for number, one in answers.items() if one.outcome is Outcome.ACCEPTED]
-    columns: dict[str, list[int] | list[str]] = {
-        "id": accepted,
-        "reason": [answers[number].words for number in accepted],
-    }
+    good = Outcome.ACCEPTED
+    accepted = {number: answer.words for number, answer in answers.items() if answer.outcome is good}
+    columns: dict[str, list[int] | list[str]] = {"id": list(accepted), "reason": list(accepted.values())}
     update_many(at, ROWS, columns, state=DeliveryState.ACCEPTED, worker_id=None, changed_at=now)
     if len(accepted) < len(answers):
         for number, answer in answers.items():

@@ -19,7 +19,7 @@ from feedback_app.languages import ENGLISH, catalogue, marked, said
 from feedback_app.mailing import mime
 from feedback_app.mailing.dkim import sealer
 from feedback_app.mailing.drafts import PLACEHOLDERS, Draft, draft_html, fill_html, fill_text
-from feedback_app.mailing.frame import Frame, Slot
+from feedback_app.mailing.frame import Filling, Frame, Slot
 from feedback_app.mailing.known_frames import KnownFrame, get_to_know
 from feedback_app.mailing.letter import Letter
 from feedback_app.mailing.plain_text import plain_text
@@ -139,15 +139,15 @@ class MailingMaker:
         message_id = message_id or self.message_id(person)
         name = person.name or self._draft.nameless
         data = self._frames[form].filled(
-            {
-                Slot.TO: mime.mailbox(person.name, person.address).encode(),
-                Slot.DATE: _dated(now).encode(),
-                Slot.MESSAGE_ID: message_id.encode(),
-                Slot.UNSUBSCRIBE: desk.unsubscribe_token(person.id, self._draft.topic, now).encode(),
-                Slot.PREFERENCES: desk.preferences_token(person.id, now, person.series).encode(),
-                Slot.NAME: mime.quoted(name),
-                Slot.NAME_IN_HTML: mime.quoted(escape(name)),
-            }
+            Filling(
+                to=mime.mailbox(person.name, person.address).encode(),
+                date=_dated(now).encode(),
+                message_id=message_id.encode(),
+                unsubscribe=desk.unsubscribe_token(person.id, self._draft.topic, now).encode(),
+                preferences=desk.preferences_token(person.id, now, person.series).encode(),
+                name=mime.quoted(name),
+                name_in_html=mime.quoted(escape(name)),
+            )
         )
         if desk.seal:
             data = desk.seal(data) + data

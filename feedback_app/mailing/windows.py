@@ -203,8 +203,10 @@ class Windows:
                 self._unsent[number] = None
                 continue
             self._answers[number] = answer
-            done.accepted += answer.outcome is Outcome.ACCEPTED
-            done.other += answer.outcome is not Outcome.ACCEPTED
+            if answer.outcome is Outcome.ACCEPTED:
+                done.accepted += 1
+            else:
+                done.other += 1
 
     def _is_over(self, mailing_id: int) -> bool:
         """Whether a window's rest stays here: it took long, or the mailing was stopped since it was last asked."""

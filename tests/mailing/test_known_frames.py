@@ -1,7 +1,6 @@
 """What the gate knows of a frame: whatever it answers for, the whole look passes too."""
 
 import base64
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +11,7 @@ from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
 from feedback_app.mailing import gate, mime
 from feedback_app.mailing.drafts import Draft
-from feedback_app.mailing.frame import Frame, Slot
+from feedback_app.mailing.frame import Filling, Frame, Slot
 from feedback_app.mailing.gate import GateRefused
 from feedback_app.mailing.known_frames import KnownFrame, NotPlain, get_to_know
 from feedback_app.mailing.letter import Letter
@@ -57,7 +56,7 @@ def frame(
 
 def letter(known_of: Frame, **values: str) -> bytes:
     """A letter of a frame."""
-    return known_of.filled({slot: values.get(slot.value, VALUES[slot]).encode() for slot in Slot})
+    return known_of.filled(Filling(**{slot: values.get(slot, VALUES[slot]).encode() for slot in Slot}))
 
 
 def known(one: Frame) -> KnownFrame:
@@ -108,8 +107,8 @@ def test_a_frame_that_is_filled_wrongly_once_the_gate_knows_it_gets_nothing_past
     maker = MailingMaker(desk(), FREE_SOCKS, 1)
     filled = Frame.filled
 
-    def with_somebody_else(one: Frame, values: Mapping[Slot, bytes]) -> bytes:
-        return filled(one, values).replace(b"</body>", f"{BOB}</body>".encode())
+    def with_somebody_else(one: Frame, filling: Filling) -> bytes:
+        return filled(one, filling).replace(b"</body>", f"{BOB}</body>".encode())
 
     with pytest.MonkeyPatch.context() as patch:
         maker.letter(Person(1, ALICE, "Alice"), LetterFormat.HTML, now=OPPS_DAY)
