@@ -1,120 +1,87 @@
-"""The parser of comments: Python-Markdown without what is not a reader's, and asked only for what can be in a text."""
+"""The parser of comments: plain paragraphs are read here, everything else by Python-Markdown."""
 
 import re
 import threading
-from typing import Any, cast
-from xml.etree.ElementTree import Element
 
 import markdown
-from markdown.inlinepatterns import DelimiterProcessor, LinkInlineProcessor
-from markdown.treeprocessors import InlineProcessor
-from markdown.util import Registry
 
+# What is not a reader's: headings, rules, images, references, raw HTML.
 NOT_OURS = {
-    "preprocessors": ("normalize_whitespace", "html_block"),
+    "preprocessors": ("html_block",),
     "blocks": ("hashheader", "setextheader", "hr", "reference"),
     "inline": ("image_link", "image_reference", "short_image_ref", "reference", "short_reference", "automail", "html"),
 }
-# What each of these needs that are left: one of these letters. Lists, code and paragraphs can begin with too many.
-SIGNS_OF = {
-    "blocks": {"quote": ">"},
-    "inline": {
-        "backtick": "`",
-        "escape": "\\",
-        "link": "[",
-        "autolink": "<",
-        "entity": "&",
-        "em_strong": "*_",
-        "linebreak": "\n",
-        "nl": "\n",
-    },
-}
-ALL_SIGNS = "".join(sorted({letter for signs in SIGNS_OF.values() for sign in signs.values() for letter in sign}))
-# In each thread. There are more ways to write than that, but few people write in the others.
-MOST_PARSERS = 40
-# Where a link may start: the library's own, said so that the letters before a bracket are not even looked at.
-_LINK_START = r"\[(?<!!\[)"
-# Links and emphasis with nothing in them that would have to be paired or put back; of links what follows the start.
-_PLAIN_EMPHASIS = re.compile(r"(\*\*?)([^\s*_](?:[^*_]*[^\s*_])?)\1(?!\*)")
-_PLAIN_LINK = re.compile(r"""([^\[\]]*)\]\(([^\s()<>'"\x02\x03]+)\)""")
-# What a line of nothing but blanks has too much.
-_BLANKS = re.compile(r"\n +(?=\n)")
-# Where links and emphasis stand among the others, as the library has them.
-_PRIORITIES = {"link": 160, "em_strong": 60}
+# How a line begins that is more than a part of a paragraph: a list, a quote.
+_BLOCK = re.compile(r"(?:[*+-]|\d+\.) |>")
+# Letters that mean nothing; of a link's place, too.
+_LETTERS = r"[^`\\\[\]<>&*_\n\t\x02\x03]"
+_PLACE = r"""[^`\\\[\]<>&*\s()'"\x02\x03]"""
+# A link, emphasis, a sign that may stand for itself, and whatever else can mean something. Each begins with one certain
+# letter, so that a text is searched for no more than these.
+_MARKS = re.compile(
+    rf"\[(?<!!\[)({_LETTERS}+)\]\(({_PLACE}+)\)"
+    rf"|\*(\*?)((?=\S){_LETTERS}++(?<=\S))\*\3(?!\*)"
+    r"|<[FfHh]|<|>|&\S|&"
+    r"|`|\\|\[|\]|\*|_|\t|\x02|\x03"
+)
+_AS_TEXT = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 _own = threading.local()
 
 
-def rough_html(text: str) -> str | None:
-    """What Markdown makes of a text; None where it is deeper than anybody writes.
+class _NotPlain(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """Only the library can read this text."""
 
-    One parser is kept for each set of signs: what looks for a sign that is not in a text is not even asked.
+
+def rough_html(text: str) -> str | None:
+    """What Markdown makes of a text that was cleaned; None where it is deeper than anybody writes.
+
+    Most comments are a few words with a link or an emphasis, and read at once. The law: as the library reads them.
     """
-    parsers: dict[str, markdown.Markdown] = _own.__dict__.setdefault("parsers", {})
-    signs = "".join([letter for letter in ALL_SIGNS if letter in text])
-    parser = parsers.pop(signs, None) or _make_parser(signs)
     try:
-        rough = parser.reset().convert(_BLANKS.sub("\n", text.expandtabs(parser.tab_length)) + "\n\n")
+        return _paragraphs(text)
+    except _NotPlain:
+        return _markdown(text)
+
+
+def _paragraphs(text: str) -> str:
+    """The same of paragraphs with nothing in them but lines, links and emphasis. Raises _NotPlain."""
+    if not text or "\n\n\n" in text or any(line != line.strip() or _BLOCK.match(line) for line in text.split("\n")):
+        raise _NotPlain
+    lines = _MARKS.sub(_element, text).replace("\n", "<br>\n")
+    return "<p>" + lines.replace("<br>\n<br>\n", "</p>\n<p>") + "</p>"
+
+
+def _element(mark: re.Match[str]) -> str:
+    words, place, strong, stressed = mark.groups()
+    if place:
+        return f'<a href="{place}">{words}</a>'
+    if stressed:
+        return f"<strong>{stressed}</strong>" if strong else f"<em>{stressed}</em>"
+    sign = _AS_TEXT.get(mark[0])
+    if sign is None:
+        raise _NotPlain
+    return sign
+
+
+def _markdown(text: str) -> str | None:
+    # Not there while it reads: one that broke off stays in the middle of that, and would spoil every comment after.
+    parser: markdown.Markdown = _own.__dict__.pop("parser", None) or make_parser()
+    try:
+        rough = parser.reset().convert(text)
     except RecursionError:
         return None
-    # Only now: one that broke off stays in the middle of what it was reading, and would spoil every comment after.
-    parsers[signs] = parser
-    if len(parsers) > MOST_PARSERS:
-        # The one that was used least lately.
-        del parsers[next(iter(parsers))]
+    _own.parser = parser
     return rough
 
 
-class _Links(LinkInlineProcessor):
-    """The library's links, which it reads letter by letter; most are plain, and seen at once."""
-
-    def handleMatch(  # type: ignore[override]  # noqa: N802 - the base's name; its types are its own base's
-        self, m: re.Match[str], data: str
-    ) -> tuple[Element | str | None, int | None, int | None]:
-        plain = _PLAIN_LINK.match(data, m.end())
-        if plain is None:
-            return super().handleMatch(m, data)
-        link = Element("a", {"href": plain[2]})
-        link.text = plain[1]
-        return link, m.start(), plain.end()
-
-
-class _Emphasis(DelimiterProcessor):
-    """The library's emphasis, which pairs its marks with care; most are plain, and seen at once, too."""
-
-    def handleMatch(  # type: ignore[override]  # noqa: N802 - as above
-        self, m: re.Match[str], data: str
-    ) -> tuple[Element | str | None, int | None, int | None]:
-        # Not where some were paired already, and are still to be given out.
-        plain = None if self.regions else _PLAIN_EMPHASIS.match(data, m.start())
-        if plain is None:
-            return super().handleMatch(m, data)
-        words = Element("em" if len(plain[1]) == 1 else "strong")
-        words.text = plain[2]
-        return words, m.start(), plain.end()
-
-
-def _make_parser(signs: str) -> markdown.Markdown:
+def make_parser() -> markdown.Markdown:
+    """The library's parser, without what is not a reader's."""
     parser = markdown.Markdown(extensions=["nl2br", "sane_lists"], output_format="html")
-    kinds: dict[str, Registry[Any]] = {
-        "preprocessors": parser.preprocessors,
-        "blocks": parser.parser.blockprocessors,
-        "inline": parser.inlinePatterns,
-    }
-    for kind, registry in kinds.items():
-        needless = [name for name, sign in SIGNS_OF.get(kind, {}).items() if not set(sign) & set(signs)]
-        for name in (*NOT_OURS[kind], *needless):
-            registry.deregister(name)
-    if "\\" not in signs:
-        # Nothing was escaped that would have to be put back.
-        parser.treeprocessors.deregister("unescape")
-    if "link" in parser.inlinePatterns:
-        parser.inlinePatterns.register(_Links(_LINK_START, parser), "link", _PRIORITIES["link"])
-    if "em_strong" in parser.inlinePatterns:
-        emphasis = _Emphasis("*", "strong,em", parser)
-        emphasis.add("_", "strong,em", smart=True)
-        parser.inlinePatterns.register(emphasis, "em_strong", _PRIORITIES["em_strong"])
-    # All of them are there now: a registry would look for each, again and again, whether its order still holds.
-    inline = cast("InlineProcessor", parser.treeprocessors["inline"])
-    inline.inlinePatterns = list(parser.inlinePatterns)  # type: ignore[assignment]  # is asked for no more than a list has
+    for name in NOT_OURS["preprocessors"]:
+        parser.preprocessors.deregister(name)
+    for name in NOT_OURS["blocks"]:
+        parser.parser.blockprocessors.deregister(name)
+    for name in NOT_OURS["inline"]:
+        parser.inlinePatterns.deregister(name)
     return parser

@@ -2,18 +2,17 @@
 
 import html as entities
 import re
+import threading
 import time
 import unicodedata
-from itertools import combinations
 
 import html5lib
 import nh3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown.inlinepatterns import LINK_RE, DelimiterProcessor, LinkInlineProcessor
-from markdown.preprocessors import NormalizeWhitespace
 
+from feedback_app.comments import parser
 from feedback_app.comments.markup import (
     LONGEST_TEXT,
     MASKED,
@@ -27,7 +26,7 @@ from feedback_app.comments.markup import (
     visible_text,
     without_addresses,
 )
-from feedback_app.comments.parser import ALL_SIGNS, MOST_PARSERS, _make_parser, _own, rough_html
+from feedback_app.comments.parser import make_parser, rough_html
 
 REL = 'rel="nofollow ugc noopener"'
 GATE = {
@@ -135,6 +134,32 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=60).map("".join))
 MARKS = ["*", "**", "***", "_", "__", "a", "b ", "\n", " ", "socks", "[x](http://a/)", "`c`", ".", "é", "\u00a0", "("]
 MARKED = st.lists(st.sampled_from(MARKS), max_size=30).map("".join)
+WORDS = [
+    *(
+        "Odd ",
+        "socks",
+        " ",
+        "\n",
+        "\n\n",
+        ". ",
+        "1. ",
+        "- ",
+        "> ",
+        "f",
+        "h",
+        "'",
+        '"',
+        "#",
+        "_",
+        "&amp;",
+        "!",
+        "*",
+        "&",
+        " & ",
+    ),
+    *("<", "< ", ">", "*so*", "**very** ", "[here](https://e.example/a_b)", "[*x*](/y)", "![x](y)", "[a b]( c)"),
+]
+PLAIN = st.lists(st.sampled_from(WORDS), max_size=12).map("".join)
 WIDE_AT, LEADER = "\N{FULLWIDTH COMMERCIAL AT}", "\N{ONE DOT LEADER}"
 ADDRESS_SHAPE = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 
@@ -198,27 +223,26 @@ def test_printing_twice_or_cleaning_twice_changes_nothing(typed: str) -> None:
     assert comment_html(once) == comment_html.__wrapped__(once)
 
 
-@settings(max_examples=150, deadline=None)
-@given(TEXTS | MARKED)
-def test_what_is_not_looked_for_would_not_have_been_found(typed: str) -> None:
+@settings(max_examples=300, deadline=None)
+@given(TEXTS | MARKED | PLAIN)
+def test_plain_paragraphs_are_read_as_the_library_reads_them(typed: str) -> None:
     text = clean_text(typed)
-    everything = _make_parser(ALL_SIGNS)
-    # As the library has them: the one that looks over blanks, links, and emphasis.
-    everything.preprocessors.register(NormalizeWhitespace(everything), "normalize_whitespace", 30)
-    everything.inlinePatterns.register(LinkInlineProcessor(LINK_RE, everything), "link", 160)
-    theirs = DelimiterProcessor("*", "strong,em", everything)
-    theirs.add("_", "strong,em", smart=True)
-    everything.inlinePatterns.register(theirs, "em_strong", 60)
-    vars(everything.treeprocessors["inline"])["inlinePatterns"] = list(everything.inlinePatterns)
-    assert rough_html(text) == everything.convert(text)
+    assert rough_html(text) == make_parser().convert(text)
 
 
-def test_no_more_parsers_are_kept_than_people_need() -> None:
-    kinds = [signs for count in range(4) for signs in combinations(ALL_SIGNS, count)]
-    assert len(kinds) > 2 * MOST_PARSERS
-    for signs in kinds:
-        comment_html(f"Socks {' '.join(signs)} and socks")
-        assert len(_own.parsers) <= MOST_PARSERS
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "One word.",
+        "Odd *pairs* are **pairs**: [read](https://example.com/a_b) about it!",
+        'Socks & shoes\nfor < 20 $, and > 1 pair\n\n#1: teal (2) - "red"',
+    ],
+)
+def test_what_most_people_write_is_read_at_once(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = make_parser().convert(typed)
+    monkeypatch.setattr(parser, "make_parser", lambda: pytest.fail("the library was asked"))
+    monkeypatch.setattr(parser, "_own", threading.local())
+    assert rough_html(typed) == expected
 
 
 PIECES = st.one_of(
