@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, Dialect, Insert, Row, Table, Update, bindparam, func, insert, select, update
+from sqlalchemy import ARRAY, Column, Dialect, Insert, Row, Table, Update, bindparam, func, insert, null, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.driver import SQLITE, Driver, driver_of, given_as
@@ -54,8 +54,11 @@ def _hand_over(
     dialect = driver.dialect
     fixed = {name: given_as(table.c[name].type, dialect, value) for name, value in same.items()}
     if dialect.name == SQLITE:
-        text, names = _repeated(table, (*given, *fixed), dialect, by_id=by_id)
-        columns = (repeat(fixed[name]) if name in fixed else given[name] for name in names)
+        # As a value of each row nothing at all would be handed over the long way.
+        nulls = tuple(name for name, value in fixed.items() if value is None)
+        names = tuple(name for name in (*given, *fixed) if name not in nulls)
+        text, order = _repeated(table, names, nulls, dialect, by_id=by_id)
+        columns = (repeat(fixed[name]) if name in fixed else given[name] for name in order)
         driver.execute_for_each(text, list(zip(*columns, strict=False)))
     else:
         text = _at_once(table, tuple(given), tuple(fixed), dialect, by_id=by_id)
@@ -63,11 +66,15 @@ def _hand_over(
 
 
 @lru_cache(maxsize=64)
-def _repeated(table: Table, columns: tuple[str, ...], dialect: Dialect, *, by_id: bool) -> tuple[str, list[str]]:
-    """A statement for one row, which SQLite prepares once, and its columns in turn."""
+def _repeated(
+    table: Table, columns: tuple[str, ...], nulls: tuple[str, ...], dialect: Dialect, *, by_id: bool
+) -> tuple[str, list[str]]:
+    """A statement for one row, which SQLite prepares once, and in turn the columns that it is given."""
     statement: Insert | Update = insert(table)
     if by_id:
         statement = update(table).where(table.c.id == bindparam("id", type_=table.c.id.type))
+    if nulls:
+        statement = statement.values({name: null() for name in nulls})
     compiled = statement.compile(dialect=dialect, column_keys=[name for name in columns if not by_id or name != "id"])
     return str(compiled), compiled.positiontup or []
 

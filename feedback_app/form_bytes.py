@@ -69,7 +69,8 @@ class FormBytes(FormDataParser):
 
 def _typed(sent: bytes) -> str:
     said = sent.replace(b"+", b" ")
-    if b"%" not in said:
+    # Not `in`: Python would ask first whether what is looked for is a number.
+    if said.find(b"%") < 0:
         return said.decode(BYTES)
     if not _ESCAPED.fullmatch(said):
         return unquote_to_bytes(said).decode(BYTES)
