@@ -19,12 +19,12 @@ from feedback_app.comments.own import (
     own_of_customer,
     request_own_link,
 )
-from feedback_app.comments.views import LATE, LONGEST_NUMBER, TOO_MUCH, admits_network, rules, service_says, too_late
+from feedback_app.comments.views import LATE, TOO_MUCH, admits_network, rules, service_says, too_late
 from feedback_app.config import Switch
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
 from feedback_app.tokens import BadToken, Claim, Purpose
-from feedback_app.web import ButtonForm, forged, house, keep_private, whence
+from feedback_app.web import ButtonForm, forged, house, keep_private, number_of, whence
 
 LINK_LIMIT = parse("10/hour")
 MOST_PROVEN = 5
@@ -176,10 +176,8 @@ def _about_answers(token: str, purpose: Purpose, ask: str, done: str) -> Respons
 
 def _own(reading: Session, *, lock: bool = False) -> tuple[Comment, Thread] | None:
     """The comment that is asked for, if it is this browser's, or that of the person whom the link was mailed to."""
-    number = request.args.get("comment", "")
-    if not number.isascii() or not number.isdigit() or len(number) > LONGEST_NUMBER or int(number) >= 2**31:
-        return None
-    comment = reading.get(Comment, int(number), with_for_update=lock)
+    number = number_of(request.args.get("comment", ""))
+    comment = reading.get(Comment, number, with_for_update=lock) if number else None
     if comment is None or comment.status not in ALIVE:
         return None
     if not _has_link(comment) and not is_own(comment, session.get("comments", []), now=clock.now()):

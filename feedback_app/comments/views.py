@@ -21,10 +21,9 @@ from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_a
 from feedback_app.comments.services import find_parent, find_thread
 from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
 from feedback_app.config import Settings, Switch
-from feedback_app.web import ButtonForm, House, forged, house, keep_private, whence
+from feedback_app.web import ButtonForm, House, forged, house, keep_private, number_of, whence
 
 MOST_REMEMBERED = 20
-LONGEST_NUMBER = 15
 LATE = "This form had been open too long, or your browser keeps no cookies."
 TOO_LATE = f"{LATE} Your words are still here: send them again."
 NOTHING_CAME = (
@@ -158,10 +157,11 @@ def rules(settings: Settings) -> Rules:
 
 
 def _parent(at: House, thread: OpenThread, number: str) -> Comment | None:
-    if not number.isascii() or not number.isdigit() or len(number) > LONGEST_NUMBER:
+    known = number_of(number)
+    if known is None:
         return None
     with at.store.reading() as reading:
-        return find_parent(reading, thread.id, int(number))
+        return find_parent(reading, thread.id, known)
 
 
 def _page(asked: _Asked, *, preview: Markup | None = None, problem: str | None = None) -> str:
