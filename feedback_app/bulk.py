@@ -54,7 +54,7 @@ def _hand_over(
     dialect = driver.dialect
     fixed = {name: given_as(table.c[name].type, dialect, value) for name, value in same.items()}
     if dialect.name == SQLITE:
-        # As a value of each row nothing at all would be handed over the long way.
+        # Written into the statement: None as a value of each row takes the driver longer than a word.
         nulls = tuple(name for name, value in fixed.items() if value is None)
         names = tuple(name for name in (*given, *fixed) if name not in nulls)
         text, order = _repeated(table, names, nulls, dialect, by_id=by_id)

@@ -115,36 +115,36 @@ def claim(
     again = _DUE.run(driver, mailing=mailing_id, now=now, most=most)
     wanted = most - len(again)
     new = _fresh(driver, mailing_id, most=wanted if fresh is None else min(fresh, wanted), after=after)
-    waited = {row for row, *_ in again}
-    last = max((row for row, *_ in new), default=after)
+    waited = {delivery for delivery, *_ in again}
+    last = max((delivery for delivery, *_ in new), default=after)
     found = _readers(driver, topic, [number for _, number, *_ in again + new], locked=bool(daily_cap), now=now)
     welcomed = [number for number, reader in found.items() if reader.welcomes] if daily_cap or digest else []
     crowded = _crowded(driver, welcomed, daily_cap=daily_cap, now=now)
     said = digests.drafts(session_of(at), digest, welcomed) if digest else {}
     claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
     attempts = list[int]()
-    for row, number, tried, known_as in again + new:
+    for delivery, number, tried, known_as in again + new:
         reader = found.get(number) if number is not None else None
         if number is None or reader is None:
-            skipped[row] = "the customer was erased"
+            skipped[delivery] = "the customer was erased"
         elif not reader.welcomes:
-            skipped[row] = _why_not(session_of(at), number, topic, now)
+            skipped[delivery] = _why_not(session_of(at), number, topic, now)
             if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
                 digests.release(session_of(at), digest, number)
         elif not digest and reader.frequency in COLLECTED:
-            skipped[row] = f"put off for the {reader.frequency} digest"
-            put_off.append(row)
+            skipped[delivery] = f"put off for the {reader.frequency} digest"
+            put_off.append(delivery)
         elif number in crowded:
             if digest and _is_left_for_later(session_of(at), digest, number, now):
-                later.append(row)
+                later.append(delivery)
             else:
-                skipped[row] = CROWDED
+                skipped[delivery] = CROWDED
         elif digest and number not in said:
-            skipped[row] = "there is nothing in it for the customer any more"
+            skipped[delivery] = "there is nothing in it for the customer any more"
         else:
             message_id = named(number) if named else known_as
-            claimed.append(Claimed(row, reader, said.get(number), row in waited, message_id))
+            claimed.append(Claimed(delivery, reader, said.get(number), delivery in waited, message_id))
             attempts.append(tried + 1)
     reasons: dict[str, list[int] | list[str]] = {"id": list(skipped), "reason": list(skipped.values())}
     update_many(at, ROWS, reasons, state=DeliveryState.SKIPPED, changed_at=now)

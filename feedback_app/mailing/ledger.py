@@ -47,13 +47,14 @@ def deliveries(
 
 def record(at: Session | Driver, answers: Mapping[int, Answer], *, now: datetime) -> None:
     """Write down what became of letters that were `submitting`, by their deliveries' numbers. Raises NeedsSession."""
-    good = Outcome.ACCEPTED
-    accepted = {number: answer.words for number, answer in answers.items() if answer.outcome is good}
+    # Named once: Python looks an enum's member up anew each time.
+    taken = Outcome.ACCEPTED
+    accepted = {number: answer.words for number, answer in answers.items() if answer.outcome is taken}
     columns: dict[str, list[int] | list[str]] = {"id": list(accepted), "reason": list(accepted.values())}
     update_many(at, ROWS, columns, state=DeliveryState.ACCEPTED, worker_id=None, changed_at=now)
     if len(accepted) < len(answers):
         for number, answer in answers.items():
-            if answer.outcome is not Outcome.ACCEPTED:
+            if answer.outcome is not taken:
                 _record_other(session_of(at), number, answer, now)
 
 

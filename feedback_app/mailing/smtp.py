@@ -58,7 +58,7 @@ class SmtpTransport:
         """Take the server's URL. Raises TransportRefused where letters would cross a network unencrypted."""
         self._server = Server.of(url)
         self._dialogue: _Dialogue | None = None
-        # By the letters' identifiers: a letter that was answered makes room in the processor's caches.
+        # By the letters' identifiers: what was answered is not kept, and the next letter takes its room.
         self._heard: list[tuple[str, Answer]] = []
         # Why there is no connection. The other letters of a batch don't wait for that, too.
         self._down: Answer | None = None

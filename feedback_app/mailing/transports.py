@@ -31,7 +31,8 @@ class Transport(Protocol):
     def heard(self) -> list[tuple[str, Answer | None]]:
         """What is known of letters, by their identifiers, and was not said before.
 
-        None of one that did not leave, and could at once. Twice as many as it is wide may still be on their way.
+        The answer is None for one that did not leave, and could at once. Twice as many as it is wide may still be on
+        their way.
         """
         ...
 

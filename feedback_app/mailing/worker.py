@@ -32,7 +32,7 @@ from feedback_app.workers import BEAT, PATIENCE, WorkerKind, beat, new_worker_id
 IDLE_SECONDS = 0.25
 # How often a worker that is busy looks for what else is due.
 LOOK_UP = timedelta(seconds=IDLE_SECONDS)
-# How often it asks whether a worker is gone: nobody is taken for gone sooner than in half a minute.
+# How often it asks whether a worker is gone, which takes half a minute to be sure of.
 RESCUE = timedelta(seconds=1)
 # How long a worker leaves a store alone that does not work.
 STORE_PAUSE = 5

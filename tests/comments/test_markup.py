@@ -48,6 +48,7 @@ GATE = {
     "a link without a scheme": ("[x](//evil.example/)", f"<p><a {REL}>x</a></p>"),
     "a link into the shop's own pages": ("[x](/feedback/unsubscribe/t)", f"<p><a {REL}>x</a></p>"),
     "ftp": ("<ftp://example.com/>", f"<p><a {REL}>ftp://example.com/</a></p>"),
+    "any other scheme": ("<ssh://example.com/>", f"<p><a {REL}>ssh://example.com/</a></p>"),
     "an image": ("![socks](https://e.example/s.png)", "<p>![socks](https://e.example/s.png)</p>"),
     "a heading": ("# Big", "<p># Big</p>"),
     "an underlined heading": ("Big\n===", "<p>Big<br>\n===</p>"),
@@ -135,30 +136,10 @@ TEXTS = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=60).map("".jo
 MARKS = ["*", "**", "***", "_", "__", "a", "b ", "\n", " ", "socks", "[x](http://a/)", "`c`", ".", "é", "\u00a0", "("]
 MARKED = st.lists(st.sampled_from(MARKS), max_size=30).map("".join)
 WORDS = [
-    *(
-        "Odd ",
-        "socks",
-        " ",
-        "\n",
-        "\n\n",
-        ". ",
-        "1. ",
-        "- ",
-        "> ",
-        "f",
-        "h",
-        "'",
-        '"',
-        "#",
-        "_",
-        "&amp;",
-        "!",
-        "*",
-        "&",
-        " & ",
-    ),
-    *("<", "< ", ">", "*so*", "**very** ", "[here](https://e.example/a_b)", "[*x*](/y)", "![x](y)", "[a b]( c)"),
-]
+    "Odd ", "socks", " ", "\n", "\n\n", ". ", "1. ", "- ", "> ", "f", "h", "'", '"', "#", "_", "&amp;", "!", "*", "&", " & ",
+    "T&T", ";", "<", "< ", ">", "://", "<ssh://e/>", "*so*", "**very** ", "[here](https://e.example/a_b)", "[*x*](/y)",
+    "![x](y)", "[a b]( c)",
+]  # fmt: skip
 PLAIN = st.lists(st.sampled_from(WORDS), max_size=12).map("".join)
 WIDE_AT, LEADER = "\N{FULLWIDTH COMMERCIAL AT}", "\N{ONE DOT LEADER}"
 ADDRESS_SHAPE = re.compile(r"[\w.+-]+@[\w-]+\.\w+")

@@ -355,3 +355,7 @@ def test_a_signed_letter_of_a_known_frame_needs_no_second_look() -> None:
 def test_only_bytes_that_nobody_can_change_are_a_letter() -> None:
     with pytest.raises(GateRefused):
         Letter(SHOP, ALICE, "<x@socks.example>", bytearray(letter(frame())), [SHOP])  # type: ignore[arg-type]
+
+
+def test_a_letters_values_are_in_the_order_of_the_slots_that_they_fill() -> None:
+    assert Filling._fields == tuple(Slot)
