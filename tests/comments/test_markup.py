@@ -137,8 +137,8 @@ MARKS = ["*", "**", "***", "_", "__", "a", "b ", "\n", " ", "socks", "[x](http:/
 MARKED = st.lists(st.sampled_from(MARKS), max_size=30).map("".join)
 WORDS = [
     "Odd ", "socks", " ", "\n", "\n\n", ". ", "1. ", "- ", "> ", "f", "h", "'", '"', "#", "_", "&amp;", "!", "*", "&",
-    " & ", "T&T", ";", "<", "< ", ">", "://", "<ssh://e/>", "*so*", "**very** ", "[here](https://e.example/a_b)", "[*x*](/y)",
-    "![x](y)", "[a b]( c)",
+    " & ", "T&T", ";", "<", "< ", ">", "://", "<ssh://e/>", "*so*", "**very** ", "[here](https://e.example/a_b)",
+    "[*x*](/y)", "![x](y)", "[a b]( c)",
 ]  # fmt: skip
 PLAIN = st.lists(st.sampled_from(WORDS), max_size=12).map("".join)
 WIDE_AT, LEADER = "\N{FULLWIDTH COMMERCIAL AT}", "\N{ONE DOT LEADER}"
