@@ -4,10 +4,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
+from feedback_app.comments import services
 from feedback_app.comments.models import CommentStatus
 from feedback_app.config import load_settings
 from feedback_app.db import Store
@@ -79,6 +81,30 @@ def test_a_thread_of_which_nobody_told_is_found_a_moment_later(
     # And nothing is done again and again.
     monkeypatch.setattr(follower, "_sure_at", 0.0)
     assert not follower.wait(0, NOTHING)
+    follower.close()
+
+
+@pytest.mark.parametrize(("group", "most"), [(1, 8), (1, 1), (3, 8), (512, 8)])
+def test_threads_that_changed_are_found_however_they_are_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch, group: int, most: int
+) -> None:
+    """Few groups of them with a change are asked about one by one; many, and the first time, all together."""
+    monkeypatch.setattr(services, "GROUP", group)
+    monkeypatch.setattr(services, "MOST_GROUPS", most)
+    posts = [replace(OPPS, path=f"/2007/10/opps-{number}.html") for number in range(7)]
+    publish(store, *posts)
+    follower = Follower(store)
+    assert follower.wait(0, NOTHING)
+    monkeypatch.setattr(follower, "_something_happened", lambda *_: False)
+    monkeypatch.setattr(follower, "_sure_at", 0.0)
+    assert follower.wait(0, NOTHING)
+    assert follower.news() is None
+    for chosen in ([1], [0, 2, 6], [1, 6], []):
+        for number in chosen:
+            say(store, post=posts[number].path)
+        monkeypatch.setattr(follower, "_sure_at", 0.0)
+        assert follower.wait(0, NOTHING) is bool(chosen)
+        assert follower.news() == {thread_of(store, posts[number]).id for number in chosen}
     follower.close()
 
 
