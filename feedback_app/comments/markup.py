@@ -15,12 +15,12 @@ import nh3
 
 from feedback_app.comments.parser import rough_html
 
-RULES = 2
+RULES = 3
 LONGEST_TEXT = 10_000
 DEEPEST_QUOTE = 5
 DEEPEST_INDENT = 12
 DEEPEST_ENTITY = 5
-MOST_BRACKETS = 100
+MOST_PAIRED = 100
 
 TAGS = {"p", "br", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
 # What cannot be next to an address' @. A slash before it can, but then it is somebody's page: https://example.com/@bob
@@ -164,16 +164,17 @@ def visible_text(clean: str) -> str:
     return html.unescape(nh3.clean(clean, tags=set())).strip()
 
 
-def _absolute_only(_tag: str, name: str, value: str) -> str | None:
+def _attribute(_tag: str, name: str, value: str) -> str | None:
     # A link within the site could be made to look like the shop's own: a form, an unsubscribe page.
-    return value if name != "href" or re.match(r"https?://\S+$", value, re.IGNORECASE) else None
+    good = r"https?://\S+" if name == "href" else r"[0-9]{1,9}"
+    return value if name == "rel" or re.fullmatch(good, value, re.IGNORECASE) else None
 
 
 _CLEANER = nh3.Cleaner(
     tags=TAGS,
     # Only these: without the star, `title` and `lang` are let through everywhere.
-    attributes={"a": {"href"}, "*": set()},
-    attribute_filter=_absolute_only,
+    attributes={"a": {"href"}, "ol": {"start"}, "*": set()},
+    attribute_filter=_attribute,
     url_schemes={"http", "https"},
     link_rel="nofollow ugc noopener",
 )
@@ -197,9 +198,10 @@ def _plain(text: str) -> str:
 
 def _shallow(text: str) -> str:
     """The same text with quotes, indents and brackets within reason: depth is what makes parsers slow."""
-    if text.count("[") > MOST_BRACKETS:
-        # Nobody writes a hundred links; a parser looks for the other end of each bracket.
-        text = text.replace("[", "&#91;")
+    for sign in "[`":
+        if text.count(sign) > MOST_PAIRED:
+            # Nobody writes a hundred links, or pieces of code; a parser looks for the other end of each.
+            text = text.replace(sign, f"&#{ord(sign)};")
     lines = []
     for line in text.split("\n"):
         quote = re.match(r"(?:[ \t]*>)+", line)

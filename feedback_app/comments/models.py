@@ -25,6 +25,10 @@ class CommentStatus(StrEnum):
     DELETED = "deleted"
 
 
+# What can still be changed by the one who wrote it; the rest was turned down, or taken back.
+ALIVE = (CommentStatus.PENDING, CommentStatus.APPROVED)
+
+
 class Closing(StrEnum):
     """What decides whether a post takes new comments."""
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.audit import READER, Act, AuditLine, forget_words, note
 from feedback_app.comments.markup import clean_text, comment_html, without_addresses
-from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.models import ALIVE, Comment, CommentStatus, Thread
 from feedback_app.comments.services import change_text, decide
 from feedback_app.comments.verdicts import (
     CHANGED,
@@ -29,8 +29,6 @@ from feedback_app.customers.services import find_customer, want_link
 from feedback_app.letter_requests import LetterKind
 
 CHANGE_TIME = timedelta(minutes=15)
-# What can still be changed by the one who wrote it.
-ALIVE = (CommentStatus.PENDING, CommentStatus.APPROVED)
 
 
 def is_own(comment: Comment, sent: Sequence[int], *, now: datetime) -> bool:

@@ -8,9 +8,8 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.comments import answers
 from feedback_app.comments.forms import ChangeForm, MailLinkForm
-from feedback_app.comments.models import Comment, Following, Thread
+from feedback_app.comments.models import ALIVE, Comment, Following, Thread
 from feedback_app.comments.own import (
-    ALIVE,
     change_own,
     delete_own,
     is_new,

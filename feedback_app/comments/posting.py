@@ -1,5 +1,6 @@
 """A comment comes in: judged, kept, and noted in the audit log, in one transaction of few statements."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +11,11 @@ from sqlalchemy.orm import Session
 from feedback_app.audit import READER, Act, jot
 from feedback_app.comments.answers import follow, tell_of_answers, wrote_both
 from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
-from feedback_app.comments.models import Comment, CommentStatus, OpenThread, Thread
+from feedback_app.comments.models import ALIVE, Comment, CommentStatus, OpenThread, Thread
 from feedback_app.comments.verdicts import (
     REPEAT_TIME,
     SAID_BEFORE,
+    SENT_BEFORE,
     SHOWN,
     Rules,
     Signs,
@@ -142,10 +144,17 @@ def post_words(
 ) -> Posted:
     """The same for a comment about which nobody has to be asked or told, as the driver takes it."""
     [(again, before)] = _BEFORE.run(driver, form_hash=form_hash, said=words.repeat_hash, since=now - REPEAT_TIME)
-    if again is not None:
+    gone = False
+    while again is not None:
         [(status,)] = _STATUS.run(driver, number=again)
-        return Posted(again, status, again=True)
+        if status in ALIVE:
+            return Posted(again, status, again=True)
+        # Whoever sends it once more means it: it comes in anew, and twice at once is one again.
+        gone, form_hash = True, hashlib.sha256(b"%b again %d" % (form_hash or b"", again)).digest()
+        [(again, before)] = _BEFORE.run(driver, form_hash=form_hash, said=words.repeat_hash, since=now - REPEAT_TIME)
     reasons = judge(driver, words.reasons, before=before, rules=rules, signs=signs)
+    if gone:
+        reasons.append(SENT_BEFORE)
     status = CommentStatus.PENDING if reasons else CommentStatus.APPROVED
     [(number,)] = _NEW_COMMENT.run(
         driver,

@@ -49,6 +49,7 @@ CHANGED = "changed after it was approved"
 PROVEN = "the browser has worked for it"
 SHOWN = "shown at once"
 REPEATED = "the same words as comment"
+SENT_BEFORE = "sent before, and turned down or taken back since"
 PROVABLE = frozenset({TOO_FAST, NO_TIME, CROWDED})
 
 

@@ -56,11 +56,13 @@ def in_doubt(slug: str, number: int) -> str:
 
 def most_said(session: Session, *, since: datetime) -> str | None:
     """What was noted most often at letters that were tried since a moment and not accepted; never an address."""
+    # What no server was asked to take has been deferred all the same; what waits for its turn has not.
+    tried = or_(Delivery.attempts > 0, Delivery.deferred_since.is_not(None))
     at_hand = or_(Mailing.state.in_((MailingState.SENDING, MailingState.HALTED)), Mailing.ended_at >= since)
     query = (
         select(Delivery.reason)
         .join(Mailing, Mailing.id == Delivery.mailing_id)
-        .where(at_hand, Delivery.state.in_(NOT_ACCEPTED), Delivery.changed_at >= since, Delivery.attempts > 0)
+        .where(at_hand, Delivery.state.in_(NOT_ACCEPTED), Delivery.changed_at >= since, tried)
         .group_by(Delivery.reason)
         .order_by(func.count().desc(), Delivery.reason)
         .limit(1)

@@ -148,7 +148,10 @@ class SmtpTransport:
         try:
             self._dialogue = _Dialogue(connect(self._server), letter)
         except smtplib.SMTPResponseException as error:
-            self._down = _not_sent(f"{error.smtp_code} {_text(error.smtp_error)}")
+            words = _text(error.smtp_error)
+            # smtplib has cut off what stands where a code should.
+            senseless = f"the server's answer makes no sense: …{words}"
+            self._down = _not_sent(senseless if error.smtp_code == SENSELESS else f"{error.smtp_code} {words}")
         except (smtplib.SMTPException, OSError) as error:
             self._down = _not_sent(f"no connection: {error}")
 

@@ -162,11 +162,7 @@ class MailWorker:
         return look_up_typed(session, now=clock.now(), quiet=self.settings.rate_limits is Switch.ON)
 
     def _singles(self, done: Done) -> None:
-        """Send the single letters that are wanted, each written down before and after.
-
-        A request is put off for a while before its letter leaves, so that no other worker takes it meanwhile and a
-        crash does not lose it: somebody who waits for a link is better served twice than never.
-        """
+        """See which single letters are wanted by now, and send them."""
         with self.store.reading() as session:
             typed, answered = has_typed(session), has_due_letters(session, now=clock.now())
             wanted = session.scalar(_due_single(clock.now())) is not None
@@ -185,7 +181,17 @@ class MailWorker:
                 want_due_letters(session, now=clock.now())
             wanted = True
         # Mostly there is none, and nobody has to wait until that is known.
-        while wanted and self._pace.free(clock.now(), 1):
+        if wanted:
+            self._send_singles(done)
+
+    def _send_singles(self, done: Done) -> None:
+        """Send them, each written down before and after.
+
+        A request is put off for a while before its letter leaves, so that no other worker takes it meanwhile and a
+        crash does not lose it: somebody who waits for a link is better served twice than never.
+        """
+        said = ""
+        while self._pace.free(clock.now(), 1):
             with self.store.writing() as session:
                 now = clock.now()
                 request = session.scalar(_due_single(now).with_for_update(skip_locked=True))
@@ -200,6 +206,9 @@ class MailWorker:
                     continue
             self._pace.take(now)
             answer = self.transport.send(letter)
+            if answer.outcome is not Outcome.ACCEPTED and answer.words != said:
+                said = answer.words
+                log.warning("A single letter was not accepted: %s", said)
             with self.store.writing() as session:
                 kept = session.get(LetterRequest, request.id)
                 if kept is not None and answer.outcome in {Outcome.ACCEPTED, Outcome.UNKNOWN}:

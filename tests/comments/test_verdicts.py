@@ -133,6 +133,22 @@ def test_the_same_form_sent_twice_is_one_comment(client: FlaskClient, store: Sto
     assert len(comments_in(store)) == 2
 
 
+@pytest.mark.parametrize("status", [CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED])
+def test_a_form_that_is_sent_again_when_its_comment_is_gone_brings_it_anew(
+    status: CommentStatus, client: FlaskClient, store: Store
+) -> None:
+    """Whoever goes back and sends it once more is told what is so: it waits."""
+    form = opened(client)
+    send(client, **form)
+    [first] = comments_in(store)
+    set_status(store, status, first)
+    answers = [send(client, **form) for _ in range(2)]
+    assert {answer.headers["Location"].partition("waits=")[2] for answer in answers} == {"yes"}
+    [_, second] = comments_in(store)
+    assert (second.status, second.text) == (CommentStatus.PENDING, first.text)
+    assert verdicts.SENT_BEFORE in second.reasons
+
+
 def test_moderation_is_a_reason_too(store: Store) -> None:
     said = {moderation: say(store, f"Hello {moderation}", moderation=moderation).reasons for moderation in Moderation}
     assert said == {

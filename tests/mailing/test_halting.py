@@ -181,6 +181,25 @@ def test_letters_that_came_into_doubt_in_a_run_need_a_person_and_refused_ones_do
     assert done.stdout.endswith(" 3 not, 0 single letters sent.\nOf the 3 that were not, most with: 550 no such user\n")
 
 
+def test_a_run_whose_server_takes_no_connection_says_why(sqlite_shop: Shop) -> None:
+    shop = sqlite_shop
+    addresses = [person.address for person in CROWD[:3]]
+    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
+    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
+    why = "the server's answer makes no sense: …/1.1 400 Bad Request"
+    with mail_server(lambda verb, _: "HTTP/1.1 400 Bad Request" if verb == "CONNECT" else None) as server:
+        done = shop.run("mail", "run", "--once", smtp_url=server.url)
+        assert done.stdout.endswith(f" 3 not, 0 single letters sent.\nOf the 3 that were not, most with: {why}\n")
+        # Where there is an owner, nobody's letter is tried before the owner's copy.
+        file = shop.folder / "content" / "mailings" / "free-socks.md"
+        file.write_text(file.read_text(encoding="utf-8").replace("Slug: free-socks", "Slug: again"), encoding="utf-8")
+        shop.settings |= {"owner_email": OWNER, "smtp_url": server.url}
+        shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
+        done = shop.run("mail", "run", "--once")
+        assert done.stderr == f"A single letter was not accepted: {why}\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_whoever_ends_the_waiting_leaves_no_letter_in_doubt(number: signal.Signals, sqlite_shop: Shop) -> None:
     shop = sqlite_shop
