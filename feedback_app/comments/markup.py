@@ -165,7 +165,8 @@ def visible_text(clean: str) -> str:
 
 
 def _attribute(_tag: str, name: str, value: str) -> str | None:
-    # A link within the site could be made to look like the shop's own: a form, an unsubscribe page.
+    # A link within the site could be made to look like the shop's own: a form, an unsubscribe page. A list may begin
+    # with any number.
     good = r"https?://\S+" if name == "href" else r"[0-9]{1,9}"
     return value if name == "rel" or re.fullmatch(good, value, re.IGNORECASE) else None
 
@@ -197,7 +198,7 @@ def _plain(text: str) -> str:
 
 
 def _shallow(text: str) -> str:
-    """The same text with quotes, indents and brackets within reason: depth is what makes parsers slow."""
+    """The same text with quotes, indents, brackets and backticks within reason: depth is what makes parsers slow."""
     for sign in "[`":
         if text.count(sign) > MOST_PAIRED:
             # Nobody writes a hundred links, or pieces of code; a parser looks for the other end of each.

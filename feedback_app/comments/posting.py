@@ -1,6 +1,5 @@
 """A comment comes in: judged, kept, and noted in the audit log, in one transaction of few statements."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.audit import READER, Act, jot
+from feedback_app.comments import sealing
 from feedback_app.comments.answers import follow, tell_of_answers, wrote_both
 from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import ALIVE, Comment, CommentStatus, OpenThread, Thread
@@ -104,8 +104,9 @@ def post_comment(
     """Keep a comment. It waits for the owner, with the reasons, unless the rules let it through.
 
     A comment with an address in it always waits, and the address is not kept: the text is not sealed. The same form
-    sent twice is one comment. With `notify` the address' owner is asked whether they want to be told about answers;
-    `proven` are the customers for whom this browser may speak: no letter has to ask them.
+    sent twice is one comment, unless that was turned down or taken back meanwhile. With `notify` the address' owner is
+    asked whether they want to be told about answers; `proven` are the customers for whom this browser may speak: no
+    letter has to ask them.
     """
     customer = find_or_add_customer(session, address, now=now) if address else None
     posted = post_words(
@@ -150,7 +151,7 @@ def post_words(
         if status in ALIVE:
             return Posted(again, status, again=True)
         # Whoever sends it once more means it: it comes in anew, and twice at once is one again.
-        gone, form_hash = True, hashlib.sha256(b"%b again %d" % (form_hash or b"", again)).digest()
+        gone, form_hash = True, sealing.form_hash("again", again)
         [(again, before)] = _BEFORE.run(driver, form_hash=form_hash, said=words.repeat_hash, since=now - REPEAT_TIME)
     reasons = judge(driver, words.reasons, before=before, rules=rules, signs=signs)
     if gone:

@@ -115,15 +115,16 @@ def claim(
     again = _DUE.run(driver, mailing=mailing_id, now=now, most=most)
     wanted = most - len(again)
     new = _fresh(driver, mailing_id, most=wanted if fresh is None else min(fresh, wanted), after=after)
+    rows = again + new
     waited = {delivery for delivery, *_ in again}
     last = max((delivery for delivery, *_ in new), default=after)
-    found = _readers(driver, topic, [number for _, number, *_ in again + new], locked=bool(daily_cap), now=now)
+    found = _readers(driver, topic, [number for _, number, *_ in rows], locked=bool(daily_cap), now=now)
     welcomed = [number for number, reader in found.items() if reader.welcomes] if daily_cap or digest else []
     crowded = _crowded(driver, welcomed, daily_cap=daily_cap, now=now)
     said = digests.drafts(session_of(at), digest, welcomed) if digest else {}
     claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
     attempts = list[int]()
-    for delivery, number, tried, known_as in again + new:
+    for delivery, number, tried, known_as in rows:
         reader = found.get(number) if number is not None else None
         if number is None or reader is None:
             skipped[delivery] = "the customer was erased"

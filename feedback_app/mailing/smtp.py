@@ -150,8 +150,8 @@ class SmtpTransport:
         except smtplib.SMTPResponseException as error:
             words = _text(error.smtp_error)
             # smtplib has cut off what stands where a code should.
-            senseless = f"the server's answer makes no sense: …{words}"
-            self._down = _not_sent(senseless if error.smtp_code == SENSELESS else f"{error.smtp_code} {words}")
+            senseless = error.smtp_code == SENSELESS
+            self._down = _not_sent(_senseless(f"…{words}") if senseless else f"{error.smtp_code} {words}")
         except (smtplib.SMTPException, OSError) as error:
             self._down = _not_sent(f"no connection: {error}")
 
@@ -322,7 +322,7 @@ def _said(code: int, words: bytes) -> str:
     return scrub(f"{code} {_text(words)}")
 
 
-def _senseless(words: bytes) -> str:
+def _senseless(words: bytes | str) -> str:
     return scrub(f"the server's answer makes no sense: {_text(words)}")
 
 

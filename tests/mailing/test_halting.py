@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.mailing.desk import CROWD, read, text_of
+from tests.mailing.test_mail_commands import gather
 from tests.support.shop import Shop
 from tests.support.smtp import MailServer, mail_server
 
@@ -89,14 +90,20 @@ FAULTS = {
 }
 
 
+def send_again(shop: Shop) -> None:
+    """The same text, as another mailing."""
+    file = shop.folder / "content" / "mailings" / "free-socks.md"
+    file.write_text(file.read_text(encoding="utf-8").replace("Slug: free-socks", "Slug: again"), encoding="utf-8")
+    shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
+
+
 def test_one_faulty_letter_halts_its_mailing_and_nobody_after_it_gets_theirs(
     sqlite_shop: Shop, sink: MailServer
 ) -> None:
     shop = sqlite_shop
     shop.settings |= {"owner_email": OWNER, "smtp_url": sink.url, "max_in_flight": "4"}
     addresses = [person.address for person in CROWD]
-    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
-    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    gather(shop, *addresses)
     shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
     done = subprocess.run(
         [sys.executable, "-c", FAULTY, repr((VICTIM, [fault[:2] for fault in FAULTS.values()]))],
@@ -141,9 +148,7 @@ REFUSING = {
 @pytest.mark.parametrize("way", REFUSING)
 def test_whoever_is_there_when_a_mailing_halts_is_told_and_the_owner_too(way: str, sqlite_shop: Shop) -> None:
     shop = sqlite_shop
-    addresses = [person.address for person in CROWD]
-    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
-    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    gather(shop, *(person.address for person in CROWD))
 
     def script(verb: str, _taken: int) -> str | None:
         return "550 no such user" if verb == "RCPT" and OWNER not in server.commands[-1] else None
@@ -164,18 +169,14 @@ def test_whoever_is_there_when_a_mailing_halts_is_told_and_the_owner_too(way: st
 
 def test_letters_that_came_into_doubt_in_a_run_need_a_person_and_refused_ones_do_not(sqlite_shop: Shop) -> None:
     shop = sqlite_shop
-    addresses = [person.address for person in CROWD[:3]]
-    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
-    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    gather(shop, *(person.address for person in CROWD[:3]))
     shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
     with mail_server(lambda verb, taken: "close" if verb == "DOT" and taken else None) as server:
         alarm = shop.run("mail", "run", "--once", expect=3, smtp_url=server.url).stderr
         assert alarm == "undisclosed: 2 letters of free-socks are in doubt (undisclosed mail resolve free-socks)\n"
         said = shop.run("mail", "run", "--once", smtp_url=server.url)
         assert said.stderr == ""
-    file = shop.folder / "content" / "mailings" / "free-socks.md"
-    file.write_text(file.read_text(encoding="utf-8").replace("Slug: free-socks", "Slug: again"), encoding="utf-8")
-    shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
+    send_again(shop)
     with mail_server(lambda verb, _: "550 no such user" if verb == "RCPT" else None) as server:
         done = shop.run("mail", "run", "--once", smtp_url=server.url)
     assert done.stdout.endswith(" 3 not, 0 single letters sent.\nOf the 3 that were not, most with: 550 no such user\n")
@@ -183,19 +184,15 @@ def test_letters_that_came_into_doubt_in_a_run_need_a_person_and_refused_ones_do
 
 def test_a_run_whose_server_takes_no_connection_says_why(sqlite_shop: Shop) -> None:
     shop = sqlite_shop
-    addresses = [person.address for person in CROWD[:3]]
-    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
-    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    gather(shop, *(person.address for person in CROWD[:3]))
     shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
     why = "the server's answer makes no sense: …/1.1 400 Bad Request"
     with mail_server(lambda verb, _: "HTTP/1.1 400 Bad Request" if verb == "CONNECT" else None) as server:
         done = shop.run("mail", "run", "--once", smtp_url=server.url)
         assert done.stdout.endswith(f" 3 not, 0 single letters sent.\nOf the 3 that were not, most with: {why}\n")
         # Where there is an owner, nobody's letter is tried before the owner's copy.
-        file = shop.folder / "content" / "mailings" / "free-socks.md"
-        file.write_text(file.read_text(encoding="utf-8").replace("Slug: free-socks", "Slug: again"), encoding="utf-8")
         shop.settings |= {"owner_email": OWNER, "smtp_url": server.url}
-        shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
+        send_again(shop)
         done = shop.run("mail", "run", "--once")
         assert done.stderr == f"A single letter was not accepted: {why}\n"
 
@@ -204,8 +201,7 @@ def test_a_run_whose_server_takes_no_connection_says_why(sqlite_shop: Shop) -> N
 def test_whoever_ends_the_waiting_leaves_no_letter_in_doubt(number: signal.Signals, sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     addresses = [person.address for person in CROWD]
-    (shop.folder / "customers.csv").write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
-    shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
+    gather(shop, *addresses)
     shop.settings["max_in_flight"] = "3"
 
     def script(verb: str, taken: int) -> str | None:

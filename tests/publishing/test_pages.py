@@ -275,7 +275,8 @@ def test_a_post_has_everything_that_readers_of_the_old_blog_look_for(page: Page,
 
 def test_the_privacy_page_is_true_with_and_without_a_spam_service(page: Page, site: str) -> None:
     page.goto(f"{site}/privacy.html")
-    expect(page.locator("main")).to_contain_text("spam service looks at comments: that is off")
+    expect(page.locator("main")).to_contain_text("off unless a shop turns it on: then the form says so")
+    expect(page.locator("main")).to_contain_text("Where the form says nothing of it, nobody else looks at comments")
     expect(page.locator("main")).not_to_contain_text("looked at by anybody else")
 
 
