@@ -13,26 +13,27 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from feedback_app import clock, keys
+from feedback_app import clock
 from feedback_app.api.views import api
-from feedback_app.built_site import serve_site
-from feedback_app.comments.own_views import own_comments
+from feedback_app.comments.author_views import own_comments
 from feedback_app.comments.views import comments
 from feedback_app.config import Settings, Switch
-from feedback_app.customers.joining import joining
-from feedback_app.customers.leaving import leaving
-from feedback_app.customers.new_address import new_address
-from feedback_app.customers.views import customers
-from feedback_app.db import Store
-from feedback_app.exchange import QuietFlask
-from feedback_app.languages import ENGLISH, TRANSLATIONS, big, small
-from feedback_app.mailing.outbox import outbox_pages
-from feedback_app.owner.views import prepare_owner
+from feedback_app.customers.views.address_change import new_address
+from feedback_app.customers.views.preference_centre import customers
+from feedback_app.customers.views.subscribe import joining
+from feedback_app.customers.views.unsubscribe import leaving
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.desk.views import prepare_owner
+from feedback_app.heartbeats import alive
+from feedback_app.i18n import ENGLISH, TRANSLATIONS, big, small
+from feedback_app.mailing.views import outbox_pages
 from feedback_app.privacy.views import own_data
-from feedback_app.reloading import reload_pages
-from feedback_app.store import open_store
-from feedback_app.web import PRIVATE, House, Limits, prepare_errors, prepare_headers
-from feedback_app.workers import alive
+from feedback_app.security import keys
+from feedback_app.web.app_class import QuietFlask
+from feedback_app.web.app_state import PRIVATE, House, Limits, prepare_errors, prepare_headers
+from feedback_app.web.live_reload import reload_pages
+from feedback_app.web.site_files import serve_site
 
 FORM_SECONDS = 24 * 3600
 # The parts of the app that are translated.

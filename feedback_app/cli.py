@@ -13,13 +13,13 @@ from sqlalchemy.exc import DBAPIError
 
 from feedback_app.config import DEFAULT_PORT, SettingsError
 from feedback_app.console import Context, Refused, pass_context
-from feedback_app.crypto import CannotOpen, KeyProblem
-from feedback_app.store import StoreProblem
+from feedback_app.db.setup import StoreProblem
+from feedback_app.security.crypto import CannotOpen, KeyProblem
 
 # Where each command is, and what other slices add to it.
 PLACES = {
     "audience": ["feedback_app.api.cli:audience"],
-    "bounces": ["feedback_app.mailing.bounces_cli:bounces"],
+    "bounces": ["feedback_app.mailing.cli.bounce_reports:bounces"],
     "comments": [
         "feedback_app.comments.cli:comments",
         "feedback_app.moving.cli:import_comments_command",
@@ -34,18 +34,18 @@ PLACES = {
         "feedback_app.privacy.cli:verify",
         "feedback_app.privacy.cli:evidence_key",
     ],
-    "db": ["feedback_app.upkeep.cli:db", "feedback_app.privacy.cli:purge"],
-    "doctor": ["feedback_app.upkeep.cli:doctor_command"],
+    "db": ["feedback_app.operations.cli:db", "feedback_app.privacy.cli:purge"],
+    "doctor": ["feedback_app.operations.cli:doctor_command"],
     "keys": ["feedback_app.api.cli:keys"],
     "mail": [
-        "feedback_app.mailing.cli:mail",
-        "feedback_app.mailing.mailings_cli:cancel",
-        "feedback_app.mailing.mailings_cli:resume",
-        "feedback_app.mailing.mailings_cli:status",
-        "feedback_app.mailing.mailings_cli:list_command",
-        "feedback_app.mailing.settling_cli:resolve",
+        "feedback_app.mailing.cli.send:mail",
+        "feedback_app.mailing.cli.manage:cancel",
+        "feedback_app.mailing.cli.manage:resume",
+        "feedback_app.mailing.cli.manage:status",
+        "feedback_app.mailing.cli.manage:list_command",
+        "feedback_app.mailing.cli.resolve:resolve",
     ],
-    "owner": ["feedback_app.owner.cli:owner"],
+    "owner": ["feedback_app.desk.cli:owner"],
     "post": ["feedback_app.publishing.cli:post", "feedback_app.moving.cli:import_posts_command"],
     "publish": ["feedback_app.publishing.cli:publish"],
 }
@@ -121,7 +121,7 @@ def _imported(name: str) -> click.Command:
 
 @pass_context
 def _publish_decisions(context: Context, _result: object) -> None:
-    from feedback_app.publishing.threads import catch_up  # noqa: PLC0415 - needed where something was decided
+    from feedback_app.publishing.live.update import catch_up  # noqa: PLC0415 - needed where something was decided
 
     catch_up(context.settings, context.store)
 
@@ -154,8 +154,8 @@ def build(context: Context, *, full: bool, follow: bool) -> None:
 
 def _keep_right(context: Context) -> None:
     """Keep the site right until ended; what is in the middle of being written is whole before this returns."""
-    from feedback_app.publishing.publisher import run_publisher  # noqa: PLC0415 - Pelican is slow to import
-    from feedback_app.workers import new_worker_id  # noqa: PLC0415 - needed here only
+    from feedback_app.heartbeats import new_worker_id  # noqa: PLC0415 - needed here only
+    from feedback_app.publishing.daemon import run_publisher  # noqa: PLC0415 - Pelican is slow to import
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
@@ -173,28 +173,28 @@ def _keep_right(context: Context) -> None:
 @pass_context
 def serve(context: Context, host: str, port: int) -> None:
     """Build, then serve site and app, watch the content, follow the store and send mail, until Ctrl-C."""
-    from feedback_app import serving  # noqa: PLC0415 - Pelican is slow to import
-    from feedback_app.mailing.outcomes import TransportRefused  # noqa: PLC0415 - the same
-    from feedback_app.mailing.sites import check_site  # noqa: PLC0415 - the same
+    from feedback_app import serve  # noqa: PLC0415 - Pelican is slow to import
+    from feedback_app.mailing.transports.results import TransportRefused  # noqa: PLC0415 - the same
+    from feedback_app.mailing.transports.safety import check_site  # noqa: PLC0415 - the same
     from feedback_app.publishing.builder import BuildRefused  # noqa: PLC0415 - the same
 
     settings = context.settings
     try:
-        port = serving.free_port(host, port)
+        port = serve.free_port(host, port)
         if "UNDISCLOSED_SITE_URL" not in os.environ and "site_url" not in settings.model_fields_set:
-            settings = settings.at(serving.address(host, port))
+            settings = settings.at(serve.address(host, port))
         check_site(settings)
-        context.hold(serving.only_one(settings))
-        report = serving.prepare(settings)
-    except (serving.PortTaken, serving.AlreadyServing, BuildRefused, TransportRefused) as error:
+        context.hold(serve.only_one(settings))
+        report = serve.prepare(settings)
+    except (serve.PortTaken, serve.AlreadyServing, BuildRefused, TransportRefused) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         message = f"{error.filename}: {error.strerror}"
         raise Refused(message) from error
     click.echo(f"{settings.shop_name}: {report.posts} posts. Ctrl-C ends it.")
-    for name, where in serving.places(settings, host, port):
+    for name, where in serve.places(settings, host, port):
         click.echo(f"  {name:<12} {where}")
-    serving.serve(settings, host, port)
+    serve.serve(settings, host, port)
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from typing import IO
 
 import click
 
-from feedback_app import keys
 from feedback_app.config import Settings, load_settings
-from feedback_app.db import Store
-from feedback_app.store import open_store
-from feedback_app.tokens import Signer
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.security import keys
+from feedback_app.security.tokens import Signer
 
 
 class Refused(click.ClickException):

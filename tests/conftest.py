@@ -13,12 +13,12 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from feedback_app import clock as real_clock
-from feedback_app import keys
 from feedback_app.app import create_app
 from feedback_app.config import Settings, load_settings
-from feedback_app.db import Store
-from feedback_app.mailing.messages import Desk
-from feedback_app.store import open_store
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.security import keys
 from tests.support.browser import QUIET, find_browser
 from tests.support.memory import prefer_memory
 from tests.support.postgres import Postgres, running_postgres

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from feedback_app.config import load_settings
-from feedback_app.store import open_store
+from feedback_app.db.setup import open_store
 from tests.support.canary import Arguments, Found, Place, encodings, files, search
 from tests.support.commands import COMMANDS
 from tests.support.postgres import Postgres, find_postgres
@@ -307,7 +307,7 @@ def test_the_canary_test_fails_when_somebody_logs_an_address(sqlite_shop: Shop, 
     careless.mkdir()
     (careless / "sitecustomize.py").write_text(
         "import logging\n"
-        "import feedback_app.customers.asking as asking\n"
+        "import feedback_app.customers.link_requests as asking\n"
         "real = asking.note_typed\n"
         "def note_typed(session, address, what_for, **how):\n"
         "    logging.getLogger('careless').warning('asked for: %s', address.written)\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from feedback_app.built_site import SEARCH_POLICY
 from feedback_app.cli import undisclosed
-from feedback_app.web import HEADERS
+from feedback_app.web.app_state import HEADERS
+from feedback_app.web.site_files import SEARCH_POLICY
 from tests.support.shop import ROOT
 
 DEPLOY = ROOT / "deploy"

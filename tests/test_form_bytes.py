@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
-from feedback_app.form_bytes import BYTES, FormBytes, read
+from feedback_app.web.form_encoding import BYTES, FormBytes, read
 
 URLENCODED = "application/x-www-form-urlencoded"
 SENT = [*b"& = + % %E9 %26 %3d %0D %4 %zz \xff author ;".split(b" "), b"\r\n", b"\n", b"=\n", b" "]

@@ -17,10 +17,10 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS
 from feedback_app.customers.models import Customer, Frequency, Topic, Wording
 from feedback_app.customers.services import request_link
-from feedback_app.customers.subscribing import Wish, want_confirmation
-from feedback_app.db import Store
-from feedback_app.languages import ENGLISH, TRANSLATIONS, said
-from feedback_app.mailing.messages import Desk
+from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.db.store import Store
+from feedback_app.i18n import ENGLISH, TRANSLATIONS, said
+from feedback_app.mailing.letters.composer import Desk
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.customers.test_preferences import NOTHING_CHOSEN, centre, record_of, send, told, way_out
 from tests.mailing.desk import about, held, html_of, read, text_of, worker_to

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from itsdangerous import BadSignature, SignatureExpired, URLSafeSerializer, URLSafeTimedSerializer
 from markupsafe import Markup
 
-from feedback_app.exchange import Sessions
-from feedback_app.signing import Cookies, Seals
+from feedback_app.security.signing import Cookies, Seals
+from feedback_app.web.app_class import Sessions
 
 KEYS = ["an old key", "the key of today"]
 HMAC = {"key_derivation": "hmac"}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback_app.crypto import KeyProblem, new_key
 from feedback_app.customers.models import Topic
-from feedback_app.tokens import BadToken, Claim, ExpiredToken, Purpose, Signer
+from feedback_app.security.crypto import KeyProblem, new_key
+from feedback_app.security.tokens import BadToken, Claim, ExpiredToken, Purpose, Signer
 
 KEY, OLD_KEY, OTHER_KEY = (f"a signing key of the tests: number {number}" for number in (1, 2, 3))
 SIGNER = Signer(KEY, "the key")

@@ -8,11 +8,11 @@ from feedback_app import clock
 from feedback_app.api.lists import csv_lines, json_lines, rows_of
 from feedback_app.api.models import Scope
 from feedback_app.api.services import KeyRefused, list_keys, make_key, revoke_key
-from feedback_app.audit import COMMAND, Act, note
+from feedback_app.audit_log import COMMAND, Act, note
 from feedback_app.console import Context, Refused, pass_context, print_json
-from feedback_app.counting import counted
 from feedback_app.customers.models import Topic
-from feedback_app.mailing.messages import Desk
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.plurals import counted
 
 TOPICS = click.Choice([topic.value for topic in Topic])
 FORMATS = click.Choice(["csv", "jsonl"])

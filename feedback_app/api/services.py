@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedback_app.api.models import ApiKey, Scope
-from feedback_app.audit import Act, note
+from feedback_app.audit_log import Act, note
 
 PREFIX = "undisclosed_"
 KEY_BYTES = 32

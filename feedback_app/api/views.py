@@ -14,14 +14,14 @@ from feedback_app import clock
 from feedback_app.api.lists import Row, csv_lines, json_lines, rows_of
 from feedback_app.api.models import ApiKey, Scope
 from feedback_app.api.services import find_key, was_used_long_ago
-from feedback_app.audit import Act, note
+from feedback_app.audit_log import Act, note
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.consent import frequencies, may_write_to
 from feedback_app.customers.models import Topic
 from feedback_app.customers.services import find_customer
-from feedback_app.mailing.messages import Desk
-from feedback_app.problems import PROGRAMS, Problem, problem
-from feedback_app.web import house, keep_private, whence
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.web.app_state import house, keep_private, whence
+from feedback_app.web.problem_details import PROGRAMS, Problem, problem
 
 # An address has no place in a URL: those end in logs, histories and proxies.
 ADDRESS_HEADER = "Undisclosed-Address"

@@ -3,7 +3,7 @@
 from wtforms import BooleanField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, ValidationError
 
-from feedback_app.comments.markup import (
+from feedback_app.comments.markup.sanitizer import (
     LONGEST_TEXT,
     clean_text,
     comment_html,
@@ -13,7 +13,7 @@ from feedback_app.comments.markup import (
 )
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.fields import AddressField
-from feedback_app.web import EnglishForm
+from feedback_app.web.app_state import EnglishForm
 
 LONGEST_NAME = 80
 

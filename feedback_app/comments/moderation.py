@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from feedback_app.audit import Act, AuditLine, lines_of, note
+from feedback_app.audit_log import Act, AuditLine, lines_of, note
 from feedback_app.comments.decisions import Decision
-from feedback_app.comments.markup import without_addresses
+from feedback_app.comments.markup.sanitizer import without_addresses
 from feedback_app.comments.models import Closing, Comment, CommentStatus, Thread
 from feedback_app.comments.services import TakenBack, answer_as_owner, change_text, decide, touch
 

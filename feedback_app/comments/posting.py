@@ -7,12 +7,12 @@ from datetime import datetime
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.audit import READER, Act, jot
-from feedback_app.comments import sealing
-from feedback_app.comments.answers import follow, tell_of_answers, wrote_both
-from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
+from feedback_app.audit_log import READER, Act, jot
+from feedback_app.comments.markup.sanitizer import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import ALIVE, Comment, CommentStatus, OpenThread, Thread
-from feedback_app.comments.verdicts import (
+from feedback_app.comments.notifications import follow, tell_of_answers, wrote_both
+from feedback_app.comments.spam import form_seal
+from feedback_app.comments.spam.verdicts import (
     REPEAT_TIME,
     SAID_BEFORE,
     SENT_BEFORE,
@@ -25,8 +25,8 @@ from feedback_app.comments.verdicts import (
 )
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
-from feedback_app.db import Base
-from feedback_app.driver import Driver, Prepared, driver_of
+from feedback_app.db.prepared import Driver, Prepared, driver_of
+from feedback_app.db.store import Base
 
 # What every posted comment needs is made once: making a statement takes longer than running it.
 _THREAD = [getattr(Thread, name) for name in OpenThread._fields]
@@ -151,7 +151,7 @@ def post_words(
         if status in ALIVE:
             return Posted(again, status, again=True)
         # Whoever sends it once more means it: it comes in anew, and twice at once is one again.
-        gone, form_hash = True, sealing.form_hash("again", again)
+        gone, form_hash = True, form_seal.form_hash("again", again)
         [(again, before)] = _BEFORE.run(driver, form_hash=form_hash, said=words.repeat_hash, since=now - REPEAT_TIME)
     reasons = judge(driver, words.reasons, before=before, rules=rules, signs=signs)
     if gone:

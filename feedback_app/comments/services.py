@@ -8,12 +8,12 @@ from itertools import count
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.comments.answers import tell_of_answers
-from feedback_app.comments.markup import RULES, clean_text, comment_html, without_addresses
+from feedback_app.comments.markup.sanitizer import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, Shown, Thread
-from feedback_app.comments.verdicts import repeat_hash
-from feedback_app.db import changed
-from feedback_app.driver import Driver, Prepared
+from feedback_app.comments.notifications import tell_of_answers
+from feedback_app.comments.spam.verdicts import repeat_hash
+from feedback_app.db.prepared import Driver, Prepared
+from feedback_app.db.store import changed
 
 # What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
 LARGEST_NUMBER = 2**31 - 1

@@ -9,19 +9,27 @@ from limits import parse
 from markupsafe import Markup
 
 from feedback_app import clock
-from feedback_app.comments import akismet
-from feedback_app.comments.closing import is_closed
+from feedback_app.comments.author_edits import accept_work, is_own, own_in_thread
 from feedback_app.comments.forms import CommentForm
-from feedback_app.comments.markup import comment_html
+from feedback_app.comments.markup.sanitizer import comment_html
 from feedback_app.comments.models import Comment, CommentStatus, OpenThread
-from feedback_app.comments.own import accept_work, is_own, own_in_thread
 from feedback_app.comments.posting import open_thread, post_comment, post_words, weigh
-from feedback_app.comments.rendering import form_url, received_url
-from feedback_app.comments.sealing import LONGEST, SHORTEST, form_hash, opened_at, seal_form, work_for, worked_for
 from feedback_app.comments.services import find_parent, find_thread
-from feedback_app.comments.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
+from feedback_app.comments.spam import akismet
+from feedback_app.comments.spam.form_seal import (
+    LONGEST,
+    SHORTEST,
+    form_hash,
+    opened_at,
+    seal_form,
+    work_for,
+    worked_for,
+)
+from feedback_app.comments.spam.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
+from feedback_app.comments.threads.closing import is_closed
+from feedback_app.comments.threads.renderer import form_url, received_url
 from feedback_app.config import Settings, Switch
-from feedback_app.web import ButtonForm, House, forged, house, keep_private, number_of, whence
+from feedback_app.web.app_state import ButtonForm, House, forged, house, keep_private, number_of, whence
 
 MOST_REMEMBERED = 20
 LATE = "This form had been open too long, or your browser keeps no cookies."

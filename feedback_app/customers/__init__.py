@@ -1,1 +1,4 @@
-"""Customers: who they are, what they chose, and the proof of it."""
+"""Customers: their addresses, what they chose, and the record that proves it.
+
+The single rule of who may be written to is `consent`. Nothing here sends mail; letters are put into `letter_queue`.
+"""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from feedback_app.languages import marked
+from feedback_app.i18n import marked
 
 if TYPE_CHECKING:
     from email_validator import ValidatedEmail

@@ -22,8 +22,8 @@ from feedback_app.customers.models import (
     Wording,
 )
 from feedback_app.customers.services import SEALED, Person, Sealed, person
-from feedback_app.db import changed
-from feedback_app.languages import marked
+from feedback_app.db.store import changed
+from feedback_app.i18n import marked
 
 BATCH = 1000
 # How long somebody who has just left may say "less often" instead, by the same link.

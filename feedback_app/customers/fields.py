@@ -8,7 +8,7 @@ from wtforms import StringField
 from wtforms.validators import InputRequired, ValidationError
 
 from feedback_app.customers.addresses import Address, BadAddress
-from feedback_app.languages import ENGLISH, big
+from feedback_app.i18n import ENGLISH, big
 
 
 def _sentence(reason: str) -> str:

@@ -15,8 +15,8 @@ from feedback_app.customers.addresses import Address, BadAddress, BadName, clean
 from feedback_app.customers.consent import WORDINGS
 from feedback_app.customers.fields import AddressField
 from feedback_app.customers.models import Frequency, LetterFormat, NameDisplay, Topic
-from feedback_app.customers.subscribing import RHYTHMS, TOPICS, Wish
-from feedback_app.languages import big
+from feedback_app.customers.subscriptions import RHYTHMS, TOPICS, Wish
+from feedback_app.i18n import big
 
 LONGEST_PAUSE = timedelta(days=3660)
 

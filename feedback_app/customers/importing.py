@@ -18,8 +18,6 @@ from typing import BinaryIO
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.bulk import find_many, insert_many
-from feedback_app.crypto import Vault
 from feedback_app.customers.addresses import ADDRESS_SHAPE, Address, BadAddress, BadName, clean_name
 from feedback_app.customers.consent import wording_hash
 from feedback_app.customers.models import (
@@ -33,8 +31,10 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
-from feedback_app.db import Base, Store, alone_in
-from feedback_app.store import vault_of
+from feedback_app.db.bulk import find_many, insert_many
+from feedback_app.db.setup import vault_of
+from feedback_app.db.store import Base, Store, alone_in
+from feedback_app.security.crypto import Vault
 
 # Many, for each transaction waits for the disk and rewrites what it touched of the indexes; few, for others wait too.
 BATCH = 4000

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer, Frequency, LetterFormat, NameDisplay, Suppression
-from feedback_app.db import Store
-from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
-from feedback_app.store import vault_of
+from feedback_app.db.setup import vault_of
+from feedback_app.db.store import Store
+from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 
 ADDRESS_PLACE = "customers.address"
 NAME_PLACE = "customers.name"

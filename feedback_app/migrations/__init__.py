@@ -1,1 +1,1 @@
-"""The history of the tables."""
+"""The history of the database's tables (Alembic), and the list of all tables."""

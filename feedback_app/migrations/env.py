@@ -2,8 +2,8 @@
 
 from alembic import context
 
-import feedback_app.tables  # noqa: F401 - every table has to be known
-from feedback_app.db import Base
+import feedback_app.migrations.tables  # noqa: F401 - every table has to be known
+from feedback_app.db.store import Base
 
 connection = context.config.attributes["connection"]
 context.configure(
@@ -11,7 +11,7 @@ context.configure(
     target_metadata=Base.metadata,
     render_as_batch=True,
     compare_type=True,
-    user_module_prefix="feedback_app.db.",
+    user_module_prefix="feedback_app.db.store.",
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,1 +1,1 @@
-"""Coming and going: comments and posts of other systems, and an export that other systems can read."""
+"""Moving in and out: importing posts and comments of other systems, and exporting comments. No address comes over."""

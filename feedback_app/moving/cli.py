@@ -9,12 +9,12 @@ import click
 
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
-from feedback_app.counting import counted
-from feedback_app.moving.foreign import Unreadable
-from feedback_app.publishing.writing import NotWritten, zone_of
+from feedback_app.moving.formats.records import Unreadable
+from feedback_app.plurals import counted
+from feedback_app.publishing.content.new_post import NotWritten, zone_of
 
 if TYPE_CHECKING:
-    from feedback_app.moving.reports import CommentsReport, PostsReport
+    from feedback_app.moving.import_report import CommentsReport, PostsReport
 
 CONFIGURATION = Path("pelicanconf.py")
 FORMATS = ("json", "disqus")
@@ -41,8 +41,8 @@ def import_comments_command(context: Context, file: Path, *, dry: bool, as_json:
 
     They come over below the posts that are here; a second run doubles nothing. Addresses stay behind.
     """
-    from feedback_app.moving.comments_in import import_comments  # noqa: PLC0415 - slow to import
-    from feedback_app.publishing.threads import catch_up  # noqa: PLC0415 - needed where something came over
+    from feedback_app.moving.import_comments import import_comments  # noqa: PLC0415 - slow to import
+    from feedback_app.publishing.live.update import catch_up  # noqa: PLC0415 - needed where something came over
 
     try:
         with progress_bar("Importing") as tell:
@@ -69,7 +69,7 @@ def import_comments_command(context: Context, file: Path, *, dry: bool, as_json:
 @pass_context
 def export_comments_command(context: Context, kind: str, file: Path) -> None:
     """Export all comments to a FILE that is not there yet, or to standard output. No address is in it."""
-    from feedback_app.moving.comments_out import export_disqus, export_json  # noqa: PLC0415 - slow to import
+    from feedback_app.moving.export_comments import export_disqus, export_json  # noqa: PLC0415 - slow to import
 
     site_url, write = context.settings.site_url, export_json if kind == "json" else export_disqus
     try:
@@ -96,7 +96,7 @@ def export_comments_command(context: Context, kind: str, file: Path) -> None:
 @pass_context
 def import_posts_command(context: Context, file: Path, *, dry: bool, as_json: bool) -> None:
     """Make content files of the posts in an export of WordPress (WXR) or Blogger. Overwrites nothing."""
-    from feedback_app.moving.posts_in import import_posts  # noqa: PLC0415 - slow to import
+    from feedback_app.moving.import_posts import import_posts  # noqa: PLC0415 - slow to import
 
     try:
         zone = zone_of(CONFIGURATION)

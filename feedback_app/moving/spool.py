@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from feedback_app.moving.foreign import BodyKind, ForeignComment, ForeignThread, Standing
+from feedback_app.moving.formats.records import BodyKind, ForeignComment, ForeignThread, Standing
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES = """

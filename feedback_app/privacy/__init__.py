@@ -1,1 +1,1 @@
-"""Whose data it is: export, erasing, retention, across all slices."""
+"""A person's rights across all packages: export, erasure, evidence of consent, retention."""

@@ -7,7 +7,7 @@ import click
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.audit import COMMAND, Act, note
+from feedback_app.audit_log import COMMAND, Act, note
 from feedback_app.console import Context, Refused, confirm, pass_context, print_json
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import Customer

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.audit import AuditLine, forget_words
+from feedback_app.audit_log import AuditLine, forget_words
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.customers.consent import WORDINGS, choose, frequencies
 from feedback_app.customers.models import (
@@ -18,7 +18,7 @@ from feedback_app.customers.models import (
     SuppressionReason,
     TypedAddress,
 )
-from feedback_app.db import changed
+from feedback_app.db.store import changed
 from feedback_app.mailing.models import Delivery
 
 NAMELESS_AUTHOR = "undisclosed"

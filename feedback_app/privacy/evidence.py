@@ -17,7 +17,7 @@ from feedback_app.config import Settings
 from feedback_app.customers.consent import frequencies, history
 from feedback_app.customers.models import Customer, Suppression, Topic, Wording
 from feedback_app.customers.services import address_of
-from feedback_app.tokens import Signer
+from feedback_app.security.tokens import Signer
 
 BEGIN, END = "-----BEGIN SIGNATURE (ED25519)-----", "-----END SIGNATURE-----"
 KEY, SIGNATURE = "Public key: ", "Signature: "

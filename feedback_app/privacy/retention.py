@@ -8,12 +8,12 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.audit import Act, AuditLine, forget_words
+from feedback_app.audit_log import Act, AuditLine, forget_words
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.customers.models import AddressChange, Customer, Preference, TypedAddress, Undo
-from feedback_app.customers.saving import UNDO_FOR
-from feedback_app.db import Store, changed
-from feedback_app.letter_requests import LetterRequest
+from feedback_app.customers.preferences import UNDO_FOR
+from feedback_app.db.store import Store, changed
+from feedback_app.letter_queue import LetterRequest
 
 UNCONFIRMED = timedelta(days=7)
 REJECTED = timedelta(days=30)

@@ -10,15 +10,15 @@ from flask_wtf import FlaskForm
 from wtforms import RadioField, SelectChoice
 
 from feedback_app import clock
-from feedback_app.customers.pages import TOPIC_NAMES, day, make_pages, problem_of, read_link, reader_of
 from feedback_app.customers.services import address_of
-from feedback_app.languages import marked
+from feedback_app.customers.views.link_pages import TOPIC_NAMES, day, make_pages, problem_of, read_link, reader_of
+from feedback_app.i18n import marked
 from feedback_app.mailing.models import DeliveryState
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.privacy.export import export_customer
-from feedback_app.privacy.letters import Sent, letters_to
-from feedback_app.tokens import Purpose
-from feedback_app.web import house
+from feedback_app.privacy.letter_history import Sent, letters_to
+from feedback_app.security.tokens import Purpose
+from feedback_app.web.app_state import house
 
 own_data = make_pages("own_data", "/feedback/preferences")
 

@@ -19,29 +19,29 @@ from sqlalchemy.exc import DBAPIError
 
 from feedback_app import clock
 from feedback_app.config import Settings
-from feedback_app.db import Store
-from feedback_app.publishing.assets import lasting
-from feedback_app.publishing.bake import counted
-from feedback_app.publishing.bindery import Bindery, output_of
-from feedback_app.publishing.checks import check_files
-from feedback_app.publishing.compressing import ENDING, compressed, worth_it
-from feedback_app.publishing.dressing import prepare
-from feedback_app.publishing.files import Written, files_below, place, verified
-from feedback_app.publishing.forks import ChildDied, ChildFailed, cores, shared
-from feedback_app.publishing.guard import SHOP, Desk
-from feedback_app.publishing.hearing import DEAD, Heard, listening, one_line, said
-from feedback_app.publishing.identity import THEME, plain_settings, site_key
-from feedback_app.publishing.leaks import Leak
-from feedback_app.publishing.library import WORTH_SHARING, PostRefused
+from feedback_app.db.store import Store
+from feedback_app.images.pictures import BadPicture
+from feedback_app.publishing.content.address_leaks import Leak
+from feedback_app.publishing.content.checks import check_files
+from feedback_app.publishing.content.leak_guard import SHOP, Desk
+from feedback_app.publishing.files.assets import lasting
+from feedback_app.publishing.files.gzip import ENDING, compressed, worth_it
+from feedback_app.publishing.files.scan import digest
+from feedback_app.publishing.files.swap import place_together, stage_of, swap
+from feedback_app.publishing.files.write import Output, Written, files_below, place, verified
+from feedback_app.publishing.incremental.cache import Shelf
+from feedback_app.publishing.incremental.output_lock import keep_place, site_lock
+from feedback_app.publishing.incremental.process_pool import ChildDied, ChildFailed, cores, shared
+from feedback_app.publishing.incremental.site_key import THEME, plain_settings, site_key
+from feedback_app.publishing.live.update import rewrite
 from feedback_app.publishing.masking import BadAliases, read_aliases
-from feedback_app.publishing.pictures import BadPicture
-from feedback_app.publishing.run import BUILD, Build
-from feedback_app.publishing.shelf import Output, Shelf
-from feedback_app.publishing.site import keep_place, site_lock
-from feedback_app.publishing.sources import digest
-from feedback_app.publishing.swapping import place_together, stage_of, swap
-from feedback_app.publishing.threads import rewrite
-from feedback_app.publishing.writer import KeyedWriter
+from feedback_app.publishing.pelican.context import BUILD, Build
+from feedback_app.publishing.pelican.hooks import prepare
+from feedback_app.publishing.pelican.log import DEAD, Heard, listening, one_line, said
+from feedback_app.publishing.pelican.post_index import WORTH_SHARING, PostRefused
+from feedback_app.publishing.pelican.runner import Bindery, output_of
+from feedback_app.publishing.pelican.writer import KeyedWriter
+from feedback_app.publishing.render.fragments import counted
 
 CONFIGURATION = Path("pelicanconf.py")
 # What tells a built site from a folder in which a build has no business to remove anything.
@@ -179,7 +179,9 @@ class Builder:
             )
             prepare(values, settings)
             self._key = key
-            known = digest(key.encode(), repr(plain_settings(values)).encode()).hex()
+            known = digest(
+                key.encode(), repr(plain_settings(values, without={BUILD, SHOP, "OUTPUT_PATH", "CACHE_PATH"})).encode()
+            ).hex()
             if full or build.shelf.fact("known") != known:
                 build.shelf.clear()
                 build.shelf.note(known=known)

@@ -7,7 +7,7 @@ import click
 from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json
-from feedback_app.publishing.writing import (
+from feedback_app.publishing.content.new_post import (
     NotWritten,
     PostStatus,
     Written,
@@ -80,7 +80,7 @@ def check(context: Context, files: tuple[Path, ...]) -> None:
 def publish(context: Context, *, anyway: bool, as_json: bool) -> None:
     """Build for the public as `publishconf.py` says, check, and hand the site to the command that is named there."""
     from feedback_app.publishing.builder import BuildRefused  # noqa: PLC0415 - Pelican is slow to import
-    from feedback_app.publishing.handing import NotHanded, publish  # noqa: PLC0415 - the same
+    from feedback_app.publishing.deploy import NotHanded, publish  # noqa: PLC0415 - the same
 
     try:
         done = publish(context.settings, context.store, anyway=anyway)
@@ -119,8 +119,8 @@ def publish(context: Context, *, anyway: bool, as_json: bool) -> None:
 
 def check_site(settings: Settings, files: list[Path] | None = None) -> list[str]:
     """What the checks find in these files, or in all."""
-    from feedback_app.publishing.checks import check_files  # noqa: PLC0415 - what looks into pictures is slow to import
-    from feedback_app.publishing.leaks import published_files  # noqa: PLC0415 - the same
+    from feedback_app.publishing.content.address_leaks import published_files  # noqa: PLC0415 - the same
+    from feedback_app.publishing.content.checks import check_files  # noqa: PLC0415 - what looks into pictures is slow to import
 
     files = list(published_files(settings.content)) if files is None else files
     return check_files(files, settings.content, settings.output, now=clock.now())

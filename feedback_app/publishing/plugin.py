@@ -11,15 +11,15 @@ from pelican import Pelican, signals
 from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 
-from feedback_app.comments.rendering import NEVER, Place, clock, feed_path, form_url
-from feedback_app.publishing import dressing
-from feedback_app.publishing.files import write_whole
-from feedback_app.publishing.heads import line_of
-from feedback_app.publishing.library import PostRefused
-from feedback_app.publishing.posts import Listed, words_of
-from feedback_app.publishing.run import BUILD, Build, post_of, source_of
-from feedback_app.publishing.texts import absolute, listed
-from feedback_app.publishing.threads import SITE_FEED
+from feedback_app.comments.threads.renderer import NEVER, Place, clock, feed_path, form_url
+from feedback_app.publishing.content.front_matter import line_of
+from feedback_app.publishing.files.write import write_whole
+from feedback_app.publishing.incremental.lazy_post import Listed, words_of
+from feedback_app.publishing.live.update import SITE_FEED
+from feedback_app.publishing.pelican import hooks
+from feedback_app.publishing.pelican.context import BUILD, Build, post_of, source_of
+from feedback_app.publishing.pelican.post_index import PostRefused
+from feedback_app.publishing.render.post_html import absolute, listed
 
 
 class Feed(Protocol):
@@ -36,7 +36,7 @@ def register() -> None:
     signals.article_generator_finalized.connect(_attach)
     signals.feed_generated.connect(_mend_feed)
     signals.finalized.connect(_finish)
-    dressing.register()
+    hooks.register()
 
 
 def _start(pelican: Pelican) -> None:
@@ -47,7 +47,7 @@ def _start(pelican: Pelican) -> None:
         raise PostRefused(message)
     build.place = Place(settings["SITEURL"], settings["SITENAME"], ZoneInfo(settings["TIMEZONE"]))
     settings["JINJA_FILTERS"] = {**settings["JINJA_FILTERS"], "clock": clock, "listed": listed}
-    dressing.prepare_filters(settings)
+    hooks.prepare_filters(settings)
 
 
 def _help(generator: ArticlesGenerator) -> None:
@@ -64,7 +64,7 @@ def _attach(generator: ArticlesGenerator) -> None:
         _refuse_twins(shown)
         build.posts = {f"/{article.url}": _post(article, build, content) for article in shown}
     build.find_moves()
-    dressing.dress_articles(generator)
+    hooks.dress_articles(generator)
     generator.drafts_translations.clear()
     if shown and not isinstance(shown[0], Listed):
         _by_hand(generator, build, shown)
@@ -126,4 +126,4 @@ def _mend_feed(_context: object, feed: Feed) -> None:
 def _finish(pelican: Pelican) -> None:
     build: Build = pelican.settings[BUILD]
     write_whole(Path(pelican.output_path) / SITE_FEED, build.site_feed().encode())
-    dressing.write_redirects(pelican, build.moves, build.posts)
+    hooks.write_redirects(pelican, build.moves, build.posts)

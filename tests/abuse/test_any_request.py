@@ -24,10 +24,10 @@ from feedback_app.app import Serving, create_app
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.services import decide
 from feedback_app.config import load_settings
-from feedback_app.keys import signer
-from feedback_app.store import open_store
-from feedback_app.tokens import Claim, Purpose
-from feedback_app.web import HEADERS
+from feedback_app.db.setup import open_store
+from feedback_app.security.keys import signer
+from feedback_app.security.tokens import Claim, Purpose
+from feedback_app.web.app_state import HEADERS
 from tests.comments.talk import BISCUIT, OPPS, publish, say
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, SECRET_KEY
 from tests.support.people import BOB, welcome

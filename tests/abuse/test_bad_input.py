@@ -9,10 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from feedback_app.comments.markup import LONGEST_TEXT, comment_html
+from feedback_app.comments.markup.sanitizer import LONGEST_TEXT, comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.db import Store
-from feedback_app.exchange import MOST_BYTES
+from feedback_app.db.store import Store
+from feedback_app.web.app_class import MOST_BYTES
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
 from tests.comments.test_comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of, token_of
 from tests.conftest import OPPS_DAY, SQLITE, Clock

@@ -12,14 +12,14 @@ from sqlalchemy import delete
 
 from feedback_app.app import create_app
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.rendering import Place
 from feedback_app.comments.services import approved_comments
+from feedback_app.comments.threads.renderer import Place
 from feedback_app.config import Moderation, Settings
-from feedback_app.db import Store
-from feedback_app.keys import signer
-from feedback_app.mailing.messages import Desk
-from feedback_app.publishing.threads import pieces_of, site_feed_xml
-from feedback_app.tokens import Claim, Purpose
+from feedback_app.db.store import Store
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.publishing.live.update import pieces_of, site_feed_xml
+from feedback_app.security.keys import signer
+from feedback_app.security.tokens import Claim, Purpose
 from tests.abuse.xss import COUNT, FRAMES, PROVOKE, payloads, sample
 from tests.comments.talk import OPPS, publish, say, set_status
 from tests.comments.test_rendering import PLACE

@@ -24,10 +24,10 @@ from feedback_app.api.models import ApiKey, Scope
 from feedback_app.api.services import make_key, revoke_key
 from feedback_app.api.views import ADDRESS_HEADER
 from feedback_app.app import create_app
-from feedback_app.audit import Act, AuditLine
+from feedback_app.audit_log import Act, AuditLine
 from feedback_app.config import Settings
 from feedback_app.customers.models import Customer, Frequency, NameDisplay, Suppression, SuppressionReason
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.customers.test_preferences import ONE_CLICK, rows
 from tests.mailing.desk import read

@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from feedback_app.clock import now
-from feedback_app.comments.markup import RULES, comment_html
+from feedback_app.comments.markup.sanitizer import RULES, comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 
 WORDS = [
     *[

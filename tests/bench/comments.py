@@ -23,12 +23,12 @@ from flask import Flask
 
 from feedback_app.app import create_app
 from feedback_app.comments.posting import post_comment, weigh
-from feedback_app.comments.rendering import Place
 from feedback_app.comments.services import Post, approved_comments, find_thread, register_posts
-from feedback_app.comments.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Rules, Signs
+from feedback_app.comments.threads.renderer import Place
 from feedback_app.config import Moderation, load_settings
-from feedback_app.publishing.threads import pieces_of
-from feedback_app.store import open_store
+from feedback_app.db.setup import open_store
+from feedback_app.publishing.live.update import pieces_of
 from tests.bench.loads import Load, environment_with, free_port, install, load, running
 from tests.support.postgres import Postgres, running_postgres
 

@@ -17,15 +17,15 @@ from pathlib import Path
 from sqlalchemy import insert, select
 
 from feedback_app import clock
-from feedback_app.comments.markup import RULES, comment_html
+from feedback_app.comments.markup.sanitizer import RULES, comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.services import decide
 from feedback_app.config import Settings, load_settings
-from feedback_app.db import Store
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.heartbeats import end_with_parent
 from feedback_app.publishing.builder import build_site
-from feedback_app.publishing.publisher import run_publisher
-from feedback_app.store import open_store
-from feedback_app.workers import end_with_parent
+from feedback_app.publishing.daemon import run_publisher
 from tests.bench.blog import write_comments, write_posts
 from tests.support.postgres import running_postgres
 from tests.support.shop import ROOT

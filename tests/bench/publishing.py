@@ -21,13 +21,13 @@ from pathlib import Path
 from statistics import median
 
 from feedback_app.clock import now
-from feedback_app.comments.markup import RULES, comment_html
+from feedback_app.comments.markup.sanitizer import RULES, comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.config import load_settings
-from feedback_app.db import Store
-from feedback_app.publishing.publisher import run_publisher
-from feedback_app.store import open_store
-from feedback_app.workers import new_worker_id
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.heartbeats import new_worker_id
+from feedback_app.publishing.daemon import run_publisher
 from tests.bench import generators
 from tests.bench.blog import write_comments, write_posts
 from tests.support.memory import IN_MEMORY, in_memory

@@ -12,13 +12,13 @@ from pelican.settings import read_settings
 
 from feedback_app.comments.models import Shown
 from feedback_app.config import load_settings
-from feedback_app.publishing.articles import Articles
+from feedback_app.db.setup import open_store
 from feedback_app.publishing.builder import CONFIGURATION
-from feedback_app.publishing.dressing import prepare
-from feedback_app.publishing.guard import SHOP, Desk
-from feedback_app.publishing.run import BUILD, Build
-from feedback_app.publishing.shelf import Shelf
-from feedback_app.store import open_store
+from feedback_app.publishing.content.leak_guard import SHOP, Desk
+from feedback_app.publishing.incremental.cache import Shelf
+from feedback_app.publishing.pelican.context import BUILD, Build
+from feedback_app.publishing.pelican.generators import Articles
+from feedback_app.publishing.pelican.hooks import prepare
 
 
 class Shop(Desk):

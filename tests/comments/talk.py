@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.posting import post_comment, weigh
 from feedback_app.comments.services import Post, decide, find_thread, register_posts
-from feedback_app.comments.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 from tests.conftest import OPPS_DAY
 
 OPPS = Post("/2007/10/opps.html", "Opps!", OPPS_DAY)

@@ -11,14 +11,14 @@ from sqlalchemy import func, select
 
 from feedback_app.comments.models import Comment, CommentStatus, Following, Notice
 from feedback_app.config import Settings
-from feedback_app.customers.calendar import next_digest
 from feedback_app.customers.consent import frequencies
+from feedback_app.customers.digest_schedule import next_digest
 from feedback_app.customers.models import Customer, Frequency, Topic
-from feedback_app.db import Store
-from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import Desk
-from feedback_app.mailing.outcomes import Answer, Outcome
-from feedback_app.mailing.worker import MailWorker
+from feedback_app.db.store import Store
+from feedback_app.mailing.delivery.worker import MailWorker
+from feedback_app.mailing.gate.letter import Letter
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.transports.results import Answer, Outcome
 from feedback_app.privacy.erasing import erase_customer
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
 from tests.comments.test_comment_form import opened, send

@@ -15,7 +15,7 @@ from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Preference
 from feedback_app.customers.services import find_customer
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
 from tests.conftest import Clock
 

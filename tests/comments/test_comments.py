@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from feedback_app import wal
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.posting import Posted, post_words, weigh
 from feedback_app.comments.services import (
@@ -20,10 +19,11 @@ from feedback_app.comments.services import (
     newest_comments,
     thread_versions,
 )
-from feedback_app.comments.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation
-from feedback_app.db import Store
-from feedback_app.driver import Driver, driver_of
+from feedback_app.db import wal
+from feedback_app.db.prepared import Driver, driver_of
+from feedback_app.db.store import Store
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
 from tests.conftest import OPPS_DAY, SQLITE
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from feedback_app.app import create_app
 from feedback_app.config import Settings
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 from tests.comments.talk import OPPS, publish
 from tests.comments.test_comment_form import WORDS, comments_in, kept, opened, send
 from tests.conftest import SQLITE, Clock

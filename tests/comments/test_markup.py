@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from feedback_app.comments import parser
-from feedback_app.comments.markup import (
+from feedback_app.comments.markup import markdown_subset
+from feedback_app.comments.markup.markdown_subset import make_parser, rough_html
+from feedback_app.comments.markup.sanitizer import (
     LONGEST_TEXT,
     MASKED,
     TAGS,
@@ -26,7 +27,6 @@ from feedback_app.comments.markup import (
     visible_text,
     without_addresses,
 )
-from feedback_app.comments.parser import make_parser, rough_html
 
 REL = 'rel="nofollow ugc noopener"'
 GATE = {
@@ -228,8 +228,8 @@ def test_plain_paragraphs_are_read_as_the_library_reads_them(typed: str) -> None
 )
 def test_what_most_people_write_is_read_at_once(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = make_parser().convert(typed)
-    monkeypatch.setattr(parser, "make_parser", lambda: pytest.fail("the library was asked"))
-    monkeypatch.setattr(parser, "_own", threading.local())
+    monkeypatch.setattr(markdown_subset, "make_parser", lambda: pytest.fail("the library was asked"))
+    monkeypatch.setattr(markdown_subset, "_own", threading.local())
     assert rough_html(typed) == expected
 
 

@@ -9,18 +9,18 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from feedback_app.app import create_app
-from feedback_app.audit import Act, newest_lines
-from feedback_app.comments import akismet
+from feedback_app.audit_log import Act, newest_lines
+from feedback_app.comments.author_edits import change_own, request_own_link
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.own import change_own, request_own_link
 from feedback_app.comments.services import answer_as_owner, decide, find_thread
-from feedback_app.comments.verdicts import CHANGED, Rules
+from feedback_app.comments.spam import akismet
+from feedback_app.comments.spam.verdicts import CHANGED, Rules
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
-from feedback_app.db import Store
-from feedback_app.letter_requests import LetterKind, LetterRequest
-from feedback_app.mailing.messages import Desk
-from feedback_app.tokens import Claim, Purpose
+from feedback_app.db.store import Store
+from feedback_app.letter_queue import LetterKind, LetterRequest
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.security.tokens import Claim, Purpose
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
 from tests.comments.test_comment_form import WORDS, comments_in, kept, opened, send, soup_of
 from tests.comments.test_verdicts import spam_service

@@ -9,11 +9,11 @@ import feedparser
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from feedback_app.comments.markup import comment_html
+from feedback_app.comments.markup.sanitizer import comment_html
 from feedback_app.comments.models import CommentStatus, Shown
-from feedback_app.comments.rendering import Entry, Place, site_feed, thread_feed, thread_html
 from feedback_app.comments.services import approved_comments
-from feedback_app.db import Store
+from feedback_app.comments.threads.renderer import Entry, Place, site_feed, thread_feed, thread_html
+from feedback_app.db.store import Store
 from tests.comments.talk import OPPS, publish, say, set_status
 from tests.conftest import OPPS_DAY
 

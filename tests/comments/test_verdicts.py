@@ -15,15 +15,15 @@ from bs4 import Tag
 from flask import Flask
 from flask.testing import FlaskClient
 
-from feedback_app import web
 from feedback_app.app import create_app
-from feedback_app.comments import akismet, verdicts
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.comments.services import list_comments
-from feedback_app.comments.verdicts import Rules, Signs, judge, judge_words
+from feedback_app.comments.spam import akismet, verdicts
+from feedback_app.comments.spam.verdicts import Rules, Signs, judge, judge_words
 from feedback_app.config import Moderation, Settings
-from feedback_app.db import Store
-from feedback_app.driver import driver_of
+from feedback_app.db.prepared import driver_of
+from feedback_app.db.store import Store
+from feedback_app.web import app_state
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
 from tests.comments.test_comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of
 from tests.conftest import SQLITE, Clock
@@ -187,14 +187,14 @@ def test_a_network_is_what_a_provider_gives_to_one_customer(
     make_client: Callable[..., FlaskClient], address: str, network: str
 ) -> None:
     with make_client().application.test_request_context(environ_base={"REMOTE_ADDR": address}):
-        assert web.network() == network
+        assert app_state.network() == network
 
 
 def test_only_as_many_proxies_as_there_are_are_believed(make_client: Callable[..., FlaskClient]) -> None:
     def seen(proxies: str) -> str:
         app = make_client(proxies=proxies).application
         found = []
-        app.before_request(lambda: found.append(web.network()))
+        app.before_request(lambda: found.append(app_state.network()))
         app.test_client().get("/feedback/health", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9"})
         return str(found[0])
 
@@ -332,7 +332,7 @@ def test_a_network_is_counted_under_a_name_that_tells_nothing_and_is_another_one
 ) -> None:
     def name_of(address: str) -> str:
         with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
-            return web.whence()
+            return app_state.whence()
 
     today = name_of("192.0.2.7")
     assert name_of("192.0.2.200") == today

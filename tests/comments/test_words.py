@@ -2,8 +2,8 @@
 
 import pytest
 
-from feedback_app.comments.markup import comment_html
-from feedback_app.comments.verdicts import Rules, count_links, judge_words
+from feedback_app.comments.markup.sanitizer import comment_html
+from feedback_app.comments.spam.verdicts import Rules, count_links, judge_words
 
 
 @pytest.mark.parametrize(

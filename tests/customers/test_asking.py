@@ -17,12 +17,12 @@ from sqlalchemy import func, select
 from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.asking import has_typed, look_up_typed, note_typed
+from feedback_app.customers.link_requests import has_typed, look_up_typed, note_typed
 from feedback_app.customers.models import Customer, Frequency, Topic, TypedAddress, TypedFor
 from feedback_app.customers.services import MOST_LINKS_A_DAY, find_customer
-from feedback_app.customers.subscribing import Wish
-from feedback_app.db import Store
-from feedback_app.letter_requests import LetterKind, LetterRequest
+from feedback_app.customers.subscriptions import Wish
+from feedback_app.db.store import Store
+from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.privacy.erasing import erase_customer
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import purge

@@ -12,9 +12,9 @@ from werkzeug.datastructures import MultiDict
 
 from feedback_app.customers.importing import import_customers
 from feedback_app.customers.models import ConsentChannel, Frequency, Topic
-from feedback_app.db import Store
-from feedback_app.mailing.messages import Desk
-from feedback_app.tokens import Claim, Purpose
+from feedback_app.db.store import Store
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.security.tokens import Claim, Purpose
 from tests.conftest import BACKENDS, OPPS_DAY, SQLITE
 from tests.customers.test_preferences import (
     NOTHING_CHOSEN,

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.calendar import last_digest, next_digest
+from feedback_app.customers.digest_schedule import last_digest, next_digest
 from feedback_app.customers.models import (
     ConsentChannel,
     ConsentEvent,
@@ -25,8 +25,8 @@ from feedback_app.customers.models import (
     Undo,
 )
 from feedback_app.customers.services import find_customer, name_of, suppression_of
-from feedback_app.db import Store
-from feedback_app.mailing.messages import Desk
+from feedback_app.db.store import Store
+from feedback_app.mailing.letters.composer import Desk
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.customers.test_preferences import (

@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from feedback_app.customers.address_changes import MOST_A_DAY, Side, ask_for_change, say_yes
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import (
     AddressChange,
@@ -17,11 +18,10 @@ from feedback_app.customers.models import (
     SuppressionReason,
     Topic,
 )
-from feedback_app.customers.readdressing import MOST_A_DAY, Side, ask_for_change, say_yes
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link, suppression_of
-from feedback_app.db import Store
-from feedback_app.letter_requests import LetterKind, LetterRequest
-from feedback_app.mailing.messages import Desk
+from feedback_app.db.store import Store
+from feedback_app.letter_queue import LetterKind, LetterRequest
+from feedback_app.mailing.letters.composer import Desk
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import purge
 from tests.conftest import OPPS_DAY, SQLITE, Clock

@@ -37,7 +37,7 @@ from feedback_app.customers.models import (
     Wording,
 )
 from feedback_app.customers.services import find_or_add_customer
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 from tests.conftest import OPPS_DAY
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
 

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 from feedback_app.customers.consent import WORDINGS, choose
-from feedback_app.customers.figures import MONTHS, figures
 from feedback_app.customers.models import (
     ConsentChannel,
     Customer,
@@ -12,7 +11,8 @@ from feedback_app.customers.models import (
     SuppressionReason,
     Topic,
 )
-from feedback_app.db import Store
+from feedback_app.db.store import Store
+from feedback_app.desk.figures import MONTHS, figures
 from tests.conftest import OPPS_DAY
 from tests.support.people import ALICE, BOB, CAROL, welcome
 

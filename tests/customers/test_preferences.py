@@ -18,8 +18,8 @@ from werkzeug.test import TestResponse
 from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.asking import look_up_typed
 from feedback_app.customers.consent import WORDINGS, choose, frequencies, history, may_write_to
+from feedback_app.customers.link_requests import look_up_typed
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
@@ -32,9 +32,9 @@ from feedback_app.customers.models import (
     Wording,
 )
 from feedback_app.customers.services import address_of, name_of
-from feedback_app.db import Base, Store
-from feedback_app.letter_requests import LetterRequest
-from feedback_app.mailing.messages import Desk
+from feedback_app.db.store import Base, Store
+from feedback_app.letter_queue import LetterRequest
+from feedback_app.mailing.letters.composer import Desk
 from tests.conftest import OPPS_DAY, Clock
 from tests.support.people import ALICE, BOB, customer_of, welcome
 
@@ -374,7 +374,7 @@ def test_a_failure_midway_changes_nothing(
             raise OSError(message)
         return choose(session, customer, topic, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("feedback_app.customers.saving.choose", fail_at_the_last)
+    monkeypatch.setattr("feedback_app.customers.preferences.choose", fail_at_the_last)
     app.testing = False
     before = rows(store)
     fields = {"specials": "never", "news": "each", "replies": "each", "name": "Somebody Else", "format": "text"}

@@ -22,9 +22,9 @@ from feedback_app.customers.models import (
     Wording,
 )
 from feedback_app.customers.services import find_customer, suppression_of
-from feedback_app.customers.subscribing import RHYTHMS, TOPICS, Wish
-from feedback_app.db import Store
-from feedback_app.mailing.messages import Desk
+from feedback_app.customers.subscriptions import RHYTHMS, TOPICS, Wish
+from feedback_app.db.store import Store
+from feedback_app.mailing.letters.composer import Desk
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.customers.test_asking import SUBSCRIBE
 from tests.customers.test_preferences import ONE_CLICK, TESS, choices_of, record_of, rows, send, told, way_out

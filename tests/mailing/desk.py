@@ -6,14 +6,15 @@ from email.message import EmailMessage
 
 from feedback_app.config import load_settings
 from feedback_app.customers.models import Frequency, NameDisplay, Topic
-from feedback_app.db import Store
-from feedback_app.mailing import ledger, services
-from feedback_app.mailing.drafts import Draft
-from feedback_app.mailing.lanes import Lanes
-from feedback_app.mailing.messages import Desk
+from feedback_app.db.store import Store
+from feedback_app.mailing.delivery import ledger
+from feedback_app.mailing.delivery.worker import MailWorker
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.mailings.source import Draft
 from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
-from feedback_app.mailing.worker import MailWorker
-from feedback_app.tokens import Signer
+from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.security.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY, Clock
 from tests.support.people import Person, welcome
 from tests.support.smtp import MailServer

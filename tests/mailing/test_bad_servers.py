@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from feedback_app.db import Store
-from feedback_app.mailing import claims, connections, ledger, services
-from feedback_app.mailing.connections import Broken, Connection
-from feedback_app.mailing.lanes import Lanes
-from feedback_app.workers import PATIENCE
+from feedback_app.db.store import Store
+from feedback_app.heartbeats import PATIENCE
+from feedback_app.mailing.delivery import claims, ledger
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.transports import smtp_connection
+from feedback_app.mailing.transports.smtp_connection import Broken, Connection
+from feedback_app.mailing.transports.smtp_pool import Lanes
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, counts, gather, held, reasons, worker_to
 from tests.support.certificates import Authority
@@ -177,7 +179,7 @@ def test_a_server_that_hangs_up_now_and_then_gets_every_letter_at_most_once(
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer may take longer than a moment."""
-    monkeypatch.setattr(connections, "SECONDS", 0.2)
+    monkeypatch.setattr(smtp_connection, "SECONDS", 0.2)
 
 
 @pytest.mark.parametrize(("step", "state"), [("CONNECT", "deferred"), ("RCPT", "deferred"), ("DOT", "unknown")])

@@ -21,13 +21,13 @@ from feedback_app.customers.models import (
     SuppressionReason,
     Topic,
 )
-from feedback_app.db import Store
-from feedback_app.mailing.bounces import Processed, note
-from feedback_app.mailing.bouncing import read_report
-from feedback_app.mailing.mailboxes import MailboxRefused, messages
+from feedback_app.db.store import Store
+from feedback_app.mailing.bounces.mailbox import MailboxRefused, messages
+from feedback_app.mailing.bounces.parser import read_report
+from feedback_app.mailing.bounces.services import Processed, note
 from feedback_app.mailing.models import Bounce
-from feedback_app.mailing.returns import ReturnAddresses, Sent
-from feedback_app.tokens import Signer
+from feedback_app.mailing.return_addresses import ReturnAddresses, Sent
+from feedback_app.security.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY, Clock
 from tests.mailing.desk import counts, gather, held, read, reasons, worker_to
 from tests.support.people import ALICE, BOB, customer_of

@@ -16,10 +16,11 @@ from sqlalchemy import select
 
 from feedback_app.config import Settings
 from feedback_app.customers.services import person
-from feedback_app.db import Store
-from feedback_app.mailing import ledger, services
+from feedback_app.db.store import Store
+from feedback_app.heartbeats import Worker
+from feedback_app.mailing.delivery import ledger
+from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import DeliveryState, MailingState
-from feedback_app.workers import Worker
 from tests.conftest import ADDRESS_KEY, SECRET_KEY, Clock
 from tests.mailing.desk import FREE_SOCKS, about, counts, gather, held, state
 from tests.support.commands import COMMANDS

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select, update
 
-from feedback_app.db import Store
-from feedback_app.mailing import claims, services
+from feedback_app.db.store import Store
+from feedback_app.mailing.delivery import claims
+from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, about, counts, gather, held, reasons, worker_to

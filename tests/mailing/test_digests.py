@@ -10,10 +10,10 @@ from sqlalchemy import delete, select
 
 from feedback_app.customers.consent import WORDINGS, choose
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
-from feedback_app.db import Store
-from feedback_app.mailing import digests, services
+from feedback_app.db.store import Store
+from feedback_app.mailing.mailings import digests, services
+from feedback_app.mailing.mailings.services import MailingRefused, cancel
 from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing
-from feedback_app.mailing.services import MailingRefused, cancel
 from tests.conftest import OPPS_DAY, Clock
 from tests.mailing.desk import about, counts, gather, held, html_of, read, reasons, text_of, worker_to
 from tests.support.people import ALICE, BOB, CAROL, welcome

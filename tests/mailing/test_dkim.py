@@ -10,13 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from feedback_app.config import Settings, load_settings
-from feedback_app.crypto import KeyProblem
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
-from feedback_app.mailing.dkim import dkim_keys
-from feedback_app.mailing.gate import GateRefused, check
-from feedback_app.mailing.messages import Desk, MailingMaker
-from feedback_app.tokens import Signer
+from feedback_app.mailing.gate.check import GateRefused, check
+from feedback_app.mailing.letters.composer import Desk, MailingMaker
+from feedback_app.mailing.letters.dkim import dkim_keys
+from feedback_app.security.crypto import KeyProblem
+from feedback_app.security.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY
 from tests.mailing.desk import FREE_SOCKS
 

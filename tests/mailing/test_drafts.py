@@ -6,8 +6,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from feedback_app.config import load_settings
-from feedback_app.mailing.drafts import Draft, DraftRefused, draft_html, fill_html, fill_text, read_draft
-from feedback_app.mailing.plain_text import plain_text
+from feedback_app.mailing.mailings.source import Draft, DraftRefused, draft_html, fill_html, fill_text, read_draft
+from feedback_app.mailing.text.from_html import plain_text
 from tests.support.shop import ROOT
 
 HEAD = "Subject: Free socks\nTopic: specials\nSlug: free-socks\n"

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from feedback_app.db import Store
-from feedback_app.driver import Driver
-from feedback_app.mailing import services
+from feedback_app.db.prepared import Driver
+from feedback_app.db.store import Store
+from feedback_app.mailing.delivery.worker import STORE_PAUSE, run_until
+from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Mailing, MailingState
-from feedback_app.mailing.worker import STORE_PAUSE, run_until
 from tests.conftest import SQLITE, Clock
 from tests.mailing.desk import CROWD, counts, gather, held, state, worker_to
 from tests.support.smtp import MailServer, mail_server

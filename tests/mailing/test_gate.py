@@ -6,9 +6,9 @@ from email.header import Header
 
 import pytest
 
-from feedback_app.mailing.gate import GateRefused, check
-from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.shapes import address_shaped
+from feedback_app.mailing.gate.check import GateRefused, check
+from feedback_app.mailing.gate.letter import Letter
+from feedback_app.patterns.address_patterns import address_shaped
 
 ALICE = "alice@x.example"
 BOB = "bob@y.example"

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
-from feedback_app.mailing import gate, mime
-from feedback_app.mailing.drafts import Draft
-from feedback_app.mailing.frame import Filling, Frame, Slot
-from feedback_app.mailing.gate import GateRefused
-from feedback_app.mailing.known_frames import KnownFrame, NotPlain, get_to_know
-from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import MailingMaker
+from feedback_app.mailing.gate import check
+from feedback_app.mailing.gate.check import GateRefused
+from feedback_app.mailing.gate.fast_path import KnownFrame, NotPlain, get_to_know
+from feedback_app.mailing.gate.letter import Letter
+from feedback_app.mailing.gate.template import Filling, Frame, Slot
+from feedback_app.mailing.letters import mime
+from feedback_app.mailing.letters.composer import MailingMaker
+from feedback_app.mailing.mailings.source import Draft
 from tests.mailing.desk import FREE_SOCKS
 from tests.mailing.test_letter import desk
 
@@ -70,7 +71,7 @@ def answers(one: KnownFrame, data: bytes, recipient: str = ALICE) -> bool:
     """Whether the gate lets a letter pass for what it knows of its frame; if so, the whole look must pass it too."""
     answered = one.answers_for(data, sender=SHOP, recipient=recipient, own=[SHOP])
     if answered:
-        gate.check(data, sender=SHOP, recipient=recipient, own=[SHOP])
+        check.check(data, sender=SHOP, recipient=recipient, own=[SHOP])
     return answered
 
 
@@ -83,7 +84,7 @@ def test_letters_of_a_known_frame_to_people_with_plain_names_need_no_second_look
     looked: list[bytes] = []
     with pytest.MonkeyPatch.context() as patch:
         maker.letter(Person(1, BOB, None), LetterFormat.HTML, now=OPPS_DAY)
-        patch.setattr(gate, "check", lambda data, **_: looked.append(data))
+        patch.setattr(check, "check", lambda data, **_: looked.append(data))
         for form in (LetterFormat.HTML, LetterFormat.HTML):
             maker.letter(Person(2, ALICE, name), form, now=OPPS_DAY)
     assert not looked
@@ -304,7 +305,7 @@ def test_base64_behind_its_padding_is_looked_at_and_stopped() -> None:
     data = letter(frame(), to=f"=?utf-8?B?QWxpY2U=Ym9iQHkuZXhhbXBsZQ==?=\r\n <{ALICE}>")
     assert not answers(known(frame()), data)
     with pytest.raises(GateRefused):
-        gate.check(data, sender=SHOP, recipient=ALICE, own=[SHOP])
+        check.check(data, sender=SHOP, recipient=ALICE, own=[SHOP])
 
 
 @pytest.mark.parametrize("name", ["bob=40y=2Eexample", "A=\r\n.B", "=59m9iQHkuZXhhbXBsZQ=", "A= B"])

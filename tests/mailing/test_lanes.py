@@ -11,12 +11,14 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
-from feedback_app.db import Store
-from feedback_app.driver import Driver
-from feedback_app.letter_requests import LetterKind, LetterRequest
-from feedback_app.mailing import claims, lanes, services, windows
-from feedback_app.mailing.lanes import Lanes
-from feedback_app.mailing.windows import Windows
+from feedback_app.db.prepared import Driver
+from feedback_app.db.store import Store
+from feedback_app.letter_queue import LetterKind, LetterRequest
+from feedback_app.mailing.delivery import batches, claims
+from feedback_app.mailing.delivery.batches import Windows
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.transports import smtp_pool
+from feedback_app.mailing.transports.smtp_pool import Lanes
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, FREE_SOCKS, about, counts, gather, held, reasons, worker_to
 from tests.support.smtp import MailServer, mail_server
@@ -35,7 +37,7 @@ def server() -> Iterator[MailServer]:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two letters in a row are work enough for a connection."""
-    monkeypatch.setattr(lanes, "WORK_FOR_ONE", 2)
+    monkeypatch.setattr(smtp_pool, "WORK_FOR_ONE", 2)
 
 
 class Callers:
@@ -117,7 +119,7 @@ def test_a_server_that_wants_one_connection_gets_all_letters_over_it_and_is_soon
 def test_a_server_that_has_had_its_peace_is_asked_for_another_connection(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "PEACE", 0)
+    monkeypatch.setattr(smtp_pool, "PEACE", 0)
     callers = Callers(server)
     callers.answers = {(2, "CONNECT"): "421 4.7.0 too many connections"}
     gather(store, *CROWD)
@@ -130,7 +132,7 @@ def test_a_server_that_has_had_its_peace_is_asked_for_another_connection(
 def test_a_server_that_is_away_is_not_knocked_at_for_more(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "WORK_FOR_ONE", 1)
+    monkeypatch.setattr(smtp_pool, "WORK_FOR_ONE", 1)
     server.script = lambda verb, _taken: "421 4.3.2 down" if verb == "CONNECT" else None
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
@@ -149,7 +151,7 @@ def test_a_cancel_is_heard_also_where_a_server_puts_connections_out(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the others did not send is put back, and asked for like everything else that is."""
-    monkeypatch.setattr(windows, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(batches, "LOOK_SECONDS", 0)
     callers = Callers(server)
     callers.answers = {(number, "MAIL"): "421 4.7.0 too many connections" for number in range(2, 20)}
     cancelled = list[int]()
@@ -176,7 +178,7 @@ def test_a_cancel_is_heard_also_where_a_server_puts_connections_out(
 def test_a_server_that_talks_to_one_at_a_time_keeps_nobody_waiting_for_long(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "SHORT", 0.1)
+    monkeypatch.setattr(smtp_pool, "SHORT", 0.1)
     first_is_done = threading.Event()
     callers = Callers(server)
 
@@ -250,7 +252,7 @@ def rolling(
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[int]:
     """Letters stay on their way over the next claim, also of small windows; returns how many did, each time."""
-    monkeypatch.setattr(windows, "FEW", 1)
+    monkeypatch.setattr(batches, "FEW", 1)
     stayed = list[int]()
     claim = Windows._claim  # noqa: SLF001 - where it is seen
 

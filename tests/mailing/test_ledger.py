@@ -13,14 +13,15 @@ from sqlalchemy import select, text
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
-from feedback_app.db import Store
-from feedback_app.driver import driver_of
-from feedback_app.letter_requests import LetterRequest
-from feedback_app.mailing import claims, ledger, services
-from feedback_app.mailing.lanes import Lanes
+from feedback_app.db.prepared import driver_of
+from feedback_app.db.store import Store
+from feedback_app.heartbeats import PATIENCE
+from feedback_app.letter_queue import LetterRequest
+from feedback_app.mailing.delivery import claims, ledger
+from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Delivery, Mailing, MailingState
-from feedback_app.mailing.outcomes import Answer, Outcome
-from feedback_app.workers import PATIENCE
+from feedback_app.mailing.transports.results import Answer, Outcome
+from feedback_app.mailing.transports.smtp_pool import Lanes
 from tests.conftest import POSTGRESQL, Clock
 from tests.mailing.desk import CROWD, about, counts, gather, held, reasons, state, worker_to
 from tests.support.people import ALICE, BOB, CAROL

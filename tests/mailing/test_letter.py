@@ -19,14 +19,14 @@ from feedback_app.config import Settings, SettingsError, load_settings
 from feedback_app.customers.addresses import Address, BadAddress, BadName, clean_name
 from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
-from feedback_app.mailing import mime
-from feedback_app.mailing.drafts import Draft
-from feedback_app.mailing.gate import GateRefused
-from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import Desk, MailingMaker, preferences_letter
-from feedback_app.mailing.outcomes import Outcome
-from feedback_app.mailing.smtp import SmtpTransport
-from feedback_app.tokens import Signer
+from feedback_app.mailing.gate.check import GateRefused
+from feedback_app.mailing.gate.letter import Letter
+from feedback_app.mailing.letters import mime
+from feedback_app.mailing.letters.composer import Desk, MailingMaker, preferences_letter
+from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.transports.results import Outcome
+from feedback_app.mailing.transports.smtp import SmtpTransport
+from feedback_app.security.tokens import Signer
 from tests.mailing.desk import FREE_SOCKS, html_of, read, text_of
 from tests.support.people import ALICE
 from tests.support.smtp import MailServer, mail_server

@@ -22,13 +22,14 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.customers.services import Person, request_link
-from feedback_app.db import Store
-from feedback_app.mailing import services, windows
-from feedback_app.mailing.gate import GateRefused
-from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import MailingMaker
+from feedback_app.db.store import Store
+from feedback_app.mailing.delivery import batches
+from feedback_app.mailing.gate.check import GateRefused
+from feedback_app.mailing.gate.letter import Letter
+from feedback_app.mailing.letters.composer import MailingMaker
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.mailings.services import MailingRefused
 from feedback_app.mailing.models import Delivery, DeliveryState, MailingState
-from feedback_app.mailing.services import MailingRefused
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, FREE_SOCKS, about, counts, gather, held, reasons, state, text_of, worker_to
 from tests.support.people import ALICE, BOB, CAROL
@@ -472,7 +473,7 @@ def test_a_long_mailing_keeps_nobody_waiting_for_a_link(
     in_flight: str, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every window takes too long.
-    monkeypatch.setattr(windows, "WINDOW_SECONDS", 0.0)
+    monkeypatch.setattr(batches, "WINDOW_SECONDS", 0.0)
     gather(store, *CROWD)
 
     def script(verb: str, taken: int) -> str | None:
@@ -495,7 +496,7 @@ def stopped_after_one(
     stop: Callable[[Session], object], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, int], str | None]:
     """A server that has taken a letter when somebody stops the mailing, in the middle of a window."""
-    monkeypatch.setattr(windows, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(batches, "LOOK_SECONDS", 0.0)
 
     def script(verb: str, taken: int) -> str | None:
         if verb == "DOT" and taken == 0:

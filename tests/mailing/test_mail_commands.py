@@ -8,8 +8,8 @@ import pytest
 
 from feedback_app.config import load_settings
 from feedback_app.customers.models import Frequency
-from feedback_app.mailing import mailings_cli
-from feedback_app.store import open_store
+from feedback_app.db.setup import open_store
+from feedback_app.mailing.cli import manage
 from tests.conftest import OPPS_DAY
 from tests.mailing.desk import read, text_of
 from tests.support.people import ALICE, BOB, CAROL, welcome
@@ -202,8 +202,8 @@ def test_cancelling_what_is_on_its_way_names_who_has_got_it(sqlite_shop: Shop) -
 def test_of_very_many_who_have_got_it_the_first_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mailings_cli, "MOST_NAMED", 2)
-    mailings_cli._name("Who got it", 3, iter(("a@x.example", "b@x.example", "c@x.example")), "undisclosed mail list")  # noqa: SLF001
+    monkeypatch.setattr(manage, "MOST_NAMED", 2)
+    manage._name("Who got it", 3, iter(("a@x.example", "b@x.example", "c@x.example")), "undisclosed mail list")  # noqa: SLF001
     said = "Who got it (3):\n  a@x.example\n  b@x.example\n  and 1 more: undisclosed mail list\n"
     assert capsys.readouterr().out == said
 

@@ -14,9 +14,9 @@ from feedback_app.app import Serving, create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
-from feedback_app.db import Store
-from feedback_app.mailing.messages import Desk
-from feedback_app.mailing.worker import mail_worker
+from feedback_app.db.store import Store
+from feedback_app.mailing.delivery.worker import mail_worker
+from feedback_app.mailing.letters.composer import Desk
 from tests.conftest import Clock
 from tests.mailing.desk import gather, held
 from tests.support.people import ALICE

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedback_app.db import Store
-from feedback_app.mailing import services
-from feedback_app.mailing.pace import SECOND, Limit, Pace
-from feedback_app.mailing.worker import MailWorker
+from feedback_app.db.store import Store
+from feedback_app.mailing.delivery.send_rates import SECOND, Limit, Pace
+from feedback_app.mailing.delivery.worker import MailWorker
+from feedback_app.mailing.mailings import services
 from tests.conftest import OPPS_DAY, Clock
 from tests.mailing.desk import CROWD, counts, gather, held, state, worker_to
 from tests.support.people import Person

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feedback_app.customers.models import Topic
-from feedback_app.mailing.drafts import Draft, draft_html
-from feedback_app.mailing.plain_text import DEEPEST, plain_text
+from feedback_app.mailing.mailings.source import Draft, draft_html
+from feedback_app.mailing.text.from_html import DEEPEST, plain_text
 
 LINKS = re.compile(r'https?://[^\s)"<]+')
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from feedback_app.db import Store
-from feedback_app.mailing import services, settling
+from feedback_app.db.store import Store
+from feedback_app.mailing.bounces import postfix_log
+from feedback_app.mailing.bounces.postfix_log import CannotResend, Settled, Word
+from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import MailingState
-from feedback_app.mailing.settling import CannotResend, Settled, Word
 from tests.conftest import Clock
 from tests.mailing.desk import counts, gather, held, read, state, worker_to
 from tests.support.people import ALICE, BOB, CAROL
@@ -31,18 +32,18 @@ def broken(store: Store, clock: Clock) -> MailServer:
 def doubtful(store: Store) -> list[str]:
     with store.reading() as session:
         mailing = services.find_mailing(session, "free-socks")
-        return list(settling._doubtful(session, mailing))  # noqa: SLF001 - their identifiers, as a log has them
+        return list(postfix_log._doubtful(session, mailing))  # noqa: SLF001 - their identifiers, as a log has them
 
 
 def settle(store: Store, word: Word, clock: Clock) -> Settled:
     with store.writing() as session:
-        return settling.settle(session, services.find_mailing(session, "free-socks"), word, now=clock.now())
+        return postfix_log.settle(session, services.find_mailing(session, "free-socks"), word, now=clock.now())
 
 
 def settle_by(store: Store, log: str, clock: Clock) -> Settled:
     with store.writing() as session:
         mailing = services.find_mailing(session, "free-socks")
-        return settling.settle_from_log(session, mailing, log.splitlines(), now=clock.now())
+        return postfix_log.settle_from_log(session, mailing, log.splitlines(), now=clock.now())
 
 
 def test_what_the_owner_calls_accepted_is_never_sent_again(

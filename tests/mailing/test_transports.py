@@ -9,13 +9,13 @@ import pytest
 from feedback_app.config import load_settings
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
-from feedback_app.mailing.connections import Connection
-from feedback_app.mailing.letter import Letter
-from feedback_app.mailing.messages import Desk, MailingMaker
-from feedback_app.mailing.outcomes import Answer, Outcome, TransportRefused, scrub
-from feedback_app.mailing.smtp import SmtpTransport
-from feedback_app.mailing.transports import OutboxTransport, opened
-from feedback_app.tokens import Signer
+from feedback_app.mailing.gate.letter import Letter
+from feedback_app.mailing.letters.composer import Desk, MailingMaker
+from feedback_app.mailing.transports.base import OutboxTransport, opened
+from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused, scrub
+from feedback_app.mailing.transports.smtp import SmtpTransport
+from feedback_app.mailing.transports.smtp_connection import Connection
+from feedback_app.security.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY
 from tests.mailing.desk import FREE_SOCKS
 from tests.support.people import ALICE

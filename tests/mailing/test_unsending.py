@@ -21,12 +21,12 @@ from sqlalchemy import select
 
 from feedback_app import clock
 from feedback_app.config import load_settings
-from feedback_app.db import Store
-from feedback_app.mailing import services
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.heartbeats import alive
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.mailings.services import MailingRefused
 from feedback_app.mailing.models import LEFT_STATES, OPEN_STATES, Delivery, Mailing, MailingState
-from feedback_app.mailing.services import MailingRefused
-from feedback_app.store import open_store
-from feedback_app.workers import alive
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, Clock
 from tests.mailing.desk import CROWD, about, counts, gather, held, read, state, text_of, worker_to
 from tests.support.shop import Shop, wait_for

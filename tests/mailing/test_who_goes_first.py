@@ -2,9 +2,9 @@
 
 import pytest
 
-from feedback_app.db import Store
-from feedback_app.mailing import services
-from feedback_app.mailing.canary import canary_of
+from feedback_app.db.store import Store
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.mailings.canary import canary_of
 from feedback_app.mailing.models import MailingState
 from tests.conftest import Clock
 from tests.mailing.desk import CROWD, counts, gather, held, read, state, text_of, worker_to

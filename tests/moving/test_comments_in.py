@@ -13,17 +13,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from feedback_app.audit import Act, newest_lines
-from feedback_app.comments.markup import comment_html, visible_text
+from feedback_app.audit_log import Act, newest_lines
+from feedback_app.comments.markup.sanitizer import comment_html, visible_text
 from feedback_app.comments.models import Comment, CommentStatus, Notice, Thread
 from feedback_app.comments.services import Post, approved_comments, decide, list_comments
 from feedback_app.customers.models import Customer
-from feedback_app.db import Store
-from feedback_app.moving.bodies import comment_text
-from feedback_app.moving.comments_in import import_comments, paths_of
-from feedback_app.moving.comments_out import export_disqus
-from feedback_app.moving.foreign import BodyKind, LeftBehind, Unreadable
-from feedback_app.moving.reports import CommentsReport
+from feedback_app.db.store import Store
+from feedback_app.moving.export_comments import export_disqus
+from feedback_app.moving.formats.records import BodyKind, LeftBehind, Unreadable
+from feedback_app.moving.html_to_markdown import comment_text
+from feedback_app.moving.import_comments import import_comments, paths_of
+from feedback_app.moving.import_report import CommentsReport
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
 from tests.conftest import OPPS_DAY
 
@@ -277,7 +277,7 @@ def test_a_bad_file_is_refused_in_one_line_that_names_it(sqlite_store: Store, tm
 def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
     sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feedback_app.moving.sources.MOST_UNPACKED", 100_000)
+    monkeypatch.setattr("feedback_app.moving.detect_format.MOST_UNPACKED", 100_000)
     path = tmp_path / "backup.gz"
     path.write_bytes(gzip.compress(b'{"version":1}\n' + b" " * 1_000_000))
     with pytest.raises(Unreadable, match="unpacks to more than"):
@@ -306,9 +306,9 @@ def test_memory_does_not_grow_with_the_file(
 ) -> None:
     publish(sqlite_store, OPPS)
     # Its words are not what this is about, and take long while somebody counts bytes.
-    monkeypatch.setattr("feedback_app.moving.comments_in.comment_text", lambda body, _: body)
+    monkeypatch.setattr("feedback_app.moving.import_comments.comment_text", lambda body, _: body)
     peaks = []
-    monkeypatch.setattr("feedback_app.moving.comments_in.BATCH", 100)
+    monkeypatch.setattr("feedback_app.moving.import_comments.BATCH", 100)
     for number in (300, 1200):
         path = _many(tmp_path / f"{number}.xml", number)
         tracemalloc.start()

@@ -9,11 +9,11 @@ from sqlalchemy import select
 
 from feedback_app.comments.models import FormerPath, Thread
 from feedback_app.config import Settings
-from feedback_app.db import Store
-from feedback_app.moving.comments_in import import_comments
-from feedback_app.moving.foreign import Unreadable
-from feedback_app.moving.posts_in import import_posts
-from feedback_app.moving.reports import PostsReport
+from feedback_app.db.store import Store
+from feedback_app.moving.formats.records import Unreadable
+from feedback_app.moving.import_comments import import_comments
+from feedback_app.moving.import_posts import import_posts
+from feedback_app.moving.import_report import PostsReport
 from feedback_app.publishing.builder import build_site
 from tests.conftest import OPPS_DAY
 from tests.support.shop import ROOT, Shop

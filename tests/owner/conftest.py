@@ -4,8 +4,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from feedback_app.db import Store
-from feedback_app.owner.services import create_owner
+from feedback_app.db.store import Store
+from feedback_app.desk.services import create_owner
 from tests.conftest import OPPS_DAY, Clock
 from tests.owner.desk import PASSWORD, set_up
 

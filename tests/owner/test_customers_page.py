@@ -4,9 +4,9 @@ import pytest
 from bs4 import BeautifulSoup
 from flask.testing import FlaskClient
 
-from feedback_app.audit import Act, newest_lines
+from feedback_app.audit_log import Act, newest_lines
 from feedback_app.customers.models import Frequency
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 from tests.conftest import OPPS_DAY, SQLITE
 from tests.owner.desk import ADMIN, fill
 from tests.support.people import ALICE, BOB, welcome

@@ -12,17 +12,17 @@ from flask.testing import FlaskClient
 from flask_security import utils
 from sqlalchemy import select
 
-from feedback_app.audit import Act, newest_lines
+from feedback_app.audit_log import Act, newest_lines
 from feedback_app.comments.models import Comment, CommentStatus
+from feedback_app.comments.moderation_mail import want_letters
 from feedback_app.comments.services import change_text
-from feedback_app.comments.waiting import want_letters
 from feedback_app.config import Moderation, Settings
-from feedback_app.db import Store
-from feedback_app.letter_requests import LetterRequest
-from feedback_app.mailing.messages import Desk
-from feedback_app.mailing.worker import mail_worker
-from feedback_app.owner.accounts import Accounts
-from feedback_app.owner.notices import Notices
+from feedback_app.db.store import Store
+from feedback_app.desk.sign_in.accounts import Accounts
+from feedback_app.desk.sign_in.security_mail import Notices
+from feedback_app.letter_queue import LetterRequest
+from feedback_app.mailing.delivery.worker import mail_worker
+from feedback_app.mailing.letters.composer import Desk
 from tests.comments.talk import OPPS, publish, say, set_status
 from tests.conftest import SQLITE, Clock
 from tests.owner.desk import ADMIN, PASSWORD, fill, token

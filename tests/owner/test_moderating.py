@@ -12,20 +12,20 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-from feedback_app.audit import AuditLine, forget_words, lines_of, new_batch
+from feedback_app.audit_log import AuditLine, forget_words, lines_of, new_batch
 from feedback_app.cli import undisclosed
-from feedback_app.comments.closing import close_by_age, is_closed
+from feedback_app.comments.author_edits import delete_own
 from feedback_app.comments.decisions import Decision
-from feedback_app.comments.markup import comment_html, says_anything
+from feedback_app.comments.markup.sanitizer import comment_html, says_anything
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import answer_as, close_thread, decide_as, edit_as_owner, open_thread, undo
-from feedback_app.comments.own import delete_own
+from feedback_app.comments.threads.closing import close_by_age, is_closed
 from feedback_app.config import Moderation, Settings
 from feedback_app.console import Context
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_customer
-from feedback_app.db import Store
-from feedback_app.driver import driver_of
+from feedback_app.db.prepared import driver_of
+from feedback_app.db.store import Store
 from feedback_app.privacy.erasing import erase_customer
 from feedback_app.privacy.retention import purge
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of

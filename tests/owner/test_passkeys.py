@@ -13,13 +13,13 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from feedback_app.app import create_app
-from feedback_app.audit import Act, AuditLine
+from feedback_app.audit_log import Act, AuditLine
 from feedback_app.config import Settings
-from feedback_app.db import Store
-from feedback_app.owner.codes import house_security
-from feedback_app.owner.models import OwnerPasskey
-from feedback_app.owner.passkey_forms import NOT_TAKEN
-from feedback_app.owner.services import MOST_FAILURES, create_owner, find_owner, forget_factor
+from feedback_app.db.store import Store
+from feedback_app.desk.models import OwnerPasskey
+from feedback_app.desk.services import MOST_FAILURES, create_owner, find_owner, forget_factor
+from feedback_app.desk.sign_in.codes import house_security
+from feedback_app.desk.sign_in.passkey_forms import NOT_TAKEN
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.owner.desk import ADMIN, PASSWORD, code, fill, set_up, token
 from tests.support.passkey import SoftPasskey

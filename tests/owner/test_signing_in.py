@@ -8,12 +8,12 @@ from flask.testing import FlaskClient
 from passlib.totp import TOTP
 from sqlalchemy import select
 
-from feedback_app.audit import Act, AuditLine
+from feedback_app.audit_log import Act, AuditLine
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation
-from feedback_app.db import Store
-from feedback_app.owner.models import Owner, OwnerSession
-from feedback_app.owner.services import MOST_FAILURES, OwnerRefused, create_owner
+from feedback_app.db.store import Store
+from feedback_app.desk.models import Owner, OwnerSession
+from feedback_app.desk.services import MOST_FAILURES, OwnerRefused, create_owner
 from tests.comments.talk import OPPS, publish, say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.owner.desk import ADMIN, PASSWORD, code, fill, set_up, token

@@ -6,12 +6,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from feedback_app.cli import undisclosed
+from feedback_app.comments.author_edits import delete_own
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.own import delete_own
 from feedback_app.config import Moderation, Settings
 from feedback_app.console import Context
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 from tests.comments.talk import OPPS, publish, say, set_status
 from tests.conftest import OPPS_DAY
 from tests.owner.desk import ADMIN, fill, token

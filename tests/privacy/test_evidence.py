@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feedback_app.audit import Act, newest_lines
+from feedback_app.audit_log import Act, newest_lines
 from feedback_app.config import Settings
 from feedback_app.customers.consent import WORDINGS, choose
 from feedback_app.customers.importing import import_customers
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
-from feedback_app.db import Store
-from feedback_app.keys import signer
+from feedback_app.db.store import Store
 from feedback_app.privacy.evidence import BEGIN, END, BadEvidence, evidence_of, public_keys, verify
-from feedback_app.tokens import Signer
+from feedback_app.security.keys import signer
+from feedback_app.security.tokens import Signer
 from tests.conftest import OPPS_DAY, SECRET_KEY, SQLITE, Clock
 from tests.support.commands import typed
 from tests.support.people import ALICE, BOB, welcome

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from feedback_app.audit import AuditLine
+from feedback_app.audit_log import AuditLine
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.posting import post_comment, weigh
 from feedback_app.comments.services import Post, decide, find_parent, find_thread, register_posts
-from feedback_app.comments.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import history, may_write_to
@@ -27,13 +27,13 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.customers.services import find_customer, request_link
-from feedback_app.db import Store
-from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
-from feedback_app.mailing.drafts import Draft
-from feedback_app.mailing.messages import Desk
+from feedback_app.db.store import Store
+from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.mailing.delivery.worker import mail_worker
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.mailings.services import hold
+from feedback_app.mailing.mailings.source import Draft
 from feedback_app.mailing.models import Delivery, DeliveryState
-from feedback_app.mailing.services import hold
-from feedback_app.mailing.worker import mail_worker
 from feedback_app.privacy.erasing import NAMELESS_AUTHOR, CommentsFate, Erased, erase_customer
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import Purged, purge

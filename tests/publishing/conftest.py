@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from feedback_app.config import Settings
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 from feedback_app.publishing.builder import Report, build_site
-from feedback_app.publishing.threads import catch_up
+from feedback_app.publishing.live.update import catch_up
 from tests.support.shop import ROOT
 
 POST = "Title: {title}\nDate: {date}\nSlug: {slug}\nTags: {tags}\nStatus: published\nSummary: In short.\n\n{text}\n"

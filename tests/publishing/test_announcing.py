@@ -8,10 +8,10 @@ from sqlalchemy import select
 from feedback_app.comments.services import Post
 from feedback_app.config import Settings
 from feedback_app.customers.models import Frequency, Topic
-from feedback_app.db import Store
+from feedback_app.db.store import Store
+from feedback_app.mailing.mailings.services import cancel
 from feedback_app.mailing.models import Mailing, MailingState
-from feedback_app.mailing.services import cancel
-from feedback_app.publishing.announcing import announce, slug_of
+from feedback_app.publishing.content.announcements import announce, slug_of
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.mailing.desk import text_of, worker_to
 from tests.support.people import ALICE, BOB, welcome

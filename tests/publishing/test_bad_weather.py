@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from feedback_app.publishing.publisher import run_publisher
-from feedback_app.workers import new_worker_id
+from feedback_app.heartbeats import new_worker_id
+from feedback_app.publishing.daemon import run_publisher
 from tests.conftest import SQLITE
 from tests.publishing.conftest import Blog
 from tests.support.shop import Shop, wait_for

@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 
 from feedback_app.comments.services import find_thread
 from feedback_app.publishing.builder import BuildRefused
-from feedback_app.publishing.texts import absolute, listed
+from feedback_app.publishing.render.post_html import absolute, listed
 from tests.comments.talk import say
 from tests.conftest import SQLITE
 from tests.publishing.conftest import Blog, tree

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from feedback_app.publishing.changes import SURE_SECONDS, Changes
+from feedback_app.publishing.watcher import SURE_SECONDS, Changes
 
 OPPS, DOG = Path("opps.md"), Path("dog.md")
 
@@ -33,7 +33,7 @@ def test_once_it_can_be_any_file_no_name_makes_it_fewer() -> None:
 
 def test_all_are_looked_at_a_while_after_some_were_and_never_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("feedback_app.publishing.changes.time.monotonic", lambda: now)
+    monkeypatch.setattr("feedback_app.publishing.watcher.time.monotonic", lambda: now)
     seen = Changes()
     seen.note_in_time()
     assert not seen.noted.is_set()

@@ -12,11 +12,11 @@ from sqlalchemy import text
 from feedback_app.comments import services
 from feedback_app.comments.models import CommentStatus
 from feedback_app.config import load_settings
-from feedback_app.db import Store
-from feedback_app.publishing.bake import FEW, rebaked, thread_piece
-from feedback_app.publishing.following import Follower
-from feedback_app.store import open_store
-from feedback_app.workers import WorkerKind, beat
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.heartbeats import WorkerKind, beat
+from feedback_app.publishing.live.listener import Follower
+from feedback_app.publishing.render.fragments import FEW, rebaked, thread_piece
 from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
 from tests.conftest import OPPS_DAY
 from tests.support.shop import Shop, wait_for
@@ -28,8 +28,8 @@ NOTHING = threading.Event()
 @pytest.fixture
 def follower(store: Store, monkeypatch: pytest.MonkeyPatch) -> Follower:
     """An ear that has heard all there is, and looks by itself only after hours."""
-    monkeypatch.setattr("feedback_app.publishing.following.SURE_SECONDS", 3600.0)
-    monkeypatch.setattr("feedback_app.publishing.following.WHOLE_SECONDS", 3600.0)
+    monkeypatch.setattr("feedback_app.publishing.live.listener.SURE_SECONDS", 3600.0)
+    monkeypatch.setattr("feedback_app.publishing.live.listener.WHOLE_SECONDS", 3600.0)
     publish(store, OPPS)
     one = Follower(store)
     assert one.wait(0, NOTHING)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from feedback_app.publishing.forks import ChildDied, ChildFailed, shared
+from feedback_app.publishing.incremental.process_pool import ChildDied, ChildFailed, shared
 
 
 def raising(error: Exception) -> Callable[[int, int], int]:

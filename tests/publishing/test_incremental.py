@@ -14,10 +14,10 @@ from pelican.plugins import signals
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.services import list_comments
 from feedback_app.config import load_settings
-from feedback_app.publishing import articles
-from feedback_app.publishing.articles import Articles
+from feedback_app.db.setup import open_store
 from feedback_app.publishing.builder import Builder, BuildRefused
-from feedback_app.store import open_store
+from feedback_app.publishing.pelican import generators
+from feedback_app.publishing.pelican.generators import Articles
 from tests.comments.talk import say, set_status
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, SECRET_KEY, Clock
 from tests.publishing.conftest import Blog, make_blog, tree
@@ -215,7 +215,7 @@ def test_a_file_that_is_named_is_looked_at_and_the_others_once_somebody_looks_at
 
     opps.write_text(opps.read_text(encoding="utf-8") + "\nWe are sorry.\n", encoding="utf-8")
     with monkeypatch.context() as patched:
-        patched.setattr(articles, "scan", look)
+        patched.setattr(generators, "scan", look)
         builder.build(named=[opps])
     assert "We are sorry." in blog.page("2007/10/opps.html")
     assert tree(blog.output) == blog.built_elsewhere()

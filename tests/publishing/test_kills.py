@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from feedback_app.config import load_settings
-from feedback_app.db import Store
-from feedback_app.publishing import bindery, library
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
 from feedback_app.publishing.builder import build_site
-from feedback_app.publishing.threads import catch_up
-from feedback_app.store import open_store
+from feedback_app.publishing.live.update import catch_up
+from feedback_app.publishing.pelican import post_index, runner
 from tests.comments.talk import say
 from tests.publishing.conftest import Blog, make_blog, tree
 from tests.publishing.test_incremental import KEYS
@@ -105,8 +105,8 @@ def test_a_build_that_is_killed_at_any_moment_leaves_a_site_that_works(
     shop_blog: Blog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Helpers for every build, so that those are orphaned, too.
-    monkeypatch.setattr(library, "WORTH_SHARING", 4)
-    monkeypatch.setattr(bindery, "WORTH_SHARING", 4)
+    monkeypatch.setattr(post_index, "WORTH_SHARING", 4)
+    monkeypatch.setattr(runner, "WORTH_SHARING", 4)
     dice = random.Random(3206)  # noqa: S311 - the same kills each time, as far as a machine allows
     configuration = shop_blog.folder / "pelicanconf.py"
 

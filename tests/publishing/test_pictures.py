@@ -9,8 +9,8 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
+from feedback_app.images.pictures import made_of
 from feedback_app.publishing.builder import BuildRefused
-from feedback_app.publishing.pictures import made_of
 from tests.conftest import SQLITE
 from tests.publishing.conftest import Blog, tree
 from tests.publishing.test_leaks import photograph

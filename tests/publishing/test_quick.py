@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown import Markdown
 
-from feedback_app.publishing import quick as own
-from feedback_app.publishing.quick import quick
+from feedback_app.publishing.pelican import quick as own
+from feedback_app.publishing.pelican.quick import quick
 from tests.support.shop import ROOT
 
 EXTENSIONS = ["extra", "sane_lists", "smarty", "feedback_app.publishing.masking"]

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from feedback_app.publishing import swapping
-from feedback_app.publishing.swapping import swap
+from feedback_app.publishing.files import swap
 from tests.conftest import SQLITE, Clock
 from tests.publishing.conftest import Blog, tree
 
@@ -46,10 +45,10 @@ def test_the_new_site_is_there_the_old_one_is_not_and_the_index_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can: bool
 ) -> None:
     if not can:
-        monkeypatch.setattr(swapping, "_exchange", refuse)
+        monkeypatch.setattr(swap, "_exchange", refuse)
     stage, output = sites(tmp_path)
     whole = output.stat().st_ino
-    written = swap(stage, output, ["pagefind"], set())
+    written = swap.swap(stage, output, ["pagefind"], set())
     assert tree(output) == {"a.html": b"new", "same.html": b"same", "pagefind/index": b"an index"}
     assert (written.written, written.removed, written.unchanged) == (1, 1, 1)
     # One step: the folder itself is another.
@@ -64,11 +63,11 @@ def test_a_disk_that_fails_in_between_is_told_and_the_old_site_stays(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr(swapping, "_exchange", fail)
+    monkeypatch.setattr(swap, "_exchange", fail)
     stage, output = sites(tmp_path)
     before = tree(output)
     with pytest.raises(OSError, match="no space left"):
-        swap(stage, output, ["pagefind"], set())
+        swap.swap(stage, output, ["pagefind"], set())
     assert tree(output) == before
 
 
@@ -86,7 +85,7 @@ def test_a_full_build_is_live_in_one_step(blog: Blog, monkeypatch: pytest.Monkey
         return exchange
 
     before = tree(blog.output)
-    monkeypatch.setattr(swapping, "_exchange", look(swapping._exchange))  # noqa: SLF001 - the step itself
+    monkeypatch.setattr(swap, "_exchange", look(swap._exchange))  # noqa: SLF001 - the step itself
     blog.build(full=True)
     assert seen == [before, tree(blog.output)]
     assert "Opps, again!" in blog.page("index.html")

@@ -16,12 +16,13 @@ from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import close_thread, edit_as_owner, open_thread
 from feedback_app.comments.services import find_thread, list_comments
 from feedback_app.config import Moderation, Settings, load_settings
-from feedback_app.publishing import publisher, threads
-from feedback_app.publishing.bake import count_piece, counted, rebaked, thread_piece
-from feedback_app.publishing.files import Written, write_if_changed
-from feedback_app.publishing.run import Build
-from feedback_app.publishing.swapping import swap
-from feedback_app.store import open_store
+from feedback_app.db.setup import open_store
+from feedback_app.publishing import daemon
+from feedback_app.publishing.files.swap import swap
+from feedback_app.publishing.files.write import Written, write_if_changed
+from feedback_app.publishing.live import update
+from feedback_app.publishing.pelican.context import Build
+from feedback_app.publishing.render.fragments import count_piece, counted, rebaked, thread_piece
 from tests.comments.talk import OPPS, say, set_status
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, SQLITE, Clock
 from tests.publishing.conftest import Blog, make_blog, tree
@@ -173,9 +174,9 @@ def test_the_running_publisher_closes_a_post_when_it_has_become_too_old(
     assert "Post a Comment" in own.page("2007/10/opps.html")
     monkeypatch.chdir(blog.folder)
     # Nobody touches a file: what happens is not a build's doing.
-    monkeypatch.setattr(publisher, "watch_files", lambda *_: None)
+    monkeypatch.setattr(daemon, "watch_files", lambda *_: None)
     stop = threading.Event()
-    running = threading.Thread(target=publisher.run_publisher, args=(own.settings, own.store, "w" * 32, stop))
+    running = threading.Thread(target=daemon.run_publisher, args=(own.settings, own.store, "w" * 32, stop))
     running.start()
     try:
         clock.advance(days=366)
@@ -232,7 +233,7 @@ def test_a_follower_that_is_killed_between_two_files_is_redone(
         write_if_changed(path, data, written, folders=folders)
 
     with monkeypatch.context() as patched:
-        patched.setattr("feedback_app.publishing.threads.write_if_changed", write)
+        patched.setattr("feedback_app.publishing.live.update.write_if_changed", write)
         with pytest.raises(Killed):
             blog.follow()
     assert blog.follow() == 2
@@ -258,7 +259,7 @@ def test_a_site_built_elsewhere_is_not_written_to(
     before = tree(blog.output)
     say(blog.store)
     moved = make_settings(content=str(blog.settings.content), output=str(tmp_path / "other"))
-    assert threads.catch_up(moved, blog.store) == 0
+    assert update.catch_up(moved, blog.store) == 0
     assert tree(blog.output) == before
 
 
@@ -280,7 +281,7 @@ def test_the_publisher_outlives_a_store_that_does_not_answer_and_a_folder_it_can
     blog: Blog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(blog.folder)
-    monkeypatch.setattr(publisher, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(daemon, "RETRY_SECONDS", 0.01)
     blog.build()
     problems: list[Exception] = [
         DBAPIError("SELECT 1", None, Exception("gone")),
@@ -292,11 +293,11 @@ def test_the_publisher_outlives_a_store_that_does_not_answer_and_a_folder_it_can
         if problems:
             raise problems.pop(0)
         caught_up.set()
-        return threads.catch_up(settings, store, *numbers)  # type: ignore[arg-type]
+        return update.catch_up(settings, store, *numbers)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(publisher, "catch_up", follow)
+    monkeypatch.setattr(daemon, "catch_up", follow)
     stop = threading.Event()
-    thread = threading.Thread(target=publisher.run_publisher, args=(blog.settings, blog.store, "w" * 32, stop))
+    thread = threading.Thread(target=daemon.run_publisher, args=(blog.settings, blog.store, "w" * 32, stop))
     with caplog.at_level(logging.ERROR):
         thread.start()
         assert caught_up.wait(30)
@@ -321,7 +322,7 @@ def test_an_edit_that_was_made_while_the_store_did_not_answer_is_built_once_it_d
     blog: Blog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(blog.folder)
-    monkeypatch.setattr(publisher, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(daemon, "RETRY_SECONDS", 0.01)
     blog.build()
     file, away = blog.settings.content / "posts" / "opps.md", threading.Event()
     begin, gone = Build.begin, DBAPIError("SELECT 1", None, Exception("gone"))
@@ -334,7 +335,7 @@ def test_an_edit_that_was_made_while_the_store_did_not_answer_is_built_once_it_d
 
     monkeypatch.setattr(Build, "begin", asked)
     stop = threading.Event()
-    thread = threading.Thread(target=publisher.run_publisher, args=(blog.settings, blog.store, "w" * 32, stop))
+    thread = threading.Thread(target=daemon.run_publisher, args=(blog.settings, blog.store, "w" * 32, stop))
     thread.start()
     blog.write("opps", "Opps", text="We are sorry.")
     assert away.wait(30)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from feedback_app.cli import undisclosed
 from feedback_app.console import Context
-from feedback_app.publishing.checks import check_files
+from feedback_app.publishing.content.checks import check_files
 from tests.comments.talk import say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.publishing.conftest import Blog

@@ -18,15 +18,14 @@ from sqlalchemy import JSON, Enum, LargeBinary, Table, TypeDecorator, delete, fu
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from feedback_app import keys
 from feedback_app.cli import undisclosed
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
 from feedback_app.comments.posting import post_comment, weigh
 from feedback_app.comments.services import Post, decide, register_posts
-from feedback_app.comments.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.console import Context
-from feedback_app.crypto import KeyProblem
+from feedback_app.customers.address_changes import Side, ask_for_change, say_yes
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS, choose, frequencies, history, may_write_to
 from feedback_app.customers.importing import import_customers
@@ -42,23 +41,24 @@ from feedback_app.customers.models import (
     Topic,
     Undo,
 )
-from feedback_app.customers.readdressing import Side, ask_for_change, say_yes
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link
-from feedback_app.db import Base, Store
-from feedback_app.letter_requests import LetterKind, LetterRequest
-from feedback_app.mailing import services as mailings
-from feedback_app.mailing.drafts import Draft
-from feedback_app.mailing.messages import Desk
+from feedback_app.db.setup import StoreProblem, open_store
+from feedback_app.db.store import Base, Store
+from feedback_app.heartbeats import PATIENCE, WorkerKind, beat
+from feedback_app.letter_queue import LetterKind, LetterRequest
+from feedback_app.mailing.delivery.worker import MailWorker, mail_worker
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.mailings import services as mailings
+from feedback_app.mailing.mailings.source import Draft
 from feedback_app.mailing.models import Bounce, BounceKind, Delivery, DeliveryState, DigestItem, Mailing, MailingState
-from feedback_app.mailing.worker import MailWorker, mail_worker
+from feedback_app.operations import restore as restoring
+from feedback_app.operations.backup import BackupProblem, Contents, back_up, examine
+from feedback_app.operations.pg_dump import dumped_rows
+from feedback_app.operations.restore import Restored, plan_restore, restore
+from feedback_app.operations.snapshot import ASIDE
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
-from feedback_app.store import StoreProblem, open_store
-from feedback_app.upkeep import restore as restoring
-from feedback_app.upkeep.aside import ASIDE
-from feedback_app.upkeep.backup import BackupProblem, Contents, back_up, examine
-from feedback_app.upkeep.dumps import dumped_rows
-from feedback_app.upkeep.restore import Restored, plan_restore, restore
-from feedback_app.workers import PATIENCE, WorkerKind, beat
+from feedback_app.security import keys
+from feedback_app.security.crypto import KeyProblem
 from tests.conftest import ADDRESS_KEY, OPPS_DAY, POSTGRESQL, SECRET_KEY, SQLITE, Clock
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
 from tests.support.postgres import find_postgres
@@ -718,7 +718,7 @@ def test_postgresqls_programs_are_found_where_the_system_has_them_or_their_absen
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: Store, monday: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("feedback_app.upkeep.dumps.INSTALLED", tmp_path / "postgresql")
+    monkeypatch.setattr("feedback_app.operations.pg_dump.INSTALLED", tmp_path / "postgresql")
     with pytest.raises(BackupProblem, match="install PostgreSQL's client programs"):
         back_up(store, monday)
     programs = find_postgres()

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from feedback_app.bulk import find_many, insert_many, update_many
 from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic
-from feedback_app.db import Base, Store
-from feedback_app.driver import AnyNumber, Prepared
-from feedback_app.mailing.claims import _reading
+from feedback_app.db.bulk import find_many, insert_many, update_many
+from feedback_app.db.prepared import AnyNumber, Prepared
+from feedback_app.db.store import Base, Store
+from feedback_app.mailing.delivery.claims import _reading
 from tests.conftest import SQLITE
 
 CUSTOMERS = Base.metadata.tables["customers"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback_app.crypto import CannotOpen, KeyProblem, KeyRing, Vault, new_key
+from feedback_app.security.crypto import CannotOpen, KeyProblem, KeyRing, Vault, new_key
 
 OLD, NEW = new_key(), new_key()
 PLACE, ROW = "customers.address", b"a fingerprint of thirty-two bytes"

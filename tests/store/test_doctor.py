@@ -11,19 +11,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import text
 
-from feedback_app import keys
 from feedback_app.cli import undisclosed
 from feedback_app.config import Settings, load_settings
 from feedback_app.console import Context
 from feedback_app.customers.models import Customer, Frequency, Topic
-from feedback_app.db import Store
-from feedback_app.mailing import services as mailings
-from feedback_app.mailing.drafts import Draft
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.heartbeats import WorkerKind, beat
+from feedback_app.mailing.mailings import services as mailings
+from feedback_app.mailing.mailings.source import Draft
 from feedback_app.mailing.models import Delivery, DeliveryState
-from feedback_app.mailing.returns import ReturnAddresses
-from feedback_app.store import open_store
-from feedback_app.upkeep.doctor import Finding, Level, examine
-from feedback_app.workers import WorkerKind, beat
+from feedback_app.mailing.return_addresses import ReturnAddresses
+from feedback_app.operations.doctor import Finding, Level, examine
+from feedback_app.security import keys
 from tests.conftest import OPPS_DAY, SQLITE
 from tests.support.people import ALICE, BOB, welcome
 

@@ -22,7 +22,7 @@ from sqlalchemy import func, select, text
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.posting import post_comment, post_words, weigh
 from feedback_app.comments.services import Post, register_posts
-from feedback_app.comments.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS, choose
@@ -36,10 +36,10 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.customers.services import address_of, find_or_add_customer
-from feedback_app.db import Store
-from feedback_app.store import open_store
-from feedback_app.upkeep.backup import back_up, examine
-from feedback_app.upkeep.restore import plan_restore, restore
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
+from feedback_app.operations.backup import back_up, examine
+from feedback_app.operations.restore import plan_restore, restore
 from tests.conftest import BACKENDS, OPPS_DAY, POSTGRESQL, SQLITE
 
 pytestmark = pytest.mark.slow

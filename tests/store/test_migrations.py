@@ -11,11 +11,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, Engine, String, inspect, text
 from sqlalchemy.exc import DatabaseError
 
-import feedback_app.tables
+import feedback_app.migrations.tables
 from feedback_app.customers.models import Frequency
-from feedback_app.db import Base, Store, make_engine
+from feedback_app.db.setup import alembic_config, head_revision, migrating
+from feedback_app.db.store import Base, Store, make_engine
 from feedback_app.migrations.append_only import TABLES, keep_append_only
-from feedback_app.store import alembic_config, head_revision, migrating
 from tests.conftest import OPPS_DAY
 from tests.support.people import ALICE, welcome
 
@@ -77,7 +77,7 @@ def test_the_last_migration_is_the_one_the_program_wants() -> None:
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_program_describes(empty: Engine) -> None:
-    assert feedback_app.tables.comments
+    assert feedback_app.migrations.tables.comments
     migrate(empty, "head")
     with empty.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from feedback_app.config import Settings, load_settings
-from feedback_app.crypto import KeyProblem
-from feedback_app.db import Store
-from feedback_app.store import StoreProblem, open_store, upgrade_store
+from feedback_app.db.setup import StoreProblem, open_store, upgrade_store
+from feedback_app.db.store import Store
+from feedback_app.security.crypto import KeyProblem
 from tests.conftest import OPPS_DAY
 from tests.support.people import ALICE, welcome
 from tests.support.shop import Shop

@@ -8,11 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings, load_settings
-from feedback_app.crypto import KEY_ID_BYTES
-from feedback_app.db import Store
-from feedback_app.owner.models import Owner, OwnerSession
-from feedback_app.owner.passkeys import add_passkey, passkeys_of, remove_passkey
-from feedback_app.owner.services import (
+from feedback_app.db.setup import open_store, sealing_keys
+from feedback_app.db.store import Store
+from feedback_app.desk.models import Owner, OwnerSession
+from feedback_app.desk.passkeys import add_passkey, passkeys_of, remove_passkey
+from feedback_app.desk.services import (
     create_owner,
     find_owner,
     find_session,
@@ -25,11 +25,11 @@ from feedback_app.owner.services import (
     use_counter,
     use_recovery_code,
 )
-from feedback_app.store import open_store, sealing_keys
-from feedback_app.upkeep import aside
-from feedback_app.upkeep.backup import back_up
-from feedback_app.upkeep.restore import plan_restore, restore
-from feedback_app.upkeep.rotation import rotate_keys
+from feedback_app.operations import snapshot
+from feedback_app.operations.backup import back_up
+from feedback_app.operations.key_rotation import rotate_keys
+from feedback_app.operations.restore import plan_restore, restore
+from feedback_app.security.crypto import KEY_ID_BYTES
 from tests.conftest import OPPS_DAY
 from tests.support.postgres import find_postgres
 
@@ -119,7 +119,7 @@ def test_where_the_store_before_is_lost_the_codes_of_the_backup_are_all_there_is
 ) -> None:
     nora, key = sign_up(store)
     back_up(store, tmp_path / "monday.backup")
-    monkeypatch.setattr(aside, "ASIDE", (aside.aside(_Unknown),))  # type: ignore[arg-type]
+    monkeypatch.setattr(snapshot, "ASIDE", (snapshot.aside(_Unknown),))  # type: ignore[arg-type]
     put_back(settings, tmp_path / "monday.backup")
     with store.reading() as session:
         assert recovery_codes_left(session, nora) == 2

@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import select
 
 from feedback_app.config import Settings, load_settings
-from feedback_app.crypto import KEY_ID_BYTES, CannotOpen
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of, find_customer, find_or_add_customer, name_of
-from feedback_app.db import Store
-from feedback_app.store import open_store, sealing_keys
-from feedback_app.upkeep import rotation
-from feedback_app.upkeep.rotation import Rotated, RotationRefused, rotate_keys
+from feedback_app.db.setup import open_store, sealing_keys
+from feedback_app.db.store import Store
+from feedback_app.operations import key_rotation
+from feedback_app.operations.key_rotation import Rotated, RotationRefused, rotate_keys
+from feedback_app.security.crypto import KEY_ID_BYTES, CannotOpen
 from tests.conftest import OPPS_DAY
 from tests.support.people import ALICE, BOB, CAROL, welcome
 
@@ -64,7 +64,7 @@ def test_a_process_that_runs_meanwhile_reads_and_writes_on(own_keys: Settings) -
 
 
 def test_a_rotation_that_was_killed_is_continued(own_keys: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "BATCH", 1)
+    monkeypatch.setattr(key_rotation, "BATCH", 1)
     store = open_store(own_keys)
     for person in (ALICE, BOB, CAROL):
         welcome(store, person, now=OPPS_DAY)

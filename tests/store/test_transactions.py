@@ -17,11 +17,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from feedback_app import wal
-from feedback_app.db import Store, make_engine
-from feedback_app.driver import Driver, driver_of, session_of
-from feedback_app.turn import BUSY_MILLISECONDS
-from feedback_app.workers import Worker, WorkerKind, beat
+from feedback_app.db import wal
+from feedback_app.db.prepared import Driver, driver_of, session_of
+from feedback_app.db.store import Store, make_engine
+from feedback_app.db.write_lock import BUSY_MILLISECONDS
+from feedback_app.heartbeats import Worker, WorkerKind, beat
 from tests.conftest import OPPS_DAY, POSTGRESQL, SQLITE, Clock
 
 on_sqlite = pytest.mark.parametrize("backend", [SQLITE])
@@ -224,7 +224,7 @@ def test_a_database_whose_log_cannot_be_read_waits_for_the_disk_by_itself(tmp_pa
 
 @on_sqlite
 def test_what_breaks_is_undone_before_it_is_anothers_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedback_app.turn.BUSY_MILLISECONDS", 1)
+    monkeypatch.setattr("feedback_app.db.write_lock.BUSY_MILLISECONDS", 1)
     taken = store._turn.taken  # noqa: SLF001 - who waits for it goes on the moment it is free
 
     @contextmanager
@@ -274,7 +274,7 @@ def test_a_log_is_found_behind_a_link_and_when_it_is_another_one(
 
 @on_sqlite
 def test_a_store_that_does_not_take_it_in_says_so_as_everywhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feedback_app.turn.BUSY_MILLISECONDS", 1)
+    monkeypatch.setattr("feedback_app.db.write_lock.BUSY_MILLISECONDS", 1)
     with store.asking() as driver:
         driver.execute("PRAGMA busy_timeout = 1", ())
     with store.engine.connect() as other:

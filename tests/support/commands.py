@@ -80,7 +80,7 @@ class Commands:
 
 def _serve(place: str) -> None:
     from feedback_app.privacy import retention  # noqa: F401, PLC0415 - what commands import when they need it
-    from feedback_app.publishing import threads  # noqa: F401, PLC0415 - the same
+    from feedback_app.publishing.live import update  # noqa: F401, PLC0415 - the same
 
     undisclosed.all()
     # The handlers are forgotten as they end.

@@ -14,12 +14,14 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Protocol, cast
 
-from feedback_app import clock, keys
+from feedback_app import clock
 from feedback_app.config import load_settings
-from feedback_app.mailing import lanes, windows
-from feedback_app.mailing.messages import Desk
-from feedback_app.mailing.worker import mail_worker, run_until
-from feedback_app.store import open_store
+from feedback_app.db.setup import open_store
+from feedback_app.mailing.delivery import batches
+from feedback_app.mailing.delivery.worker import mail_worker, run_until
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.transports import smtp_pool
+from feedback_app.security import keys
 
 SECONDS = 60
 # Where the server can stop: before it answers what is named; in a letter's middle; at its end, before and after it was
@@ -112,7 +114,7 @@ def _work(environment: dict[str, str], ahead: Ahead, through: bool) -> None:  # 
     clock.now = lambda: datetime.now(UTC) + timedelta(seconds=ahead.value)
     # Several connections from the second letter on, and letters that are on their way while the next are claimed. Who
     # opens one waits as long as anywhere: the server stops until somebody is killed.
-    lanes.WORK_FOR_ONE, lanes.SHORT, windows.FEW = 1, SECONDS, 1
+    smtp_pool.WORK_FOR_ONE, smtp_pool.SHORT, batches.FEW = 1, SECONDS, 1
     settings = load_settings(environment)
     store = open_store(settings)
     stop = threading.Event()

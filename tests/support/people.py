@@ -7,7 +7,7 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS, choose
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency, NameDisplay, Topic
 from feedback_app.customers.services import find_or_add_customer, set_name
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 
 
 @dataclass(frozen=True, slots=True)

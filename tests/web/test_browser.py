@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from feedback_app.customers.models import Customer, Frequency, NameDisplay, Topic
 from feedback_app.customers.services import name_of
-from feedback_app.db import Store
-from feedback_app.mailing.messages import Desk
+from feedback_app.db.store import Store
+from feedback_app.mailing.letters.composer import Desk
 from tests.conftest import OPPS_DAY, SQLITE
 from tests.support.people import BOB, welcome
 

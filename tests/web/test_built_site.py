@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from feedback_app.app import Serving, create_app
 from feedback_app.config import Settings
-from feedback_app.db import Store
+from feedback_app.db.store import Store
 
 SHORT, LONG = b"<p>Bcc.</p>", b"<p>Bcc.</p>" * 700
 

@@ -13,17 +13,17 @@ from werkzeug.routing import Rule
 
 from feedback_app.app import Serving, create_app
 from feedback_app.config import Moderation, Settings
+from feedback_app.customers.address_changes import ask_for_change
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer, Frequency, Topic
-from feedback_app.customers.readdressing import ask_for_change
-from feedback_app.customers.subscribing import Wish, want_confirmation
-from feedback_app.db import Base, Store, make_engine
-from feedback_app.exchange import MOST_BYTES
-from feedback_app.mailing.messages import Desk
-from feedback_app.problems import PROGRAMS
-from feedback_app.tokens import Claim, Purpose
-from feedback_app.web import HEADERS
-from feedback_app.workers import PATIENCE, WorkerKind, beat
+from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.db.store import Base, Store, make_engine
+from feedback_app.heartbeats import PATIENCE, WorkerKind, beat
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.security.tokens import Claim, Purpose
+from feedback_app.web.app_class import MOST_BYTES
+from feedback_app.web.app_state import HEADERS
+from feedback_app.web.problem_details import PROGRAMS
 from tests.comments.talk import OPPS, publish, say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.support.people import BOB, welcome

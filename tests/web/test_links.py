@@ -10,21 +10,21 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.routing import Rule
 
+from feedback_app.comments.author_edits import request_own_link
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, Following
-from feedback_app.comments.own import request_own_link
+from feedback_app.customers.address_changes import Side, ask_for_change, say_yes
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import AddressChange, Customer, Frequency, NameDisplay, Topic
-from feedback_app.customers.readdressing import Side, ask_for_change, say_yes
 from feedback_app.customers.services import request_link
-from feedback_app.customers.subscribing import Wish, want_confirmation
-from feedback_app.db import Store
-from feedback_app.letter_requests import LetterKind, LetterRequest, want_letter
-from feedback_app.mailing import services
-from feedback_app.mailing.digests import make_due
-from feedback_app.mailing.messages import Desk
+from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.db.store import Store
+from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.mailings.digests import make_due
 from feedback_app.mailing.models import Mailing, MailingState
-from feedback_app.tokens import Claim, Purpose
+from feedback_app.security.tokens import Claim, Purpose
 from tests.comments.talk import OPPS, publish, say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.customers.test_preferences import rows

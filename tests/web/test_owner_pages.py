@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation
-from feedback_app.db import Store
-from feedback_app.owner.services import create_owner
+from feedback_app.db.store import Store
+from feedback_app.desk.services import create_owner
 from tests.comments.talk import OPPS, publish, say
 from tests.conftest import OPPS_DAY, SQLITE, Clock
 from tests.owner.desk import ADMIN, PASSWORD, set_up

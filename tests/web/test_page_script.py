@@ -12,10 +12,10 @@ from sqlalchemy import select
 
 from feedback_app.app import Serving, create_app
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.verdicts import PROVEN, TOO_FAST
+from feedback_app.comments.spam.verdicts import PROVEN, TOO_FAST
 from feedback_app.config import Settings, load_settings
-from feedback_app.db import Store
-from feedback_app.store import open_store
+from feedback_app.db.setup import open_store
+from feedback_app.db.store import Store
 from tests.comments.talk import OPPS, publish, say, set_status
 from tests.conftest import ADDRESS_KEY, SECRET_KEY, SQLITE, Clock
 from tests.publishing.conftest import make_blog

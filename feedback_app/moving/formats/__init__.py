@@ -1,1 +1,1 @@
-"""What other systems export, a module each: read as a stream, told in the words of `foreign`."""
+"""One module for each system's export: reads the file as a stream and yields the records of `records`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import IO
 
-from feedback_app.moving.foreign import (
+from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
     ForeignPost,
@@ -21,7 +21,7 @@ from feedback_app.moving.foreign import (
     Standing,
     moment_of,
 )
-from feedback_app.moving.xml import Element, pieces, text_of
+from feedback_app.moving.formats.xml_stream import Element, pieces, text_of
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 THREADING = "{http://purl.org/syndication/thread/1.0}"

@@ -7,7 +7,7 @@ stands in elements of our own namespace there, which other readers pass over.
 from collections.abc import Iterator
 from typing import IO
 
-from feedback_app.moving.foreign import (
+from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
     ForeignThread,
@@ -18,7 +18,7 @@ from feedback_app.moving.foreign import (
     Standing,
     moment_of,
 )
-from feedback_app.moving.xml import Element, pieces, text_of
+from feedback_app.moving.formats.xml_stream import Element, pieces, text_of
 
 DISQUS = "http://disqus.com"
 INTERNALS = "http://disqus.com/disqus-internals"

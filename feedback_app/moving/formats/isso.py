@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from feedback_app.moving.foreign import (
+from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
     ForeignThread,

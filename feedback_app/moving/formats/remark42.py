@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import IO, Any
 
-from feedback_app.moving.foreign import (
+from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
     ForeignThread,

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import IO
 from urllib.parse import urlsplit
 
-from feedback_app.moving.foreign import (
+from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
     ForeignPost,
@@ -21,7 +21,7 @@ from feedback_app.moving.foreign import (
     Standing,
     moment_of,
 )
-from feedback_app.moving.xml import Element, pieces, text_of
+from feedback_app.moving.formats.xml_stream import Element, pieces, text_of
 
 NAMESPACE = re.compile(r"http://wordpress\.org/export/[\d.]+/")
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"

@@ -1,0 +1,183 @@
+"""A change of address: asked for on the customer's page, confirmed from the old address and from the new one.
+
+Every function takes the session; the entry point commits.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from feedback_app.customers.addresses import Address
+from feedback_app.customers.models import AddressChange, Customer, Suppression, SuppressionReason, Undo
+from feedback_app.customers.services import (
+    ADDRESS_PLACE,
+    NAME_PLACE,
+    QUIET_TIME,
+    address_of,
+    find_customer,
+    name_of,
+    set_name,
+    suppression_of,
+)
+from feedback_app.db.setup import vault_of
+from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.security.crypto import CannotOpen
+
+NEW_PLACE, OLD_PLACE = "address_changes.address", "address_changes.old_address"
+CHANGE_DAYS = 7
+A_DAY = timedelta(days=1)
+MOST_A_DAY = 3
+
+
+class Side(Enum):
+    """From which address something is said."""
+
+    OLD = "old"
+    NEW = "new"
+
+
+class Step(StrEnum):
+    """How far a change has come."""
+
+    WAITS = "waits"
+    DONE = "done"
+    # The new address has choices of its own, and its owner has shown that.
+    TAKEN = "taken"
+    # The new address must not be written to.
+    BARRED = "barred"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Both addresses of a change, opened."""
+
+    old: Address
+    new: Address
+
+
+def addresses_of(session: Session, change: AddressChange) -> Addresses:
+    """The addresses of a change. Raises CannotOpen."""
+    vault = vault_of(session)
+    return Addresses(
+        Address.parse(vault.open(OLD_PLACE, change.old_fingerprint, change.old_address)),
+        Address.parse(vault.open(NEW_PLACE, change.fingerprint, change.address)),
+    )
+
+
+def pending_change(session: Session, customer: Customer) -> AddressChange | None:
+    """The change that a customer has asked for and that is not done."""
+    mine = AddressChange.customer_id == customer.id
+    return session.scalar(select(AddressChange).where(mine, AddressChange.done_at.is_(None)))
+
+
+def ask_for_change(session: Session, customer: Customer, address: Address, *, now: datetime) -> bool:
+    """Note that a customer wants another address, in the place of what they asked for before; two letters ask whether.
+
+    Load the customer `with_for_update`. Returns whether letters go: three times a day at most, so that nobody else's
+    address can be flooded. What happens is the same whoever the new address belongs to.
+    """
+    vault, old = vault_of(session), address_of(session, customer)
+    fingerprint = vault.fingerprint(address.key)
+    waiting = pending_change(session, customer)
+    if waiting is not None and waiting.fingerprint == fingerprint and waiting.asked_at > now - QUIET_TIME:
+        # The same again, from another tab or by a second press.
+        return True
+    if _asked_today(session, customer, now) >= MOST_A_DAY:
+        return False
+    session.execute(delete(AddressChange).where(AddressChange.customer_id == customer.id))
+    change = AddressChange(
+        customer_id=customer.id,
+        fingerprint=fingerprint,
+        address=vault.seal(NEW_PLACE, fingerprint, address.written),
+        old_fingerprint=customer.fingerprint,
+        old_address=vault.seal(OLD_PLACE, customer.fingerprint, old.written),
+        asked_at=now,
+    )
+    session.add(change)
+    session.flush()
+    for kind in (LetterKind.CHANGE_OLD, LetterKind.CHANGE_NEW):
+        want_letter(session, kind, customer.id, about=change.id, now=now)
+    return True
+
+
+def say_yes(session: Session, change: AddressChange, side: Side, *, now: datetime) -> Step:
+    """The owner of one of the addresses says yes; when both have, the change is made.
+
+    Load the change and its customer `with_for_update`.
+    """
+    if change.done_at is not None:
+        return Step.DONE
+    customer = session.get_one(Customer, change.customer_id)
+    new = addresses_of(session, change).new
+    if suppression_of(session, new):
+        return Step.BARRED
+    other = find_customer(session, new)
+    if other is not None and other.id != customer.id and other.confirmed_at is not None:
+        return Step.TAKEN
+    if side is Side.OLD:
+        change.old_said_at = change.old_said_at or now
+    else:
+        change.new_said_at = change.new_said_at or now
+    if change.old_said_at is None or change.new_said_at is None:
+        return Step.WAITS
+    if other is not None and other.id != customer.id:
+        # Somebody had typed the address, and nobody had shown that it is theirs until now.
+        session.delete(other)
+        session.flush()
+    _change(session, customer, change, new, now=now)
+    return Step.DONE
+
+
+def say_no(session: Session, change: AddressChange) -> None:
+    """Everything stays as it is, and the links of both letters are over."""
+    session.delete(change)
+
+
+def _change(session: Session, customer: Customer, change: AddressChange, new: Address, *, now: datetime) -> None:
+    vault, old, name = vault_of(session), customer.fingerprint, name_of(session, customer)
+    kept = session.get(Undo, customer.id)
+    name_before = vault.open(NAME_PLACE, old, kept.name) if kept is not None and kept.name else None
+    customer.fingerprint = change.fingerprint
+    customer.address = vault.seal(ADDRESS_PLACE, change.fingerprint, new.written)
+    set_name(session, customer, name)
+    if kept is not None and name_before:
+        kept.name = vault.seal(NAME_PLACE, change.fingerprint, name_before)
+    # Links that lie in the old letter box open this page no more, and confirm nothing that was asked for from there.
+    customer.link_series += 1
+    session.execute(
+        delete(LetterRequest).where(
+            LetterRequest.customer_id == customer.id, LetterRequest.kind == LetterKind.CONFIRM_SUBSCRIPTION
+        )
+    )
+    barred = session.get(Suppression, old)
+    if barred is not None and barred.reason in {SuppressionReason.COMPLAINED, SuppressionReason.OWNER}:
+        # That was about the person, not about their letter box.
+        session.add(Suppression(fingerprint=change.fingerprint, reason=barred.reason, at=barred.at))
+    change.done_at = now
+    want_letter(session, LetterKind.ADDRESS_CHANGED, customer.id, about=change.id, now=now)
+    session.flush()
+
+
+def _asked_today(session: Session, customer: Customer, now: datetime) -> int:
+    asked = select(func.count()).where(
+        LetterRequest.kind == LetterKind.CHANGE_NEW,
+        LetterRequest.customer_id == customer.id,
+        LetterRequest.asked_at > now - A_DAY,
+    )
+    return session.scalar(asked) or 0
+
+
+def reseal_changes(session: Session) -> None:
+    """Seal the addresses of changes with the key in force. One that can't be opened is over."""
+    vault = vault_of(session)
+    for change in session.scalars(select(AddressChange).with_for_update()):
+        try:
+            both = addresses_of(session, change)
+        except CannotOpen:
+            session.delete(change)
+            continue
+        change.old_address = vault.seal(OLD_PLACE, change.old_fingerprint, both.old.written)
+        change.address = vault.seal(NEW_PLACE, change.fingerprint, both.new.written)

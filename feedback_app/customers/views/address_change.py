@@ -1,0 +1,87 @@
+"""Changing one's address: asked for on one's page, confirmed by the links of two letters, which act on POST."""
+
+from flask import render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.customers.address_changes import Side, Step, addresses_of, ask_for_change, say_no, say_yes
+from feedback_app.customers.forms import NewAddressForm
+from feedback_app.customers.models import AddressChange, Customer
+from feedback_app.customers.services import address_of
+from feedback_app.customers.views.link_pages import make_pages, problem_of, read_link, reader_of
+from feedback_app.security.tokens import BadToken, Purpose
+from feedback_app.web.app_state import ButtonForm, house
+
+new_address = make_pages("new_address")
+
+PURPOSES = {Side.OLD: Purpose.CHANGE_FROM, Side.NEW: Purpose.CHANGE_TO}
+
+
+@new_address.route("/preferences/<token>/address", methods=["GET", "POST"])
+def ask(token: str) -> ResponseReturnValue:
+    """Take another address; the answer is the same whoever it belongs to."""
+    claim, now = read_link(token, Purpose.PREFERENCES), clock.now()
+    with house().store.reading() as session:
+        address = address_of(session, reader_of(session, claim))
+    form = NewAddressForm(address)
+    page = {"form": form, "masked": address.masked, "here": url_for("customers.centre", token=token)}
+    if request.method != "POST":
+        return render_template("customers/new_address.html", **page, problem=None)
+    if not form.validate():
+        return render_template("customers/new_address.html", **page, problem=problem_of(form)), 400
+    with house().store.writing() as session:
+        customer = reader_of(session, claim, lock=True)
+        letters = ask_for_change(session, customer, form.email.typed, now=now)
+    typed = form.email.typed.masked
+    return render_template("customers/new_address_asked.html", **page, typed=typed, letters=letters)
+
+
+@new_address.route("/address/old/<token>", methods=["GET", "POST"])
+def from_old(token: str) -> ResponseReturnValue:
+    """Show what the letter to the old address asks; act on POST."""
+    return _answer(token, Side.OLD)
+
+
+@new_address.route("/address/new/<token>", methods=["GET", "POST"])
+def to_new(token: str) -> ResponseReturnValue:
+    """Show what the letter to the new address asks; act on POST."""
+    return _answer(token, Side.NEW)
+
+
+def _answer(token: str, side: Side) -> ResponseReturnValue:
+    claim, form = read_link(token, PURPOSES[side]), ButtonForm()
+    with house().store.reading() as session:
+        change = _change_of(session, claim.person)
+        both = addresses_of(session, change)
+        said = change.old_said_at if side is Side.OLD else change.new_said_at
+        page: dict[str, object] = {"form": form, "old": both.old.masked, "new": both.new.masked, "side": side.value}
+        page |= {"done": change.done_at is not None, "said": said is not None}
+    if request.method != "POST":
+        return render_template("customers/change_address.html", **page, problem=None)
+    if not form.validate():
+        return render_template("customers/change_address.html", **page, problem=problem_of(form)), 400
+    no = request.form.get("answer") == "no"
+
+    def act(session: Session) -> Step | None:
+        change = _change_of(session, claim.person, lock=True)
+        if no and change.done_at is None:
+            say_no(session, change)
+            return None
+        return say_yes(session, change, side, now=clock.now())
+
+    step = house().store.write(act)
+    status = 409 if step in {Step.TAKEN, Step.BARRED} else 200
+    return render_template("customers/address_step.html", **page, step=step.value if step else "kept"), status
+
+
+def _change_of(session: Session, number: int, *, lock: bool = False) -> AddressChange:
+    """The change of a link. Raises BadToken when another has taken its place."""
+    change = session.get(AddressChange, number)
+    if change is None:
+        raise BadToken
+    if lock:
+        # The person first, as everything that changes their choices does: nobody waits for anybody in a ring.
+        session.get_one(Customer, change.customer_id, with_for_update=True)
+        session.refresh(change, with_for_update=True)
+    return change

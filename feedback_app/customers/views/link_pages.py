@@ -1,0 +1,151 @@
+"""What the pages that links lead to share: reading a link, the page of a bad one, and the words for choices."""
+
+from datetime import date, datetime
+
+from flask import Blueprint, g, render_template
+from flask.typing import ResponseReturnValue
+from flask_babel import format_date, gettext, refresh
+from flask_babel import lazy_gettext as _
+from flask_wtf import FlaskForm
+from limits import parse
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.customers.consent import WORDINGS
+from feedback_app.customers.digest_schedule import next_digest
+from feedback_app.customers.forms import FORMATS, FREQUENCIES, LANGUAGES, NAMES, AskForm
+from feedback_app.customers.models import Customer, Frequency, Topic
+from feedback_app.customers.preferences import Choices, Saved, changed_fields
+from feedback_app.i18n import big, small
+from feedback_app.security.tokens import BadToken, Claim, Purpose
+from feedback_app.web.app_state import forged, house, keep_private, whence
+
+TOPIC_NAMES = {
+    Topic.SPECIALS: _("offers"),
+    Topic.NEWS: _("news from the blog"),
+    Topic.REPLIES: _("answers to your comments"),
+}
+TOO_LATE = _(
+    "This form had been open too long, or your browser keeps no cookies. What you typed is still here: send it again."
+)
+TOO_MANY = _("A lot came from your network just now. What you typed is still here: wait a minute, and send it again.")
+ASKING_LIMITS = (parse("30/minute"), parse("300/hour"))
+FIELD_NAMES = {
+    Topic.SPECIALS.value: _("Offers"),
+    Topic.NEWS.value: _("News from the blog"),
+    Topic.REPLIES.value: _("Answers to your comments"),
+    "format": _("How letters look"),
+    "name_display": _("How letters name you"),
+    "name": _("Your name"),
+    "pause_until": _("Pause"),
+    "language": _("Language"),
+}
+
+
+def make_pages(name: str, prefix: str = "/feedback") -> Blueprint:
+    """A blueprint of pages that links lead to: nobody else's to keep, and a bad link gets its page."""
+    pages = Blueprint(name, __name__, url_prefix=prefix)
+    pages.after_request(keep_private)
+    pages.register_error_handler(BadToken, bad_link)
+    return pages
+
+
+def admitted() -> bool:
+    """Whether one more address may be typed from this network; a link that works is never asked this."""
+    return all(house().limits.admit(limit, "asking", whence()) for limit in ASKING_LIMITS)
+
+
+def read_link(token: str, purpose: Purpose) -> Claim:
+    """What a link allows. Raises BadToken, which `make_pages` answers."""
+    return house().signer.read(token, purpose, now=clock.now())
+
+
+def reader_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer:
+    """Whose link it is. Raises BadToken when they are not here any more, or have another address since."""
+    customer = session.get(Customer, claim.person, with_for_update=lock)
+    if customer is None or (claim.purpose is Purpose.PREFERENCES and claim.about != customer.link_series):
+        raise BadToken
+    speak(customer)
+    return customer
+
+
+def speak(customer: Customer) -> None:
+    """Go on in the language that a customer chose for their letters, where they chose one."""
+    if customer.language in house().settings.languages:
+        g.language = customer.language
+        refresh()
+
+
+def wordings() -> dict[Topic, str]:
+    """What somebody says yes to, as it stands on the page: that is what the record keeps."""
+    return {topic: gettext(wording) for topic, wording in WORDINGS.items()}
+
+
+def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
+    """The page of a link that does not work any more: it leads to a fresh one."""
+    return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
+
+
+def problem_of(form: FlaskForm) -> str | None:
+    """What is wrong with a form as a whole."""
+    return str(TOO_LATE) if forged(form) else None
+
+
+def day(moment: date | datetime) -> str:
+    """A day as a person reads it: 31 December 2007."""
+    return str(format_date(moment.date() if isinstance(moment, datetime) else moment, gettext("d MMMM y")))
+
+
+def said_changes(saved: Saved) -> list[str]:
+    """What a save changed, a sentence each."""
+    return [
+        gettext(
+            "%(field)s: %(now)s (it was: %(before)s).",
+            field=str(FIELD_NAMES[name]),
+            now=_said(saved.after, name),
+            before=_said(saved.before, name),
+        )
+        for name in changed_fields(saved)
+    ]
+
+
+def said_next(choices: Choices, now: datetime) -> list[str]:
+    """What will come next, a sentence a topic."""
+    lines = []
+    if choices.pause_until and choices.pause_until > now.date():
+        lines.append(gettext("Until %(when)s we write nothing. After that:", when=day(choices.pause_until)))
+    for topic in Topic:
+        name = big(TOPIC_NAMES[topic])
+        match choices.frequency(topic):
+            case Frequency.NEVER:
+                lines.append(gettext("%(topic)s: no letters.", topic=name))
+            case Frequency.EACH:
+                lines.append(gettext("%(topic)s: a letter each time there is something new.", topic=name))
+            case frequency:
+                lines.append(_in_one_letter(name, frequency, day(next_digest(frequency, now))))
+    return lines
+
+
+def _in_one_letter(topic: str, frequency: Frequency, when: str) -> str:
+    weekly = gettext(
+        "%(topic)s: what there is, in one letter every Monday; the next one on %(when)s.", topic=topic, when=when
+    )
+    monthly = gettext(
+        "%(topic)s: what there is, in one letter on the first of every month; the next one on %(when)s.",
+        topic=topic,
+        when=when,
+    )
+    return str(weekly if frequency is Frequency.WEEKLY else monthly)
+
+
+def _said(choices: Choices, name: str) -> str:
+    if name in set(Topic):
+        return small(FREQUENCIES[choices.frequency(Topic(name))])
+    if name in {"format", "name_display"}:
+        return small(FORMATS[choices.format] if name == "format" else NAMES[choices.name_display])
+    if name == "pause_until":
+        until = choices.pause_until
+        return str(gettext("until %(when)s", when=day(until)) if until else gettext("none"))
+    if name == "language":
+        return LANGUAGES[choices.language] if choices.language else str(gettext("the shop's own"))
+    return choices.name or str(gettext("none"))

@@ -1,0 +1,190 @@
+"""The preference pages: ask for a link, the centre, undoing, and the record of what was chosen."""
+
+from datetime import datetime
+
+from flask import redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import lazy_gettext as _
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.customers.addresses import clean_name
+from feedback_app.customers.consent import history
+from feedback_app.customers.forms import FREQUENCIES, AskForm, PreferencesForm
+from feedback_app.customers.link_requests import note_typed
+from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic, TypedFor, Wording
+from feedback_app.customers.preferences import Choices, Saved, changed_fields, current, save, undo, undoable
+from feedback_app.customers.services import address_of
+from feedback_app.customers.views.link_pages import (
+    TOO_MANY,
+    TOPIC_NAMES,
+    admitted,
+    bad_link,
+    day,
+    make_pages,
+    problem_of,
+    read_link,
+    reader_of,
+    said_changes,
+    said_next,
+    wordings,
+)
+from feedback_app.i18n import small
+from feedback_app.security.tokens import Purpose
+from feedback_app.web.app_state import ButtonForm, house
+
+customers = make_pages("customers")
+
+ACTIONS = {"given": _("you said yes"), "confirmed": _("you confirmed it yourself"), "withdrawn": _("no more")}
+CHANNELS = {
+    "form": _("your page of choices"),
+    "import": _("a list of the shop's"),
+    "unsubscribe page": _("the page that ends letters"),
+    "one-click": _("your mail program's button"),
+    "owner": _("the shop, for you"),
+    "subscribe": _("the link in a letter, after you had typed your address on the blog"),
+}
+
+
+@customers.route("/preferences", methods=["GET", "POST"])
+def ask() -> ResponseReturnValue:
+    """Ask for a link; the answer is the same whether or not the address is known."""
+    form = AskForm()
+    if request.method != "POST":
+        return render_template("customers/ask.html", form=form, problem=None)
+    if not form.validate():
+        return render_template("customers/ask.html", form=form, problem=problem_of(form)), 400
+    if not admitted():
+        return render_template("customers/ask.html", form=form, problem=TOO_MANY), 429
+    with house().store.writing() as session:
+        note_typed(session, form.email.typed, TypedFor.PREFERENCES, now=clock.now())
+    return redirect(url_for("customers.asked"), code=303)
+
+
+@customers.get("/preferences/asked")
+def asked() -> ResponseReturnValue:
+    """Say what comes next, without saying whether the address is known."""
+    return render_template("customers/asked.html")
+
+
+@customers.route("/preferences/<token>", methods=["GET", "POST"])
+def centre(token: str) -> ResponseReturnValue:
+    """Show the choices; save them."""
+    now = clock.now()
+    claim = read_link(token, Purpose.PREFERENCES)
+    with house().store.reading() as session:
+        customer = reader_of(session, claim)
+        before = current(session, customer)
+        address = address_of(session, customer)
+        form = PreferencesForm(data=_shown(before), languages=house().settings.languages)
+        since = undoable(session, customer, now=now)
+    address_shown = address.written if request.args.get("show") == "address" else None
+    page = {
+        "form": form,
+        "masked": address.masked,
+        "shown": address_shown,
+        "topics": wordings(),
+        "here": url_for("customers.centre", token=token),
+        "undoable": since,
+        "undo_form": ButtonForm(formdata=None),
+        "day": day,
+    }
+    if request.method != "POST":
+        return render_template("customers/centre.html", **page, problem=None, elsewhere=None)
+    if not form.validate():
+        return render_template("customers/centre.html", **page, problem=problem_of(form), elsewhere=None), 400
+    wanted = _wanted(form)
+    with house().store.writing() as session:
+        # Perhaps erased since the page was asked for, a moment ago.
+        customer = reader_of(session, claim, lock=True)
+        stored = current(session, customer)
+        if form.seen.data in {None, "", stored.mark} or stored == wanted:
+            return _saved(token, save(session, customer, wanted, wordings=wordings(), now=now), now)
+    # Another tab, or a letter's own link, was faster: its word is not overruled without a look.
+    form.seen.data = stored.mark
+    elsewhere = said_changes(Saved(wanted, stored))
+    return render_template("customers/centre.html", **page, problem=None, elsewhere=elsewhere), 409
+
+
+@customers.post("/preferences/<token>/undo")
+def undo_last(token: str) -> ResponseReturnValue:
+    """Undo the last save, while that can be done."""
+    now = clock.now()
+    claim, form = read_link(token, Purpose.PREFERENCES), ButtonForm()
+    here = url_for("customers.centre", token=token)
+    if not form.validate():
+        return render_template("customers/too_late.html", here=here), 400
+    with house().store.writing() as session:
+        customer = reader_of(session, claim, lock=True)
+        saved = undo(session, customer, wordings=wordings(), now=now)
+    if saved is None:
+        return render_template("customers/not_undone.html", here=here), 409
+    return _saved(token, saved, now, undone=True)
+
+
+@customers.get("/preferences/<token>/history")
+def record(token: str) -> ResponseReturnValue:
+    """What somebody chose, since when, through what."""
+    claim = read_link(token, Purpose.PREFERENCES)
+    with house().store.reading() as session:
+        customer = reader_of(session, claim)
+        lines = _record(session, customer)
+    here = url_for("customers.centre", token=token)
+    return render_template("customers/history.html", lines=lines, here=here)
+
+
+@customers.get("/preferences/")
+def cut_link() -> ResponseReturnValue:
+    """A link of which a mail program left only the start."""
+    return bad_link()
+
+
+def _record(session: Session, customer: Customer) -> list[dict[str, object]]:
+    return [
+        {
+            "moment": event.at.strftime("%Y-%m-%dT%H:%MZ"),
+            "when": f"{day(event.at)}, {event.at:%H:%M} UTC",
+            "topic": TOPIC_NAMES[event.topic],
+            "chosen": small(FREQUENCIES[event.frequency]),
+            "what": ACTIONS.get(event.action.value, event.action.value),
+            "through": CHANNELS.get(event.channel.value, event.channel.value),
+            "evidence": event.evidence or "",
+            "wording": session.get_one(Wording, event.wording_hash).text,
+        }
+        for event in reversed(history(session, customer))
+    ]
+
+
+def _shown(choices: Choices) -> dict[str, object]:
+    return {
+        **{topic.value: choices.frequency(topic).value for topic in Topic},
+        "format": choices.format.value,
+        "name_display": choices.name_display.value,
+        "name": choices.name,
+        "pause_until": choices.pause_until,
+        "language": choices.language or "",
+        "seen": choices.mark,
+    }
+
+
+def _wanted(form: PreferencesForm) -> Choices:
+    return Choices(
+        **{topic.value: form.frequency(topic) for topic in Topic},
+        format=LetterFormat(form.format.data),
+        name_display=NameDisplay(form.name_display.data),
+        name=clean_name(form.name.data) or "",
+        pause_until=form.pause,
+        language=form.chosen_language,
+    )
+
+
+def _saved(token: str, saved: Saved, now: datetime, *, undone: bool = False) -> ResponseReturnValue:
+    return render_template(
+        "customers/saved.html",
+        changes=said_changes(saved),
+        coming=said_next(saved.after, now),
+        here=url_for("customers.centre", token=token),
+        undo_form=ButtonForm(formdata=None),
+        can_undo=bool(changed_fields(saved)) and not undone,
+        undone=undone,
+    )

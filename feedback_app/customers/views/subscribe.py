@@ -1,0 +1,79 @@
+"""Subscribing on the blog: a form, a letter that asks, and the page of its link, which acts on POST."""
+
+from flask import redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+
+from feedback_app import clock
+from feedback_app.customers.forms import FREQUENCIES, SubscribeForm
+from feedback_app.customers.link_requests import note_typed
+from feedback_app.customers.models import TypedFor
+from feedback_app.customers.services import address_of
+from feedback_app.customers.subscriptions import Wish, is_over, subscribe
+from feedback_app.customers.views.link_pages import (
+    TOO_MANY,
+    TOPIC_NAMES,
+    admitted,
+    bad_link,
+    make_pages,
+    problem_of,
+    read_link,
+    reader_of,
+    wordings,
+)
+from feedback_app.security.tokens import Purpose
+from feedback_app.web.app_state import ButtonForm, house
+
+joining = make_pages("joining")
+
+
+@joining.route("/subscribe", methods=["GET", "POST"])
+def ask() -> ResponseReturnValue:
+    """Take an address and what it wants; the answer is the same whether or not the address is known."""
+    form = SubscribeForm()
+    if request.method != "POST":
+        return render_template("customers/subscribe.html", form=form, problem=None)
+    if not form.validate():
+        return render_template("customers/subscribe.html", form=form, problem=problem_of(form)), 400
+    if not admitted():
+        return render_template("customers/subscribe.html", form=form, problem=TOO_MANY), 429
+    with house().store.writing() as session:
+        note_typed(session, form.email.typed, TypedFor.SUBSCRIBING, wish=form.wish(str(get_locale())), now=clock.now())
+    return redirect(url_for("joining.asked"), code=303)
+
+
+@joining.get("/subscribe/asked")
+def asked() -> ResponseReturnValue:
+    """Say what comes next, without saying whether the address is known."""
+    return render_template("customers/subscribe_asked.html")
+
+
+@joining.route("/subscribe/<token>", methods=["GET", "POST"])
+def confirm(token: str) -> ResponseReturnValue:
+    """Show what the link of the letter confirms; confirm it on POST."""
+    claim, form, now = read_link(token, Purpose.SUBSCRIBE), ButtonForm(), clock.now()
+    try:
+        wish = Wish.of_code(claim.about)
+    except ValueError:
+        return bad_link()
+    with house().store.reading() as session:
+        customer = reader_of(session, claim)
+        masked = address_of(session, customer).masked
+        over = is_over(session, customer, wish)
+    page: dict[str, object] = {
+        "topics": [str(TOPIC_NAMES[topic]) for topic in wish.topics],
+        "rhythm": FREQUENCIES[wish.frequency],
+    }
+    page |= {"wordings": [wordings()[topic] for topic in wish.topics], "form": form, "masked": masked}
+    if over:
+        return render_template("customers/subscribe_over.html"), 410
+    if request.method != "POST":
+        return render_template("customers/subscribe_confirm.html", **page, problem=None)
+    if not form.validate():
+        return render_template("customers/subscribe_confirm.html", **page, problem=problem_of(form)), 400
+    with house().store.writing() as session:
+        customer = reader_of(session, claim, lock=True)
+        if is_over(session, customer, wish):
+            return render_template("customers/subscribe_over.html"), 410
+        new = subscribe(session, customer, wish, wordings=wordings(), now=now)
+    return render_template("customers/subscribed.html", **page, new=bool(new))

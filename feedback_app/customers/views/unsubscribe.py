@@ -1,0 +1,85 @@
+"""The page that ends letters: one link, one person, one topic; it shows on GET and acts on POST."""
+
+from datetime import datetime
+
+from flask import render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.customers.consent import choose, had_lately
+from feedback_app.customers.forms import FREQUENCIES
+from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
+from feedback_app.customers.preferences import rarer_than
+from feedback_app.customers.services import address_of
+from feedback_app.customers.views.link_pages import TOPIC_NAMES, bad_link, make_pages, read_link, speak, wordings
+from feedback_app.security.tokens import Purpose
+from feedback_app.web.app_state import house
+
+leaving = make_pages("leaving")
+
+EVERYTHING = "all"
+RARER = (Frequency.WEEKLY, Frequency.MONTHLY)
+
+
+@leaving.route("/unsubscribe/<token>", methods=["GET", "POST"])
+def unsubscribe(token: str) -> ResponseReturnValue:
+    """Show what the link does; do it on POST, which needs nothing but the link (RFC 8058).
+
+    No cookie and no form token are asked for: a mail program has neither, and the link is the authority. It can only
+    make letters fewer: a rarer letter instead of none is for somebody who gets them, or has stopped them just now.
+    """
+    claim = read_link(token, Purpose.UNSUBSCRIBE)
+    if claim.about not in {topic.code for topic in Topic}:
+        return bad_link()
+    topic, now = Topic.of_code(claim.about), clock.now()
+    # HEAD shows too, as any method but POST does: link scanners use it.
+    if request.method != "POST":
+        with house().store.reading() as session:
+            customer = session.get(Customer, claim.person)
+            masked = address_of(session, customer).masked if customer else None
+            if customer:
+                speak(customer)
+            rarer = rarer_than(had_lately(session, customer, topic, now=now)) if customer else []
+        return render_template(
+            "customers/unsubscribe.html", topic=TOPIC_NAMES[topic], masked=masked, rarer=rarer, frequencies=FREQUENCIES
+        )
+    instead = request.form.get("instead", "")
+    one_click = request.form.get("List-Unsubscribe") == "One-Click"
+    channel = ConsentChannel.ONE_CLICK if one_click else ConsentChannel.UNSUBSCRIBE_PAGE
+
+    def act(session: Session) -> Frequency:
+        customer = session.get(Customer, claim.person, with_for_update=True)
+        # Somebody who is not here any more gets no letters either: the same friendly page.
+        if customer is None:
+            return Frequency.NEVER
+        speak(customer)
+        return _act(session, customer, topic, instead, channel=channel, now=now)
+
+    # A mail program does not press twice: a no that had to give way to another transaction is said again.
+    chosen = house().store.write(act)
+    return render_template(
+        "customers/unsubscribed.html", topic=TOPIC_NAMES[topic], chosen=chosen, everything=instead == EVERYTHING
+    )
+
+
+@leaving.get("/unsubscribe/")
+def cut_link() -> ResponseReturnValue:
+    """A link of which a mail program left only the start."""
+    return bad_link()
+
+
+def _act(
+    session: Session, customer: Customer, topic: Topic, instead: str, *, channel: ConsentChannel, now: datetime
+) -> Frequency:
+    def say(what: Topic, frequency: Frequency) -> None:
+        choose(session, customer, what, frequency, channel=channel, wording=wordings()[what], now=now)
+
+    if instead in RARER:
+        wanted, had = Frequency(instead), had_lately(session, customer, topic, now=now)
+        if wanted is had or wanted in rarer_than(had):
+            say(topic, wanted)
+            return wanted
+    for each in Topic if instead == EVERYTHING else (topic,):
+        say(each, Frequency.NEVER)
+    return Frequency.NEVER

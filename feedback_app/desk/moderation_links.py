@@ -1,0 +1,75 @@
+"""The links in letters about what waits: each for one comment and one thing; GET shows, POST acts."""
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.audit_log import new_batch
+from feedback_app.comments.decisions import Decision
+from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.moderation import decide_as
+from feedback_app.security.tokens import BadToken, ExpiredToken, Purpose
+from feedback_app.web.app_state import ButtonForm, house, keep_private
+
+WHO = "a letter's link"
+CHANGED = "The comment has been changed since you opened this page. Look at it again."
+TOO_LATE = "This page had been open too long, or your browser keeps no cookies. Press once more."
+
+letter_links = Blueprint("letter_links", __name__, url_prefix="/feedback/moderate")
+letter_links.after_request(keep_private)
+
+
+@letter_links.route("/<token>", methods=["GET", "POST"])
+def moderate(token: str) -> ResponseReturnValue:
+    """Show the comment; decide on it, if it still waits and still says what was shown."""
+    try:
+        claim = house().signer.read(token, Purpose.MODERATE, now=clock.now())
+    except BadToken as error:
+        return _bad_link(expired=isinstance(error, ExpiredToken))
+    decision = Decision.of(claim.about)
+    with house().store.reading() as session:
+        found = _find(session, claim.person)
+    if decision is None or found is None:
+        return _bad_link(expired=False)
+    return _shown(decision, *found)
+
+
+def _shown(decision: Decision, comment: Comment, thread: Thread) -> ResponseReturnValue:
+    form = ButtonForm()
+    page = {"comment": comment, "thread": thread, "decision": decision, "form": form, "problem": None}
+    if comment.status is not CommentStatus.PENDING:
+        return render_template("desk/waits_no_more.html", **page)
+    if request.method != "POST":
+        return render_template("desk/moderate.html", **page)
+    if not form.validate():
+        return render_template("desk/moderate.html", **page | {"problem": TOO_LATE}), 400
+    if not _decided(comment.id, decision):
+        return render_template("desk/moderate.html", **page | {"problem": CHANGED}), 409
+    return render_template("desk/moderated.html", **page)
+
+
+@letter_links.get("/")
+def cut_link() -> ResponseReturnValue:
+    """A link of which a mail program left only the start."""
+    return _bad_link(expired=False)
+
+
+def _decided(number: int, decision: Decision) -> bool:
+    """Decide, unless the comment is not what was shown any more."""
+    with house().store.writing() as session:
+        again = session.get(Comment, number, with_for_update=True)
+        waits = again is not None and again.status is CommentStatus.PENDING
+        if again is None or not waits or again.changed_at.isoformat() != request.form.get("seen", ""):
+            return False
+        decide_as(session, [number], decision, who=WHO, now=clock.now(), batch=new_batch())
+    return True
+
+
+def _find(session: Session, number: int) -> tuple[Comment, Thread] | None:
+    comment = session.get(Comment, number) if number < 2**31 else None
+    return (comment, session.get_one(Thread, comment.thread_id)) if comment else None
+
+
+def _bad_link(*, expired: bool) -> ResponseReturnValue:
+    return render_template("desk/bad_link.html", expired=expired), 404

@@ -1,0 +1,162 @@
+"""The moderation queue, a comment's own page, and undoing."""
+
+from flask import abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_security import current_user
+from sqlalchemy.orm import Session
+
+from feedback_app import clock
+from feedback_app.audit_log import lines_about, new_batch
+from feedback_app.comments.decisions import Decision
+from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.moderation import answer_as, decide_as, edit_as_owner, undo
+from feedback_app.comments.services import NoSuchComment
+from feedback_app.desk.comment_search import ANY, Wanted, find_comments, short_reasons
+from feedback_app.desk.forms import WordsForm
+from feedback_app.desk.layout import done, owners_pages, refused, way_back
+from feedback_app.plurals import counted
+from feedback_app.web.app_state import ButtonForm, forged, house, number_of
+
+STALE = "This form had been open too long. Your words are still here: send them again."
+
+moderation = owners_pages("moderation", __name__)
+
+
+@moderation.route("/", methods=["GET", "POST"])
+def queue() -> ResponseReturnValue:
+    """The comments that wait, or that are looked for; decide on one or several."""
+    form = ButtonForm()
+    wanted = Wanted.asked(request.args)
+    if request.method == "POST":
+        if not form.validate():
+            return refused()
+        return _decided(url_for("moderation.queue", **wanted.arguments))
+    with house().store.reading() as session:
+        found = find_comments(session, wanted, after=number_of(request.args.get("after", "")))
+    more = url_for("moderation.queue", **wanted.arguments, after=found.next_after) if found.next_after else None
+    return render_template(
+        "desk/queue.html",
+        found=found,
+        more=more,
+        wanted=wanted,
+        here=url_for("moderation.queue", **wanted.arguments),
+        states=[*CommentStatus, ANY],
+        state=wanted.status or ANY,
+        reasons=short_reasons(),
+        decisions=list(Decision),
+        form=form,
+    )
+
+
+def _decided(back: str) -> ResponseReturnValue:
+    """Decide on the one comment whose button was pressed, or on those that are ticked."""
+    verb, _, number = request.form.get("only", "").partition(" ")
+    chosen = [number] if verb else request.form.getlist("comment")
+    numbers = sorted({known for text in chosen if (known := number_of(text))})
+    verb = verb or request.form.get("action", "")
+    if verb not in set(Decision) or not numbers:
+        flash("Nothing was chosen: tick the comments, then press a button.")
+        return redirect(back, code=303)
+    decision, batch = Decision(verb), new_batch()
+    try:
+        with house().store.writing() as session:
+            result = decide_as(session, numbers, decision, who=current_user.username, now=clock.now(), batch=batch)
+    except NoSuchComment:
+        flash("One of these comments is gone. Nothing was done.")
+        return redirect(back, code=303)
+    said = [f"{counted(result.changed, 'comment')}: {decision.status}."]
+    already = len(numbers) - result.changed - len(result.taken_back)
+    said += [f"{already} had been already."] if already else []
+    return done(" ".join([*said, result.left]).rstrip(), batch=batch if result.changed else None, back=back)
+
+
+@moderation.post("/undo")
+def undo_batch() -> ResponseReturnValue:
+    """Undo what one press did."""
+    if not ButtonForm().validate():
+        return refused()
+    batch = new_batch()
+    with house().store.writing() as session:
+        result = undo(
+            session, request.form.get("batch", "")[:32].replace("\0", ""), who=current_user.username, now=clock.now(),
+            new_batch=batch,
+        )  # fmt: skip
+    said = f"{counted(result.done, 'thing')} undone." if result.done else "Nothing was undone."
+    if result.left or not result.done:
+        said = f"{said} What has been changed since stays as it is."
+    return done(said, batch=batch if result.done else None, back=way_back())
+
+
+@moderation.get("/comments/<number>")
+def comment(number: str) -> ResponseReturnValue:
+    """A comment: what there is to know about it; its words to be edited, and an answer."""
+    return _shown(number)
+
+
+@moderation.post("/comments/<number>/edit")
+def edit(number: str) -> ResponseReturnValue:
+    """Other words for a comment."""
+    form = WordsForm(place="edit")
+    if not form.validate():
+        return _shown(number, edit_form=form), 400
+    batch = new_batch()
+    with house().store.writing() as session:
+        found, _ = _find(session, number, lock=True)
+        if found.taken_back:
+            return _shown(number, edit_form=form), 409
+        changed = edit_as_owner(
+            session, found, author=form.author.data, text=form.body.data, who=current_user.username, now=clock.now(),
+            batch=batch,
+        )  # fmt: skip
+    said = "The comment is changed, and says so." if changed else "Nothing is other than it was."
+    return done(said, batch=batch if changed else None, back=url_for("moderation.comment", number=number))
+
+
+@moderation.post("/comments/<number>/answer")
+def answer(number: str) -> ResponseReturnValue:
+    """The shop's own answer; what waited is approved with it."""
+    form = WordsForm(place="answer")
+    if not form.validate():
+        return _shown(number, answer_form=form), 400
+    batch = new_batch()
+    with house().store.writing() as session:
+        found, thread = _find(session, number, lock=True)
+        if found.taken_back:
+            return _shown(number, answer_form=form), 409
+        made = answer_as(
+            session, thread, found, author=form.author.data, text=form.body.data, who=current_user.username,
+            now=clock.now(), batch=batch,
+        )  # fmt: skip
+    return done("Your answer is shown.", batch=batch, back=url_for("moderation.comment", number=made.id))
+
+
+def _find(session: Session, number: str, *, lock: bool = False) -> tuple[Comment, Thread]:
+    known = number_of(number)
+    found = session.get(Comment, known, with_for_update=lock) if known else None
+    if found is None:
+        abort(404)
+    return found, session.get_one(Thread, found.thread_id)
+
+
+def _shown(number: str, *, edit_form: WordsForm | None = None, answer_form: WordsForm | None = None) -> str:
+    """A comment's page, with what was typed into the form that could not be taken, if one was sent."""
+    sent = edit_form if answer_form is None else answer_form
+    with house().store.reading() as session:
+        found, thread = _find(session, number)
+        if edit_form is None:
+            edit_form = WordsForm(place="edit", formdata=None, author=found.author, body=found.text)
+        if answer_form is None:
+            answer_form = WordsForm(place="answer", formdata=None, author=house().settings.shop_name, body="")
+        return render_template(
+            "desk/comment.html",
+            comment=found,
+            thread=thread,
+            parent=session.get(Comment, found.parent_id) if found.parent_id else None,
+            lines=lines_about(session, found.id),
+            edit=edit_form,
+            answer=answer_form,
+            form=ButtonForm(formdata=None),
+            decisions=[decision for decision in Decision if decision.status is not found.status],
+            typed=sent.body.data if sent is not None else None,
+            problem=STALE if sent is not None and forged(sent) else None,
+        )

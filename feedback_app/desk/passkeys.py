@@ -1,0 +1,85 @@
+"""Passkeys, the other kind of second factor (Web Authentication, Level 2): kept, used, taken away."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from feedback_app.audit_log import Act, note
+from feedback_app.db.store import changed
+from feedback_app.desk.models import Owner, OwnerPasskey
+
+
+def add_passkey(
+    session: Session,
+    owner: Owner,
+    name: str,
+    *,
+    credential_id: bytes,
+    public_key: bytes,
+    sign_count: int,
+    transports: Sequence[str],
+    now: datetime,
+) -> OwnerPasskey:
+    """Keep a passkey."""
+    passkey = OwnerPasskey(
+        owner_id=owner.id,
+        name=name,
+        credential_id=credential_id,
+        public_key=public_key,
+        sign_count=sign_count,
+        transports=list(transports),
+        created_at=now,
+    )
+    session.add(passkey)
+    session.flush()
+    note(session, owner.username, Act.PASSKEY_ADDED, name, now=now)
+    return passkey
+
+
+def passkeys_of(session: Session, owner_id: int) -> list[OwnerPasskey]:
+    """An owner's passkeys, the oldest first."""
+    query = select(OwnerPasskey).where(OwnerPasskey.owner_id == owner_id)
+    return list(session.scalars(query.order_by(OwnerPasskey.id)))
+
+
+def count_passkeys(session: Session) -> dict[int, int]:
+    """How many passkeys each owner has, by the owner's number; who has none is not in it."""
+    query = select(OwnerPasskey.owner_id, func.count()).group_by(OwnerPasskey.owner_id)
+    return dict(session.execute(query).all())
+
+
+def find_passkey(session: Session, credential_id: bytes) -> OwnerPasskey | None:
+    """The passkey that a device knows by this."""
+    return session.scalar(select(OwnerPasskey).where(OwnerPasskey.credential_id == credential_id))
+
+
+def take_answer(session: Session, passkey_id: int, challenge: str) -> bool:
+    """Take a passkey's answer to a challenge, once: of two at once, one wins."""
+    asked = hashlib.sha256(challenge.encode()).digest()
+    fresh = or_(OwnerPasskey.last_challenge.is_(None), OwnerPasskey.last_challenge != asked)
+    taken = update(OwnerPasskey).where(OwnerPasskey.id == passkey_id, fresh).values(last_challenge=asked)
+    return changed(session, taken) == 1
+
+
+def use_passkey(session: Session, passkey_id: int, sign_count: int, *, now: datetime) -> None:
+    """Note that it was used, and how often it says that it was."""
+    session.execute(
+        update(OwnerPasskey).where(OwnerPasskey.id == passkey_id).values(sign_count=sign_count, used_at=now)
+    )
+
+
+def remove_passkey(session: Session, owner: Owner, passkey_id: int, name: str, *, now: datetime) -> bool:
+    """Take one away; returns whether it was there."""
+    found = delete(OwnerPasskey).where(OwnerPasskey.id == passkey_id, OwnerPasskey.owner_id == owner.id)
+    if changed(session, found) == 0:
+        return False
+    note(session, owner.username, Act.PASSKEY_REMOVED, name, now=now)
+    return True
+
+
+def forget_passkeys(session: Session, owner_id: int) -> int:
+    """Take all of an owner's away; returns how many there were."""
+    return changed(session, delete(OwnerPasskey).where(OwnerPasskey.owner_id == owner_id))

@@ -1,0 +1,83 @@
+"""Where an owner is signed in: only a browser whose session is in the store is, whatever its cookie says."""
+
+from flask import Flask, request
+from flask import session as cookie
+from flask_login import user_logged_in, user_logged_out
+from flask_security.signals import password_changed, tf_profile_changed
+
+from feedback_app import clock
+from feedback_app.audit_log import Act, note
+from feedback_app.desk import services
+from feedback_app.desk.sign_in.accounts import Account
+from feedback_app.web.app_state import house
+
+KEY = "owner_session"
+_KINDS = ("Firefox", "Edg", "OPR", "Chrome", "Safari")
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
+
+
+def browser_of(agent: str) -> str:
+    """What a browser calls itself, in words that fit into a line: no more is kept of it."""
+    kind = next((kind for kind in _KINDS if kind in agent), "A browser")
+    system = next((system for system in _SYSTEMS if system in agent), "")
+    kind = {"Edg": "Edge", "OPR": "Opera"}.get(kind, kind)
+    return f"{kind} on {system}" if system else kind
+
+
+def keep_sessions(app: Flask) -> None:
+    """Only a browser whose session is in the store is signed in, whatever its cookie says."""
+    manager = app.login_manager  # type: ignore[attr-defined]
+    load = manager._user_callback  # noqa: SLF001 - Flask-Login has no other name for it
+    # No page here is opened by a token in a header.
+    manager.request_loader(lambda _request: None)
+
+    @manager.user_loader  # type: ignore[untyped-decorator]
+    def load_if_session_goes_on(mark: str) -> Account | None:
+        account: Account | None = load(mark)
+        if account is None:
+            return None
+        now = clock.now()
+        with house().store.reading() as session:
+            found = services.find_session(session, account.id, cookie.get(KEY, ""), now=now)
+        if found is None:
+            return None
+        if now - found.seen_at > services.SEEN_EVERY:
+            with house().store.writing() as session:
+                services.see_session(session, found.id, now=now)
+        return account
+
+    @user_logged_in.connect_via(app)  # type: ignore[untyped-decorator]
+    def begin(_app: Flask, user: Account, **_: object) -> None:
+        with house().store.writing() as session:
+            browser = browser_of(request.user_agent.string)
+            cookie[KEY] = services.start_session(session, user.id, browser, now=clock.now())
+
+    @user_logged_out.connect_via(app)  # type: ignore[untyped-decorator]
+    def end(_app: Flask, user: Account, **_: object) -> None:
+        now = clock.now()
+        with house().store.writing() as session:
+            found = services.find_session(session, user.id, cookie.pop(KEY, ""), now=now)
+            if found is not None:
+                services.end_session(session, user.id, number=found.id)
+                note(session, user.username, Act.SIGNED_OUT, found.browser, now=now)
+
+    # These live as long as the app does.
+    app.extensions["owner sessions"] = (begin, end)
+
+
+def keep_record(app: Flask) -> None:
+    """Lines in the audit log for what Flask-Security does by itself."""
+
+    def line(user: Account, act: Act) -> None:
+        with house().store.writing() as session:
+            note(session, user.username, act, now=clock.now())
+
+    def changed_password(_app: Flask, user: Account, **_: object) -> None:
+        line(user, Act.PASSWORD_CHANGED)
+
+    def set_factor(_app: Flask, user: Account, **_: object) -> None:
+        line(user, Act.FACTOR_SET)
+
+    password_changed.connect(changed_password, app)
+    tf_profile_changed.connect(set_factor, app)
+    app.extensions["owner record"] = (changed_password, set_factor)

@@ -1,0 +1,111 @@
+"""The owner's own pages: the frame, the account, the audit log."""
+
+from datetime import datetime
+
+from flask import Flask, abort, flash, redirect, render_template, request, url_for
+from flask import session as cookie
+from flask.typing import ResponseReturnValue
+from flask_security import current_user
+from flask_wtf.csrf import validate_csrf
+from wtforms.validators import ValidationError
+
+from feedback_app import clock
+from feedback_app.audit_log import Act, newest_lines, note
+from feedback_app.comments.moderation import UNDOABLE
+from feedback_app.desk import services
+from feedback_app.desk.figures_views import add_customers_page
+from feedback_app.desk.layout import PAGES, owners_pages, refused
+from feedback_app.desk.moderation_links import letter_links
+from feedback_app.desk.moderation_views import moderation
+from feedback_app.desk.post_views import posts
+from feedback_app.desk.sign_in.flask_security import SIGNED_IN, prepare_sign_in
+from feedback_app.desk.sign_in.sessions import KEY
+from feedback_app.plurals import counted
+from feedback_app.web.app_state import ButtonForm, house, keep_private, number_of
+
+owner = owners_pages("owner", __name__)
+add_customers_page(owner)
+
+
+@owner.get("/account")
+def account() -> str:
+    """Password, second factor, recovery codes; where one is signed in."""
+    now = clock.now()
+    with house().store.reading() as session:
+        sessions = services.list_sessions(session, current_user.id, now=now)
+        this = services.find_session(session, current_user.id, cookie.get(KEY, ""), now=now)
+        left = services.recovery_codes_left(session, current_user.id)
+    return render_template(
+        "desk/account.html", sessions=sessions, this=this.id if this else None, left=left, form=ButtonForm()
+    )
+
+
+@owner.post("/sessions/end")
+def end_sessions() -> ResponseReturnValue:
+    """End one session, or all but this one."""
+    if not ButtonForm().validate():
+        return refused()
+    now = clock.now()
+    number = number_of(request.form.get("session", ""))
+    with house().store.writing() as session:
+        this = services.find_session(session, current_user.id, cookie.get(KEY, ""), now=now)
+        but = this.id if this and number is None else None
+        ended = services.end_session(session, current_user.id, number=number, but=but)
+        if ended:
+            note(session, current_user.username, Act.SESSION_ENDED, f"{ended} of {current_user.username}", now=now)
+    flash(f"{counted(ended, 'session')} ended.")
+    return redirect(url_for("owner.account"), code=303)
+
+
+@owner.get("/leave")
+def sign_out() -> str:
+    """Ask before signing out."""
+    return render_template("desk/sign_out.html", logout_form=ButtonForm())
+
+
+@owner.get("/log")
+def log() -> str:
+    """What was done, the newest first."""
+    with house().store.reading() as session:
+        lines = newest_lines(session, before=number_of(request.args.get("before", "")))
+    undoable = {line.id for line in lines if line.act in UNDOABLE and line.batch and line.before is not None}
+    return render_template("desk/log.html", lines=lines, undoable=undoable, form=ButtonForm())
+
+
+OWNERS = {*SIGNED_IN, "letter_links"}
+# Pages of Flask-Security that have no use here: without a phone there are recovery codes, and who has to say again who
+# they are says their password.
+UNUSED = {"security.two_factor_rescue", "security.wan_verify", "security.wan_verify_response"}
+
+
+def moment(at: datetime) -> str:
+    """A moment as the owner's pages write it, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M}"
+
+
+def _know_the_form() -> None:
+    if request.endpoint in UNUSED:
+        abort(404)
+    if request.method == "POST":
+        try:
+            validate_csrf(request.form.get("csrf_token"))
+        except ValidationError:
+            abort(400)
+
+
+def prepare_owner(app: Flask) -> None:
+    """Add signing in and the owner's pages to an app that has its house."""
+    prepare_sign_in(app)
+    app.jinja_env.filters["moment"] = moment
+    for pages in (owner, moderation, posts, letter_links):
+        app.register_blueprint(pages)
+
+    app.before_request_funcs.setdefault("security", []).insert(0, _know_the_form)
+    app.after_request_funcs.setdefault("security", []).append(keep_private)
+
+    @app.context_processor
+    def frame() -> dict[str, object]:
+        if request.blueprint not in OWNERS:
+            return {}
+        page = {"pages": PAGES, "signed_in": current_user.is_authenticated}
+        return page | ({"undo_form": ButtonForm(formdata=None)} if current_user.is_authenticated else {})

@@ -1,0 +1,1 @@
+"""`undisclosed mail` and `undisclosed bounces`. Each command calls one service and prints what it did."""

@@ -1,0 +1,116 @@
+"""The letters to people about themselves: do they want letters from us, and at another address."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from feedback_app.customers.address_changes import CHANGE_DAYS, Side, addresses_of
+from feedback_app.customers.addresses import Address
+from feedback_app.customers.consent import WORDINGS
+from feedback_app.customers.models import AddressChange, Customer, Frequency, LetterFormat
+from feedback_app.customers.services import Person, suppression_of
+from feedback_app.customers.subscriptions import Wish, gets_it
+from feedback_app.i18n import marked, said
+from feedback_app.letter_queue import LetterRequest, NotWanted
+from feedback_app.mailing.gate.letter import Letter
+from feedback_app.mailing.letters.composer import Desk, single_letter
+from feedback_app.security.tokens import Claim, Purpose
+
+SUBSCRIBE_DAYS = 7
+SUBSCRIBE_SUBJECT = marked("Letters from %(shop)s?")
+CHANGE_SUBJECT = marked("Another address for letters from %(shop)s?")
+CHANGED_SUBJECT = marked("%(shop)s writes to your new address now")
+RHYTHMS = {
+    Frequency.EACH: marked("each time"),
+    Frequency.WEEKLY: marked("weekly, in one letter"),
+    Frequency.MONTHLY: marked("monthly, in one letter"),
+}
+
+
+def confirm_subscription(
+    session: Session, desk: Desk, reader: Person, request: LetterRequest, *, now: datetime
+) -> Letter:
+    """Is it true that you want to hear from us? It names nobody: whoever typed the address may not own it."""
+    wish = Wish.of_code(request.about or 0)
+    customer = session.get_one(Customer, reader.id)
+    claim = Claim(Purpose.SUBSCRIBE, reader.id, wish.code)
+    token = desk.signer.sign(claim, now=now, days=SUBSCRIBE_DAYS)
+    language = desk.language_of(reader)
+    return single_letter(
+        desk,
+        reader._replace(name=None),
+        template="confirm_subscription",
+        subject=said(SUBSCRIBE_SUBJECT, language) % {"shop": desk.settings.shop_name},
+        message_id=desk.message_id("confirm subscription", request.id),
+        headers=[("Auto-Submitted", "auto-generated")],
+        values={
+            "already": gets_it(session, customer, wish),
+            "wordings": [said(WORDINGS[topic], language) for topic in wish.topics],
+            "rhythm": said(RHYTHMS[wish.frequency], language),
+            "days": SUBSCRIBE_DAYS,
+            "confirm_link": f"{desk.settings.site_url}/feedback/subscribe/{token}",
+            "preferences_link": desk.preferences_link(reader.id, now, reader.series),
+        },
+        form=LetterFormat.HTML,
+        now=now,
+    )
+
+
+def change_of_address(session: Session, desk: Desk, request: LetterRequest, side: Side, *, now: datetime) -> Letter:
+    """Is it true that you want letters at another address, or at this one? Raises NotWanted."""
+    change = _change_of(session, request)
+    if change.done_at is not None:
+        message = "the address is changed already"
+        raise NotWanted(message)
+    both = addresses_of(session, change)
+    if side is Side.NEW and suppression_of(session, both.new):
+        message = "the new address must not be written to"
+        raise NotWanted(message)
+    purpose = Purpose.CHANGE_FROM if side is Side.OLD else Purpose.CHANGE_TO
+    token = desk.signer.sign(Claim(purpose, change.id), now=now, days=CHANGE_DAYS)
+    address = both.old if side is Side.OLD else both.new
+    reader = _named_nowhere(session, change, address)
+    return single_letter(
+        desk,
+        reader,
+        template=f"change_{side.value}",
+        subject=said(CHANGE_SUBJECT, desk.language_of(reader)) % {"shop": desk.settings.shop_name},
+        message_id=desk.message_id(f"change {side.value}", request.id),
+        headers=[("Auto-Submitted", "auto-generated")],
+        values={
+            "days": CHANGE_DAYS,
+            "change_link": f"{desk.settings.site_url}/feedback/address/{side.value}/{token}",
+        },
+        form=LetterFormat.HTML,
+        now=now,
+    )
+
+
+def address_changed(session: Session, desk: Desk, request: LetterRequest, *, now: datetime) -> Letter:
+    """The last letter to the old address: from now on we write to the new one. Raises NotWanted."""
+    change = _change_of(session, request)
+    reader = _named_nowhere(session, change, addresses_of(session, change).old)
+    return single_letter(
+        desk,
+        reader,
+        template="address_changed",
+        subject=said(CHANGED_SUBJECT, desk.language_of(reader)) % {"shop": desk.settings.shop_name},
+        message_id=desk.message_id("address changed", request.id),
+        headers=[("Auto-Submitted", "auto-generated")],
+        values={},
+        form=LetterFormat.HTML,
+        now=now,
+    )
+
+
+def _named_nowhere(session: Session, change: AddressChange, address: Address) -> Person:
+    language = session.get_one(Customer, change.customer_id).language
+    return Person(change.customer_id, address.written, None, language=language)
+
+
+def _change_of(session: Session, request: LetterRequest) -> AddressChange:
+    change = session.get(AddressChange, request.about)
+    if change is None:
+        message = "another change has taken its place"
+        raise NotWanted(message)
+    return change

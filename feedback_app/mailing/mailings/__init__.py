@@ -1,0 +1,1 @@
+"""A mailing's life: its file, holding and cancelling, the audience, digests, the first letters, and what halts it."""

@@ -1,0 +1,1 @@
+"""Running a shop: backup, restore, key rotation, and the doctor."""

@@ -1,1 +1,0 @@
-"""The owner's side: signing in, moderation, the shop's own pages."""

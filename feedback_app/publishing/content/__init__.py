@@ -1,0 +1,1 @@
+"""The shop's content files: front matter, checks, leaked addresses, new posts, announcements. No Pelican."""

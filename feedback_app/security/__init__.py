@@ -1,0 +1,1 @@
+"""Secrets: encryption of addresses, the keys, and signed links. Knows no table and no page."""

@@ -1,1 +1,0 @@
-"""The care of the store: backup, restore, rotation of its keys, and what the doctor says."""
