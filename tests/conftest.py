@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,33 +18,15 @@ from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import Desk
 from feedback_app.security import keys
 from tests.support.browser import QUIET, find_browser
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.databases import BACKENDS, SQLITE
+from tests.support.keys import ADDRESS_KEY, SECRET_KEY
 from tests.support.memory import prefer_memory
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.shop import Shop
 from tests.support.smtp import MailServer, mail_server
 
 prefer_memory()
-
-SQLITE, POSTGRESQL = "sqlite", "postgresql"
-BACKENDS = (SQLITE, POSTGRESQL)
-OPPS_DAY = datetime(2007, 10, 10, 13, 41, tzinfo=UTC)
-ADDRESS_KEY = "an address key that only tests use"
-SECRET_KEY = "a signing key that only tests use!"
-
-
-@dataclass(slots=True)
-class Clock:
-    """A clock that goes when it is told to."""
-
-    moment: datetime
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def advance(self, **time: float) -> datetime:
-        """Let time go by: `advance(minutes=10)`."""
-        self.moment += timedelta(**time)
-        return self.moment
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from feedback_app.cli import undisclosed
 from feedback_app.console import Context
 from feedback_app.customers.models import Frequency, NameDisplay
 from feedback_app.db.store import Store
-from tests.conftest import ADDRESS_KEY, OPPS_DAY, SECRET_KEY
+from tests.support.clock import OPPS_DAY
+from tests.support.keys import ADDRESS_KEY, SECRET_KEY
 from tests.support.people import ALICE, BOB, welcome
 from tests.support.shop import clean_environment
 

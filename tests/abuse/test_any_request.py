@@ -28,8 +28,9 @@ from feedback_app.db.setup import open_store
 from feedback_app.security.keys import signer
 from feedback_app.security.tokens import Claim, Purpose
 from feedback_app.web.app_state import HEADERS
-from tests.comments.talk import BISCUIT, OPPS, publish, say
-from tests.conftest import ADDRESS_KEY, OPPS_DAY, SECRET_KEY
+from tests.support.clock import OPPS_DAY
+from tests.support.comments import BISCUIT, OPPS, publish, say
+from tests.support.keys import ADDRESS_KEY, SECRET_KEY
 from tests.support.people import BOB, welcome
 
 POSTS = [OPPS.path, BISCUIT.path, "/2007/10/none.html", "", "/", "\0", "\ud83e", "a" * 3000, "/2007/10/%00.html"]

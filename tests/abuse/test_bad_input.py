@@ -13,9 +13,10 @@ from feedback_app.comments.markup.sanitizer import LONGEST_TEXT, comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.db.store import Store
 from feedback_app.web.app_class import MOST_BYTES
-from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
-from tests.comments.test_comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of, token_of
-from tests.conftest import OPPS_DAY, SQLITE, Clock
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of, token_of
+from tests.support.comments import BISCUIT, OPPS, publish, say, set_status
+from tests.support.databases import SQLITE
 
 # What can be sent has nothing to do with the database, but for what it can hold, which is said again below.
 ON_ONE = pytest.mark.parametrize("backend", [SQLITE], indirect=True)

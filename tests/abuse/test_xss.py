@@ -20,11 +20,12 @@ from feedback_app.mailing.letters.composer import Desk
 from feedback_app.publishing.live.update import pieces_of, site_feed_xml
 from feedback_app.security.keys import signer
 from feedback_app.security.tokens import Claim, Purpose
-from tests.abuse.xss import COUNT, FRAMES, PROVOKE, payloads, sample
-from tests.comments.talk import OPPS, publish, say, set_status
-from tests.comments.test_rendering import PLACE
-from tests.conftest import OPPS_DAY, SQLITE, Clock
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.comments import OPPS, publish, say, set_status
+from tests.support.databases import SQLITE
 from tests.support.people import BOB, welcome
+from tests.support.threads import PLACE
+from tests.support.xss import COUNT, FRAMES, PROVOKE, payloads, sample
 
 # What is printed is the same on every database.
 ON_ONE = pytest.mark.parametrize("backend", [SQLITE], indirect=True)

@@ -28,11 +28,12 @@ from feedback_app.audit_log import Act, AuditLine
 from feedback_app.config import Settings
 from feedback_app.customers.models import Customer, Frequency, NameDisplay, Suppression, SuppressionReason
 from feedback_app.db.store import Store
-from tests.conftest import OPPS_DAY, SQLITE, Clock
-from tests.customers.test_preferences import ONE_CLICK, rows
-from tests.mailing.desk import read
+from tests.support.clock import OPPS_DAY, Clock
 from tests.support.commands import typed
+from tests.support.databases import SQLITE
+from tests.support.mailings import read
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
+from tests.support.preference_pages import ONE_CLICK, rows
 from tests.support.serving import serving
 from tests.support.shop import ROOT, clean_environment
 from tests.support.smtp import MailServer

@@ -20,9 +20,9 @@ from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.composer import Desk
 from feedback_app.mailing.transports.results import Answer, Outcome
 from feedback_app.privacy.erasing import erase_customer
-from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
-from tests.comments.test_comment_form import opened, send
-from tests.conftest import OPPS_DAY, Clock
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.comment_form import opened, send
+from tests.support.comments import BISCUIT, OPPS, publish, say, set_status
 from tests.support.people import ALICE, welcome
 
 LINK = re.compile(r"http://127\.0\.0\.1:8000(/feedback/comments/\w+/[\w=-]+)")

@@ -3,66 +3,25 @@
 from collections.abc import Callable
 
 import pytest
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from feedback_app.app import create_app
-from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.services import list_comments
+from feedback_app.comments.models import CommentStatus
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Preference
 from feedback_app.customers.services import find_customer
 from feedback_app.db.store import Store
-from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
-from tests.conftest import Clock
-
-FORM = f"/feedback/comments/new?post={OPPS.path}"
-WORDS = "Use Bcc, friends. I typed this for an hour."
+from tests.support.clock import Clock
+from tests.support.comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of, token_of
+from tests.support.comments import BISCUIT, OPPS, publish, say, set_status
 
 
 @pytest.fixture(autouse=True)
 def _published(store: Store) -> None:
     publish(store, OPPS, BISCUIT)
-
-
-def soup_of(answer: TestResponse) -> BeautifulSoup:
-    """A page, to look around in."""
-    return BeautifulSoup(answer.text, "html5lib")
-
-
-def token_of(client: FlaskClient, url: str = FORM) -> str:
-    """The token of a form that was just opened."""
-    field = soup_of(client.get(url)).select_one("input[name=csrf_token]")
-    assert isinstance(field, Tag)
-    return str(field["value"])
-
-
-def opened(client: FlaskClient, url: str = FORM) -> dict[str, str]:
-    """What a form that was just opened brings along by itself."""
-    fields = soup_of(client.get(url)).select("#comment-form input[type=hidden]")
-    return {str(field["name"]): str(field["value"]) for field in fields}
-
-
-def send(client: FlaskClient, url: str = FORM, action: str = "post", **fields: str) -> TestResponse:
-    """Fill in the form and press a button."""
-    values = {"author": "Nora", "email": "", "body": WORDS} | opened(client) | fields
-    return client.post(url, data=values | {"action": action})
-
-
-def kept(answer: TestResponse) -> str:
-    """What stands in the form's big field."""
-    field = soup_of(answer).find("textarea")
-    assert isinstance(field, Tag)
-    return field.get_text().strip()
-
-
-def comments_in(store: Store) -> list[Comment]:
-    """All there are."""
-    with store.reading() as session:
-        return [comment for comment, _ in list_comments(session)]
 
 
 def test_nora_posts_a_comment_and_reads_that_it_waits(client: FlaskClient, store: Store) -> None:

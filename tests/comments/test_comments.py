@@ -24,8 +24,9 @@ from feedback_app.config import Moderation
 from feedback_app.db import wal
 from feedback_app.db.prepared import Driver, driver_of
 from feedback_app.db.store import Store
-from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
-from tests.conftest import OPPS_DAY, SQLITE
+from tests.support.clock import OPPS_DAY
+from tests.support.comments import BISCUIT, OPPS, publish, say, set_status, thread_of
+from tests.support.databases import SQLITE
 
 APPROVED, PENDING, REJECTED = CommentStatus.APPROVED, CommentStatus.PENDING, CommentStatus.REJECTED
 

@@ -10,9 +10,10 @@ from flask.testing import FlaskClient
 from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
-from tests.comments.talk import OPPS, publish
-from tests.comments.test_comment_form import WORDS, comments_in, kept, opened, send
-from tests.conftest import SQLITE, Clock
+from tests.support.clock import Clock
+from tests.support.comment_form import WORDS, comments_in, kept, opened, send
+from tests.support.comments import OPPS, publish
+from tests.support.databases import SQLITE
 from tests.support.redis import running_redis
 
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)

@@ -21,10 +21,11 @@ from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.mailing.letters.composer import Desk
 from feedback_app.security.tokens import Claim, Purpose
-from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status, thread_of
-from tests.comments.test_comment_form import WORDS, comments_in, kept, opened, send, soup_of
-from tests.comments.test_verdicts import spam_service
-from tests.conftest import OPPS_DAY, SQLITE, Clock
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.comment_form import WORDS, comments_in, kept, opened, send, soup_of
+from tests.support.comments import BISCUIT, OPPS, publish, say, set_status, thread_of
+from tests.support.databases import SQLITE
+from tests.support.spam_service import spam_service
 
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 

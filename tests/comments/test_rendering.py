@@ -3,7 +3,6 @@
 import re
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
-from zoneinfo import ZoneInfo
 
 import feedparser
 import pytest
@@ -12,12 +11,12 @@ from bs4 import BeautifulSoup, Tag
 from feedback_app.comments.markup.sanitizer import comment_html
 from feedback_app.comments.models import CommentStatus, Shown
 from feedback_app.comments.services import approved_comments
-from feedback_app.comments.threads.renderer import Entry, Place, site_feed, thread_feed, thread_html
+from feedback_app.comments.threads.renderer import Entry, site_feed, thread_feed, thread_html
 from feedback_app.db.store import Store
-from tests.comments.talk import OPPS, publish, say, set_status
-from tests.conftest import OPPS_DAY
+from tests.support.clock import OPPS_DAY
+from tests.support.comments import OPPS, publish, say, set_status
+from tests.support.threads import PLACE
 
-PLACE = Place("https://socks.example", "Mongrel Socks", ZoneInfo("America/New_York"))
 ATOM = "{http://www.w3.org/2005/Atom}"
 THREADING = "{http://purl.org/syndication/thread/1.0}"
 TAG_URI = re.compile(r"tag:socks\.example,2007:[!-~]+")

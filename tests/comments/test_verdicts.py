@@ -2,12 +2,8 @@
 
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from types import SimpleNamespace
-from urllib.parse import parse_qs
 
 import altcha
 import pytest
@@ -24,9 +20,11 @@ from feedback_app.config import Moderation, Settings
 from feedback_app.db.prepared import driver_of
 from feedback_app.db.store import Store
 from feedback_app.web import app_state
-from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
-from tests.comments.test_comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of
-from tests.conftest import SQLITE, Clock
+from tests.support.clock import Clock
+from tests.support.comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of
+from tests.support.comments import BISCUIT, OPPS, publish, say, set_status
+from tests.support.databases import SQLITE
+from tests.support.spam_service import spam_service
 
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
@@ -265,29 +263,6 @@ def test_work_is_good_for_an_hour_and_buys_no_approval_of_the_owners(
 
 
 # A spam service, where the owner has chosen one
-
-
-@contextmanager
-def spam_service(word: bytes, asked: list[dict[str, list[str]]]) -> Iterator[str]:
-    """A service that says always the same."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(word)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield f"http://geheim@127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.mark.parametrize(("word", "said"), [(b"true", [akismet.SPAM]), (b"false", []), (b"what?", [akismet.SILENT])])

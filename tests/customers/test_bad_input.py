@@ -15,8 +15,10 @@ from feedback_app.customers.models import ConsentChannel, Frequency, Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import Desk
 from feedback_app.security.tokens import Claim, Purpose
-from tests.conftest import BACKENDS, OPPS_DAY, SQLITE
-from tests.customers.test_preferences import (
+from tests.support.clock import OPPS_DAY
+from tests.support.databases import BACKENDS, SQLITE
+from tests.support.people import ALICE, BOB, customer_of, welcome
+from tests.support.preference_pages import (
     NOTHING_CHOSEN,
     ONE_CLICK,
     centre,
@@ -27,7 +29,6 @@ from tests.customers.test_preferences import (
     told,
     way_out,
 )
-from tests.support.people import ALICE, BOB, customer_of, welcome
 
 
 @pytest.fixture

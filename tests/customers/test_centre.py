@@ -28,8 +28,10 @@ from feedback_app.customers.services import find_customer, name_of, suppression_
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import Desk
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
-from tests.conftest import OPPS_DAY, SQLITE, Clock
-from tests.customers.test_preferences import (
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.databases import SQLITE
+from tests.support.people import ALICE, BOB, customer_of, welcome
+from tests.support.preference_pages import (
     NOTHING_CHOSEN,
     ONE_CLICK,
     centre,
@@ -40,7 +42,6 @@ from tests.customers.test_preferences import (
     told,
     way_out,
 )
-from tests.support.people import ALICE, BOB, customer_of, welcome
 
 FIRST_DAY = "on the first of every month"
 

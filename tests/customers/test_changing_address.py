@@ -24,8 +24,11 @@ from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.mailing.letters.composer import Desk
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import purge
-from tests.conftest import OPPS_DAY, SQLITE, Clock
-from tests.customers.test_preferences import (
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.databases import SQLITE
+from tests.support.mailings import read, text_of, worker_to
+from tests.support.people import ALICE, BOB, welcome
+from tests.support.preference_pages import (
     NOTHING_CHOSEN,
     ONE_CLICK,
     centre,
@@ -36,8 +39,6 @@ from tests.customers.test_preferences import (
     told,
     way_out,
 )
-from tests.mailing.desk import read, text_of, worker_to
-from tests.support.people import ALICE, BOB, welcome
 from tests.support.smtp import MailServer
 
 ROBERT = "robert@example.net"

@@ -38,7 +38,7 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import find_or_add_customer
 from feedback_app.db.store import Store
-from tests.conftest import OPPS_DAY
+from tests.support.clock import OPPS_DAY
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
 
 TODAY = OPPS_DAY.date()

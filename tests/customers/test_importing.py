@@ -30,7 +30,7 @@ from feedback_app.customers.models import (
 from feedback_app.customers.services import find_customer, find_or_add_customer, name_of, person
 from feedback_app.db.setup import vault_of
 from feedback_app.db.store import Store
-from tests.conftest import OPPS_DAY
+from tests.support.clock import OPPS_DAY
 from tests.support.people import ALICE, BOB, welcome
 from tests.support.shop import Shop
 

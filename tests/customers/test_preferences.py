@@ -13,17 +13,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from werkzeug.test import TestResponse
 
 from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import WORDINGS, choose, frequencies, history, may_write_to
+from feedback_app.customers.consent import WORDINGS, choose, may_write_to
 from feedback_app.customers.link_requests import look_up_typed
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
-    ConsentEvent,
     Customer,
     Frequency,
     LetterFormat,
@@ -32,70 +30,24 @@ from feedback_app.customers.models import (
     Wording,
 )
 from feedback_app.customers.services import address_of, name_of
-from feedback_app.db.store import Base, Store
+from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterRequest
 from feedback_app.mailing.letters.composer import Desk
-from tests.conftest import OPPS_DAY, Clock
+from tests.support.clock import OPPS_DAY, Clock
 from tests.support.people import ALICE, BOB, customer_of, welcome
-
-ASK = "/feedback/preferences"
-TESS = "tess@example.com"
-NOTHING_CHOSEN = {
-    "specials": "never",
-    "news": "never",
-    "replies": "never",
-    "format": "html",
-    "name_display": "undisclosed",
-    "name": "",
-    "pause_until": "",
-}
-ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-
-
-def centre(desk: Desk, person: int) -> str:
-    """The path of a link to somebody's choices, made today."""
-    return desk.preferences_link(person, OPPS_DAY).removeprefix(desk.settings.site_url)
-
-
-def way_out(desk: Desk, person: int, topic: Topic = Topic.SPECIALS) -> str:
-    """The path of a link that ends a topic, made today."""
-    return desk.unsubscribe_link(person, topic, OPPS_DAY).removeprefix(desk.settings.site_url)
-
-
-def send(client: FlaskClient, path: str, fields: dict[str, str]) -> TestResponse:
-    """Open a page with a form and send the form, as a browser does."""
-    form = BeautifulSoup(client.get(path).text, "html.parser").select_one("form [name=csrf_token]")
-    assert form, "the page has no form with a token"
-    return client.post(path, data={"csrf_token": str(form["value"]), **fields})
-
-
-def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    """Everything in the store."""
-    with store.reading() as session:
-        return {
-            table.name: sorted((tuple(row) for row in session.execute(select(table))), key=repr)
-            for table in Base.metadata.sorted_tables
-        }
-
-
-def choices_of(store: Store, person: int) -> dict[Topic, Frequency]:
-    """What somebody chose."""
-    with store.reading() as session:
-        return frequencies(session, session.get_one(Customer, person))
-
-
-def record_of(store: Store, person: int) -> list[ConsentEvent]:
-    """Somebody's record."""
-    with store.reading() as session:
-        return history(session, session.get_one(Customer, person))
-
-
-def told(page: TestResponse) -> str:
-    """A page's main text in one line."""
-    main = BeautifulSoup(page.text, "html.parser").main
-    assert main
-    return " ".join(main.get_text().split())
-
+from tests.support.preference_pages import (
+    ASK,
+    NOTHING_CHOSEN,
+    ONE_CLICK,
+    TESS,
+    centre,
+    choices_of,
+    record_of,
+    rows,
+    send,
+    told,
+    way_out,
+)
 
 # Asking for a link
 

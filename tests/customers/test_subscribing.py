@@ -25,11 +25,11 @@ from feedback_app.customers.services import find_customer, suppression_of
 from feedback_app.customers.subscriptions import RHYTHMS, TOPICS, Wish
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import Desk
-from tests.conftest import OPPS_DAY, SQLITE, Clock
-from tests.customers.test_asking import SUBSCRIBE
-from tests.customers.test_preferences import ONE_CLICK, TESS, choices_of, record_of, rows, send, told, way_out
-from tests.mailing.desk import html_of, read, text_of, worker_to
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.databases import SQLITE
+from tests.support.mailings import html_of, read, text_of, worker_to
 from tests.support.people import ALICE, welcome
+from tests.support.preference_pages import ONE_CLICK, SUBSCRIBE, TESS, choices_of, record_of, rows, send, told, way_out
 from tests.support.smtp import MailServer
 
 LINK = re.compile(r"http://127\.0\.0\.1:8000(/feedback/subscribe/[\w=-]+)")

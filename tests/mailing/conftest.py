@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mailing import desk
+from tests.support import mailings
 
 
 @pytest.fixture(autouse=True)
 def connections_are_closed() -> Iterator[None]:
     """Whatever a test's workers opened is closed at its end."""
     yield
-    while desk.WORKERS:
-        desk.WORKERS.pop().transport.close()
+    while mailings.WORKERS:
+        mailings.WORKERS.pop().transport.close()

@@ -10,10 +10,10 @@ from feedback_app.config import load_settings
 from feedback_app.customers.models import Frequency
 from feedback_app.db.setup import open_store
 from feedback_app.mailing.cli import manage
-from tests.conftest import OPPS_DAY
-from tests.mailing.desk import read, text_of
+from tests.support.clock import OPPS_DAY
+from tests.support.mailings import read, text_of
 from tests.support.people import ALICE, BOB, CAROL, welcome
-from tests.support.shop import Shop
+from tests.support.shop import Shop, gather
 from tests.support.smtp import MailServer, mail_server
 
 COUNTS = {"queued", "submitting", "accepted", "deferred", "failed", "unknown", "skipped"}
@@ -23,13 +23,6 @@ COUNTS = {"queued", "submitting", "accepted", "deferred", "failed", "unknown", "
 def mailing(shop: Shop) -> str:
     """The shop's own mailing about free socks."""
     return str(shop.folder / "content" / "mailings" / "free-socks.md")
-
-
-def gather(shop: Shop, *addresses: str) -> None:
-    """Customers who want the specials."""
-    file = shop.folder / "customers.csv"
-    file.write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
-    shop.run("customers", "import", str(file), "--topic", "specials", "--evidence", "paper list, 2007")
 
 
 def numbers(shop: Shop, slug: str = "free-socks") -> tuple[str, dict[str, int]]:

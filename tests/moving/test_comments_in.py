@@ -24,8 +24,8 @@ from feedback_app.moving.formats.records import BodyKind, LeftBehind, Unreadable
 from feedback_app.moving.html_to_markdown import comment_text
 from feedback_app.moving.import_comments import import_comments, paths_of
 from feedback_app.moving.import_report import CommentsReport
-from tests.comments.talk import BISCUIT, OPPS, publish, say, set_status
-from tests.conftest import OPPS_DAY
+from tests.support.clock import OPPS_DAY
+from tests.support.comments import BISCUIT, OPPS, publish, say, set_status
 
 EXPORTS = Path(__file__).parent / "exports"
 LINK = '<a href="https://example.com/bcc" rel="nofollow ugc noopener">this page</a>'

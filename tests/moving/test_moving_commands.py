@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from feedback_app.cli import undisclosed
 from feedback_app.console import Context
 from feedback_app.db.store import Store
-from tests.comments.talk import OPPS, publish, say
-from tests.conftest import ADDRESS_KEY, SECRET_KEY
+from tests.support.comments import OPPS, publish, say
+from tests.support.keys import ADDRESS_KEY, SECRET_KEY
 from tests.support.shop import ROOT
 
 EXPORTS = Path(__file__).parent / "exports"

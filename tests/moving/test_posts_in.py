@@ -15,7 +15,7 @@ from feedback_app.moving.import_comments import import_comments
 from feedback_app.moving.import_posts import import_posts
 from feedback_app.moving.import_report import PostsReport
 from feedback_app.publishing.builder import build_site
-from tests.conftest import OPPS_DAY
+from tests.support.clock import OPPS_DAY
 from tests.support.shop import ROOT, Shop
 
 EXPORTS = Path(__file__).parent / "exports"

@@ -20,8 +20,10 @@ from feedback_app.db.store import Store
 from feedback_app.privacy.evidence import BEGIN, END, BadEvidence, evidence_of, public_keys, verify
 from feedback_app.security.keys import signer
 from feedback_app.security.tokens import Signer
-from tests.conftest import OPPS_DAY, SECRET_KEY, SQLITE, Clock
+from tests.support.clock import OPPS_DAY, Clock
 from tests.support.commands import typed
+from tests.support.databases import SQLITE
+from tests.support.keys import SECRET_KEY
 from tests.support.people import ALICE, BOB, welcome
 
 OTHER_KEY = "another signing key that only tests use"

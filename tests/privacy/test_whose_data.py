@@ -37,7 +37,7 @@ from feedback_app.mailing.models import Delivery, DeliveryState
 from feedback_app.privacy.erasing import NAMELESS_AUTHOR, CommentsFate, Erased, erase_customer
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import Purged, purge
-from tests.conftest import OPPS_DAY, Clock
+from tests.support.clock import OPPS_DAY, Clock
 from tests.support.people import ALICE, BOB, welcome
 from tests.support.shop import Shop
 

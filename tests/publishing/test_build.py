@@ -14,9 +14,9 @@ from bs4 import BeautifulSoup
 from feedback_app.comments.services import find_thread
 from feedback_app.publishing.builder import BuildRefused
 from feedback_app.publishing.render.post_html import absolute, listed
-from tests.comments.talk import say
-from tests.conftest import SQLITE
-from tests.publishing.conftest import Blog, tree
+from tests.support.blog import Blog, tree
+from tests.support.comments import say
+from tests.support.databases import SQLITE
 
 CONTRACT = (
     "index.html",

@@ -6,10 +6,10 @@ import feedparser
 import pytest
 
 from feedback_app.comments.models import CommentStatus
-from tests.comments.talk import say, set_status
-from tests.conftest import OPPS_DAY
-from tests.publishing.conftest import Blog
 from tests.support.atom import atom_problems
+from tests.support.blog import Blog
+from tests.support.clock import OPPS_DAY
+from tests.support.comments import say, set_status
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 THREADING = "{http://purl.org/syndication/thread/1.0}"

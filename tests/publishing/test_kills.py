@@ -18,9 +18,9 @@ from feedback_app.db.store import Store
 from feedback_app.publishing.builder import build_site
 from feedback_app.publishing.live.update import catch_up
 from feedback_app.publishing.pelican import post_index, runner
-from tests.comments.talk import say
-from tests.publishing.conftest import Blog, make_blog, tree
-from tests.publishing.test_incremental import KEYS
+from tests.support.blog import Blog, make_blog, tree
+from tests.support.comments import say
+from tests.support.keys import KEYS
 
 LINK = re.compile(r'(?:href|src)="(/[^"#?]*)')
 TITLES = ["Opps!", "Sorry", "Warm feet", "Odd ones", "Biscuit"]

@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, Page, expect
 from feedback_app.comments.models import Comment
 from feedback_app.config import load_settings
 from feedback_app.db.setup import open_store
-from tests.comments.talk import OPPS, say
-from tests.conftest import OPPS_DAY
+from tests.support.clock import OPPS_DAY
+from tests.support.comments import OPPS, say
 from tests.support.lighthouse import NotJudged, find_lighthouse, judged
 from tests.support.shop import Shop, wait_for
 

@@ -2,13 +2,19 @@
 
 import hashlib
 import json
+import re
 import secrets
 from base64 import urlsafe_b64encode
+from html import unescape
 from typing import Any
 
 import cbor2
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.support.signing_in import ADMIN, fill, token
 
 _PRESENT, _HOLDS_A_KEY = 0x01, 0x40
 
@@ -58,3 +64,31 @@ class SoftPasskey:
 
 def _plain(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def options_of(page: str) -> dict[str, Any]:
+    """What a page has its browser ask a passkey."""
+    found = re.search(r'data-options="([^"]+)"', page)
+    assert found, page
+    options: dict[str, Any] = json.loads(unescape(found[1]))
+    return options
+
+
+def send(client: FlaskClient, page: str, credential: str) -> TestResponse:
+    """Send what a passkey answered."""
+    found = re.search(r'action="([^"]+)" data-passkey', page)
+    assert found
+    form = {"csrf_token": token(page), "credential": credential}
+    return client.post(unescape(found[1]), data=form, follow_redirects=True)
+
+
+def add_passkey(client: FlaskClient, name: str = "the phone") -> SoftPasskey:
+    """Set one up."""
+    passkey = SoftPasskey()
+    page = fill(client, f"{ADMIN}/passkeys", name=name).text
+    assert f"The passkey {name} is set up" in unescape(send(client, page, passkey.made(options_of(page))).text)
+    return passkey
+
+
+def signed_in(client: FlaskClient) -> bool:
+    return client.get(f"{ADMIN}/account").status_code == 200

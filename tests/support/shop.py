@@ -140,3 +140,10 @@ def _address(log: Path, process: "subprocess.Popen[bytes]") -> str | None:
     assert process.poll() is None, f"the shop ended: {said}"
     found = re.search(r"http://127\.0\.0\.1:\d+", said)
     return found.group() if found else None
+
+
+def gather(shop: Shop, *addresses: str) -> None:
+    """Customers who want the specials."""
+    file = shop.folder / "customers.csv"
+    file.write_text("\n".join(["email", *addresses]) + "\n", encoding="utf-8")
+    shop.run("customers", "import", str(file), "--topic", "specials", "--evidence", "paper list, 2007")

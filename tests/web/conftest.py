@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from feedback_app.app import Serving, create_app
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
-from tests.conftest import Clock
+from tests.support.clock import Clock
 from tests.support.serving import serving
 from tests.support.shop import ROOT
 

@@ -24,8 +24,9 @@ from feedback_app.security.tokens import Claim, Purpose
 from feedback_app.web.app_class import MOST_BYTES
 from feedback_app.web.app_state import HEADERS
 from feedback_app.web.problem_details import PROGRAMS
-from tests.comments.talk import OPPS, publish, say
-from tests.conftest import OPPS_DAY, SQLITE, Clock
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.comments import OPPS, publish, say
+from tests.support.databases import SQLITE
 from tests.support.people import BOB, welcome
 
 VALUES = [

@@ -25,11 +25,12 @@ from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.digests import make_due
 from feedback_app.mailing.models import Mailing, MailingState
 from feedback_app.security.tokens import Claim, Purpose
-from tests.comments.talk import OPPS, publish, say
-from tests.conftest import OPPS_DAY, SQLITE, Clock
-from tests.customers.test_preferences import rows
-from tests.mailing.desk import FREE_SOCKS, html_of, read, text_of, worker_to
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.comments import OPPS, publish, say
+from tests.support.databases import SQLITE
+from tests.support.mailings import FREE_SOCKS, html_of, read, text_of, worker_to
 from tests.support.people import ALICE, BOB, CAROL, welcome
+from tests.support.preference_pages import rows
 from tests.support.smtp import MailServer
 
 SITE = "http://127.0.0.1:8000"

@@ -10,10 +10,11 @@ from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation
 from feedback_app.db.store import Store
 from feedback_app.desk.services import create_owner
-from tests.comments.talk import OPPS, publish, say
-from tests.conftest import OPPS_DAY, SQLITE, Clock
-from tests.owner.desk import ADMIN, PASSWORD, set_up
-from tests.web.test_browser import COLOURS, MISSING, STICKING_OUT, WIDTHS
+from tests.support.browser_checks import COLOURS, MISSING, STICKING_OUT, WIDTHS
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.comments import OPPS, publish, say
+from tests.support.databases import SQLITE
+from tests.support.signing_in import ADMIN, PASSWORD, set_up
 
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 

@@ -16,9 +16,11 @@ from feedback_app.comments.spam.verdicts import PROVEN, TOO_FAST
 from feedback_app.config import Settings, load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
-from tests.comments.talk import OPPS, publish, say, set_status
-from tests.conftest import ADDRESS_KEY, SECRET_KEY, SQLITE, Clock
-from tests.publishing.conftest import make_blog
+from tests.support.blog import make_blog
+from tests.support.clock import Clock
+from tests.support.comments import OPPS, publish, say, set_status
+from tests.support.databases import SQLITE
+from tests.support.keys import ADDRESS_KEY, SECRET_KEY
 from tests.support.serving import serving
 
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)

@@ -1,0 +1,61 @@
+"""The numbers that the owner sees: who came, who went and why, counted by person and month."""
+
+from datetime import UTC, datetime, timedelta
+
+from feedback_app.customers.consent import WORDINGS, choose
+from feedback_app.customers.models import (
+    ConsentChannel,
+    Customer,
+    Frequency,
+    Suppression,
+    SuppressionReason,
+    Topic,
+)
+from feedback_app.db.store import Store
+from feedback_app.desk.figures import MONTHS, figures
+from tests.support.clock import OPPS_DAY
+from tests.support.people import ALICE, BOB, CAROL, welcome
+
+AUGUST, SEPTEMBER = datetime(2007, 8, 5, tzinfo=UTC), datetime(2007, 9, 30, 23, 59, tzinfo=UTC)
+
+
+def says(store: Store, person: int, frequency: Frequency, channel: ConsentChannel, *, at: datetime) -> None:
+    """Somebody chooses about offers."""
+    with store.writing() as session:
+        customer, wording = session.get_one(Customer, person), WORDINGS[Topic.SPECIALS]
+        choose(session, customer, Topic.SPECIALS, frequency, channel=channel, wording=wording, now=at)
+
+
+def test_who_changes_how_often_has_neither_come_nor_gone_and_each_month_has_its_own(store: Store) -> None:
+    alice = welcome(store, ALICE, now=AUGUST, specials=Frequency.EACH)
+    says(store, alice, Frequency.WEEKLY, ConsentChannel.FORM, at=SEPTEMBER)
+    bob = welcome(store, BOB, now=AUGUST, specials=Frequency.EACH)
+    says(store, bob, Frequency.NEVER, ConsentChannel.ONE_CLICK, at=SEPTEMBER)
+    says(store, bob, Frequency.MONTHLY, ConsentChannel.FORM, at=OPPS_DAY)
+    carol = welcome(store, CAROL, now=AUGUST - timedelta(days=800), specials=Frequency.EACH)
+    says(store, carol, Frequency.NEVER, ConsentChannel.UNSUBSCRIBE_PAGE, at=OPPS_DAY)
+    with store.reading() as session:
+        numbers = figures(session, now=OPPS_DAY)
+    assert numbers.known == 3
+    assert numbers.reached[Topic.SPECIALS] == {Frequency.EACH: 0, Frequency.WEEKLY: 1, Frequency.MONTHLY: 1}
+    months = {f"{month.start:%Y-%m}": (month.joined, month.left) for month in numbers.months[Topic.SPECIALS]}
+    assert len(months) == MONTHS
+    assert next(iter(months)) == "2006-11"
+    assert {name: both for name, both in months.items() if both != (0, 0)} == {
+        "2007-08": (2, 0),
+        "2007-09": (0, 1),
+        "2007-10": (1, 1),
+    }
+    assert numbers.left_through == {ConsentChannel.UNSUBSCRIBE_PAGE: 1, ConsentChannel.ONE_CLICK: 1}
+    assert numbers.months[Topic.NEWS][-1].joined == 0
+
+
+def test_who_must_not_be_written_to_is_counted_by_why_and_reached_by_nothing(store: Store) -> None:
+    alice = welcome(store, ALICE, now=OPPS_DAY, news=Frequency.EACH)
+    with store.writing() as session:
+        fingerprint = session.get_one(Customer, alice).fingerprint
+        session.add(Suppression(fingerprint=fingerprint, reason=SuppressionReason.BOUNCED, at=OPPS_DAY))
+    with store.reading() as session:
+        numbers = figures(session, now=OPPS_DAY)
+    assert numbers.barred == {SuppressionReason.BOUNCED: 1}
+    assert sum(numbers.reached[Topic.NEWS].values()) == 0

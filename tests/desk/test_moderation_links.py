@@ -1,0 +1,219 @@
+"""Letters to the owner: what Flask-Security would mail leaves as a letter like every other, or not at all."""
+
+import re
+import smtplib
+from email import message_from_string, policy
+from pathlib import Path
+
+import flask_security
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_security import utils
+from sqlalchemy import select
+
+from feedback_app.audit_log import Act, newest_lines
+from feedback_app.comments.models import Comment, CommentStatus
+from feedback_app.comments.moderation_mail import want_letters
+from feedback_app.comments.services import change_text
+from feedback_app.config import Moderation, Settings
+from feedback_app.db.store import Store
+from feedback_app.desk.sign_in.accounts import Accounts
+from feedback_app.desk.sign_in.security_mail import Notices
+from feedback_app.letter_queue import LetterRequest
+from feedback_app.mailing.delivery.worker import mail_worker
+from feedback_app.mailing.letters.composer import Desk
+from tests.support.clock import Clock
+from tests.support.comments import OPPS, publish, say, set_status
+from tests.support.databases import SQLITE
+from tests.support.signing_in import ADMIN, PASSWORD, fill, token
+
+# The queue is the same on every database.
+pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+
+OWNER = "owner@mongrelsocks.example"
+LINK = re.compile(r"/feedback/moderate/[\w-]+")
+TEMPLATES = sorted(
+    path.stem for path in (Path(flask_security.__file__).parent / "templates/security/email").glob("*.txt")
+)
+
+
+def letters(settings: Settings, store: Store, desk: Desk) -> list[str]:
+    """What the mailer makes of what is wanted now."""
+    mine = settings.model_copy(update={"owner_email": OWNER})
+    with mail_worker(store, mine, Desk(mine, desk.signer)) as worker:
+        worker.work_once()
+    return [path.read_text() for path in sorted((settings.instance / "outbox").glob("*.eml"))]
+
+
+def test_a_changed_password_is_told_by_a_letter_of_the_house(
+    at_work: FlaskClient, settings: Settings, store: Store, desk: Desk
+) -> None:
+    new = "another four words here"
+    fill(at_work, f"{ADMIN}/password", password=PASSWORD, new_password=new, new_password_confirm=new)
+    [letter] = letters(settings, store, desk)
+    assert f"To: {OWNER}" in letter
+    assert "Subject: nora has a new password" in letter
+    assert "undisclosed owner password nora" in letter
+    assert new not in letter
+
+
+def test_an_owners_letter_says_that_it_is_in_english_whatever_the_shop_speaks(
+    at_work: FlaskClient, settings: Settings, store: Store, desk: Desk
+) -> None:
+    new = "another four words here"
+    fill(at_work, f"{ADMIN}/password", password=PASSWORD, new_password=new, new_password_confirm=new)
+    [letter] = letters(settings.model_copy(update={"languages": ("de", "en")}), store, desk)
+    assert '<html lang=3D"en">' in letter
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_nothing_that_flask_security_could_mail_leaves_by_another_way(
+    app: Flask, store: Store, nora: str, monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        pytest.fail("something else mails")
+
+    monkeypatch.setattr(smtplib, "SMTP", forbidden)
+    monkeypatch.setattr(smtplib, "SMTP_SSL", forbidden)
+    security = app.extensions["security"]
+    assert isinstance(security.mail_util, Notices)
+    assert not {"mail", "mailman"} & app.extensions.keys()
+    # Its own words, with whatever they would have held, are dropped: a letter here has no secret in it.
+    monkeypatch.setattr(security, "render_template", lambda *_, **__: "geheim@example.com 123456")
+    with app.test_request_context():
+        user = Accounts(app.extensions["undisclosed"]).find_user(username=nora)
+        utils.send_mail("A subject", "somebody@example.com", f"security/email/{template}", user=user)
+    with store.reading() as session:
+        [request] = session.scalars(select(LetterRequest)).all()
+    assert request.customer_id is None
+    assert "example.com" not in str(request.details)
+    assert "123456" not in str(request.details)
+
+
+def test_without_an_owners_address_no_such_letter_is_made(
+    at_work: FlaskClient, settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    new = "another four words here"
+    fill(at_work, f"{ADMIN}/password", password=PASSWORD, new_password=new, new_password_confirm=new)
+    with mail_worker(store, settings, desk) as worker:
+        assert worker.work_once().singles == 0
+    with store.reading() as session:
+        [request] = session.scalars(select(LetterRequest)).all()
+    assert (request.sent_at, request.gave_up) == (None, "no owner is set")
+    assert clock.now()
+
+
+# What waits
+
+
+def wait(store: Store, clock: Clock, words: str = "Odd socks.") -> Comment:
+    return say(store, words, moderation=Moderation.ALL, address="nora@example.com", now=clock.now())
+
+
+def links(letter: str) -> list[str]:
+    """The links to decide, in the order of the letter's text: approve, reject, spam, delete."""
+    body = message_from_string(letter, policy=policy.default).get_body(("plain",))
+    assert body
+    return LINK.findall(body.get_content())
+
+
+def test_the_owner_is_told_of_each_comment_that_waits_and_of_nobodys_address(
+    settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    wait(store, clock, "Write to walter@example.org, [here](https://example.com/socks).")
+    say(store, "This one does not wait.")
+    [letter] = letters(settings, store, desk)
+    assert f"To: {OWNER}" in letter
+    assert "Subject: A comment waits: Opps!" in letter
+    assert "there is an address in it" in letter
+    assert "https://example.com/socks" in letter
+    assert "nora@" not in letter
+    assert "walter@" not in letter
+    # Once, however often it is looked.
+    assert len(letters(settings, store, desk)) == 1
+
+
+def test_a_link_shows_and_a_press_acts_once_for_one_comment_and_one_thing(
+    client: FlaskClient, settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    waits, other = wait(store, clock), wait(store, clock, "Another one.")
+    approve, reject, *_ = links(letters(settings, store, desk)[0])
+
+    def status(comment: Comment) -> CommentStatus:
+        with store.reading() as session:
+            return session.get_one(Comment, comment.id).status
+
+    page = client.get(approve).text
+    assert "Approve this comment?" in page
+    assert "Odd socks." in page
+    assert client.post(approve).status_code == 400
+    assert status(waits) is CommentStatus.PENDING
+    seen = re.search(r'name="seen" value="([^"]+)"', page)
+    assert seen
+    form = {"csrf_token": token(page), "seen": seen[1]}
+    # Its author changes it meanwhile: nobody approves what they have not seen.
+    with store.writing() as session:
+        change_text(session, session.get_one(Comment, waits.id), "Buy pills.", now=clock.advance(seconds=1))
+    assert "Look at it again" in client.post(approve, data=form).text
+    assert status(waits) is CommentStatus.PENDING
+    again = re.search(r'name="seen" value="([^"]+)"', client.get(approve).text)
+    assert again
+    assert "is approved" in client.post(approve, data=form | {"seen": again[1]}).text
+    assert (status(waits), status(other)) == (CommentStatus.APPROVED, CommentStatus.PENDING)
+    assert "waits no more" in client.get(reject).text
+    assert "waits no more" in client.post(reject, data=form).text
+    assert status(waits) is CommentStatus.APPROVED
+    with store.reading() as session:
+        [line] = newest_lines(session)
+    assert (line.who, line.act) == ("a letter's link", Act.DECIDED)
+
+
+def test_a_link_that_is_old_cut_or_for_something_else_does_nothing(
+    client: FlaskClient, settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    wait(store, clock)
+    approve = links(letters(settings, store, desk)[0])[0]
+    other = desk.preferences_link(1, clock.now()).rpartition("/")[2]
+    for path in (approve[:-1], "/feedback/moderate/", f"/feedback/moderate/{other}"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert "Nothing was done" in answer.text
+    clock.advance(days=9)
+    assert "older than it may be" in client.get(approve).text
+
+
+def test_many_come_in_one_letter_and_no_more_than_one_an_hour(
+    settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    for number in range(5):
+        wait(store, clock, f"Comment {number}.")
+    assert len(letters(settings, store, desk)) == 5
+    clock.advance(minutes=10)
+    for number in range(30):
+        wait(store, clock, f"Flood {number}.")
+    sent = letters(settings, store, desk)
+    assert len(sent) == 6
+    [digest] = [letter for letter in sent if "Subject: 35 comments wait" in letter]
+    assert len(links(digest)) == 20 * 4
+    assert "And 15 more." in digest
+    clock.advance(minutes=40)
+    wait(store, clock, "After the flood.")
+    assert len(letters(settings, store, desk)) == 6
+    clock.advance(minutes=21)
+    assert len(letters(settings, store, desk)) == 7
+
+
+def test_what_is_decided_before_the_letter_leaves_is_told_no_more(
+    settings: Settings, store: Store, desk: Desk, clock: Clock
+) -> None:
+    publish(store, OPPS)
+    comment = wait(store, clock)
+    with store.writing() as session:
+        assert want_letters(session, now=clock.now()) == 1
+    set_status(store, CommentStatus.SPAM, comment)
+    assert letters(settings, store, desk) == []

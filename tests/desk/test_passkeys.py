@@ -1,0 +1,240 @@
+"""A passkey in place of the six digits: set up, used once for each question, taken away."""
+
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from feedback_app.app import create_app
+from feedback_app.audit_log import Act, AuditLine
+from feedback_app.config import Settings
+from feedback_app.db.store import Store
+from feedback_app.desk.models import OwnerPasskey
+from feedback_app.desk.services import MOST_FAILURES, create_owner, find_owner, forget_factor
+from feedback_app.desk.sign_in.codes import house_security
+from feedback_app.desk.sign_in.passkey_forms import NOT_TAKEN
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.databases import SQLITE
+from tests.support.passkey import SoftPasskey, add_passkey, options_of, send, signed_in
+from tests.support.signing_in import ADMIN, PASSWORD, code, fill, set_up, token
+
+# Signing in is the same on every database.
+pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
+
+
+def asked(client: FlaskClient, username: str = "nora") -> str:
+    """Give the password, and choose the passkey; returns the page that asks for it."""
+    fill(client, f"{ADMIN}/sign-in", username=username, password=PASSWORD)
+    fill(client, f"{ADMIN}/which-factor", which="webauthn")
+    return fill(client, f"{ADMIN}/passkey").text
+
+
+def lines(store: Store, act: Act) -> list[str]:
+    with store.reading() as session:
+        return list(session.scalars(select(AuditLine.about).where(AuditLine.act == act).order_by(AuditLine.id)))
+
+
+def test_the_owner_signs_in_with_a_passkey_instead_of_the_six_digits(
+    app: Flask, store: Store, clock: Clock, nora: str
+) -> None:
+    client = app.test_client()
+    codes = set_up(client, clock)
+    passkey = add_passkey(client)
+    other = app.test_client()
+    page = asked(other)
+    assert [one["id"] for one in options_of(page)["allowCredentials"]]
+    assert not signed_in(other)
+    send(other, page, passkey.answer(options_of(page)))
+    assert signed_in(other)
+    assert "the phone</strong>" in client.get(f"{ADMIN}/passkeys").text
+    assert "last used" in client.get(f"{ADMIN}/passkeys").text
+    # The digits are there as before.
+    third = app.test_client()
+    clock.advance(minutes=1)
+    fill(third, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
+    fill(third, f"{ADMIN}/which-factor", which="authenticator")
+    fill(third, f"{ADMIN}/code", code=code(codes, clock))
+    assert signed_in(third)
+    assert lines(store, Act.PASSKEY_ADDED) == ["the phone"]
+
+
+def test_who_never_set_one_up_is_not_asked_for_one(app: Flask, clock: Clock, nora: str) -> None:
+    client, other = app.test_client(), app.test_client()
+    set_up(client, clock)
+    assert "The six digits" in fill(other, f"{ADMIN}/sign-in", username=nora, password=PASSWORD).text
+
+
+def test_an_answer_is_taken_once(app: Flask, clock: Clock, nora: str) -> None:
+    client = app.test_client()
+    set_up(client, clock)
+    passkey = add_passkey(client)
+    first, second = app.test_client(), app.test_client()
+    page = asked(first)
+    fill(second, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
+    fill(second, f"{ADMIN}/which-factor", which="webauthn")
+    passkey.count = -1
+    answer = passkey.answer(options_of(page))
+    assert json.loads(answer)
+    send(first, page, answer)
+    assert signed_in(first)
+    overheard = page.replace(token(page), token(second.get(f"{ADMIN}/passkey").text))
+    assert NOT_TAKEN in send(second, overheard, answer).text
+    assert not signed_in(second)
+
+
+def test_somebody_elses_passkey_is_not_taken_with_ones_own_password(
+    app: Flask, store: Store, clock: Clock, nora: str
+) -> None:
+    with store.writing() as session:
+        create_owner(session, "walter", PASSWORD, who="a test", now=OPPS_DAY)
+    hers, his = app.test_client(), app.test_client()
+    set_up(hers, clock, nora)
+    set_up(his, clock, "walter")
+    add_passkey(hers)
+    walters = add_passkey(his)
+    thief = app.test_client()
+    page = asked(thief, nora)
+    assert NOT_TAKEN in send(thief, page, walters.answer(options_of(page))).text
+    assert not signed_in(thief)
+    # Nor can it be set up by two.
+    page = fill(hers, f"{ADMIN}/passkeys", name="his").text
+    assert "set up already" in send(hers, page, walters.made(options_of(page))).text
+
+
+@pytest.mark.parametrize(
+    "wrong", ["another key", "another site", "another question", "counted back", "nothing", "no JSON", "[]", "{}"]
+)
+def test_what_is_not_the_right_answer_is_not_taken(
+    app: Flask, store: Store, clock: Clock, nora: str, wrong: str
+) -> None:
+    client = app.test_client()
+    set_up(client, clock)
+    passkey = add_passkey(client)
+    other = app.test_client()
+    page = asked(other)
+    options = options_of(page)
+    match wrong:
+        case "another key":
+            stranger = SoftPasskey()
+            stranger.id = passkey.id
+            answer = stranger.answer(options)
+        case "another site":
+            passkey.origin = "http://sock.example"
+            answer = passkey.answer(options)
+        case "another question":
+            answer = passkey.answer(options | {"challenge": "b25jZSBtb3Jl"})
+        case "counted back":
+            # A copy of it that was used less often.
+            send(other, page, passkey.answer(options))
+            other = app.test_client()
+            page = asked(other)
+            passkey.count = 0
+            answer = passkey.answer(options_of(page))
+        case _:
+            answer = {"nothing": "", "no JSON": "{"}.get(wrong, wrong)
+    assert NOT_TAKEN in send(other, page, answer).text
+    assert not signed_in(other)
+    if wrong in {"another key", "another site", "another question", "counted back"}:
+        assert lines(store, Act.SIGN_IN_FAILED) == ["wrong passkey"]
+    assert nora
+
+
+def test_too_many_wrong_answers_lock_the_owner_out_for_a_while(
+    app: Flask, store: Store, clock: Clock, nora: str
+) -> None:
+    client = app.test_client()
+    set_up(client, clock)
+    passkey = add_passkey(client)
+    other, stranger = app.test_client(), SoftPasskey()
+    stranger.id = passkey.id
+    for _ in range(MOST_FAILURES):
+        page = asked(other)
+        send(other, page, stranger.answer(options_of(page)))
+    assert "locked" in lines(store, Act.SIGN_IN_FAILED)[-1]
+    assert "wait a quarter" in fill(other, f"{ADMIN}/sign-in", username=nora, password=PASSWORD).text
+    clock.advance(minutes=16)
+    page = asked(other)
+    send(other, page, passkey.answer(options_of(page)))
+    assert signed_in(other)
+
+
+def test_a_passkey_has_a_name_of_its_own_and_can_be_removed(app: Flask, store: Store, clock: Clock, nora: str) -> None:
+    client = app.test_client()
+    set_up(client, clock)
+    passkey = add_passkey(client)
+    for name, said in (
+        ("", "Give it a name"),
+        ("the phone", "give this one another name"),
+        ("<b>", "made of letters"),
+        ("x" * 65, "64 letters at most"),
+    ):
+        page = unescape(fill(client, f"{ADMIN}/passkeys", name=name).text)
+        assert said in page, name
+        assert f'value="{name}"' in page or not name or "<" in name
+    assert (
+        "There is no passkey the key"
+        in fill(client, f"{ADMIN}/passkeys", f"{ADMIN}/passkeys/remove", name="the key").text
+    )
+    other = app.test_client()
+    page = asked(other)
+    done = fill(client, f"{ADMIN}/passkeys", f"{ADMIN}/passkeys/remove", name="the phone")
+    assert "The passkey the phone is removed" in done.text
+    assert NOT_TAKEN in send(other, page, passkey.answer(options_of(page))).text
+    assert not signed_in(other)
+    assert lines(store, Act.PASSKEY_REMOVED) == ["the phone"]
+    assert nora
+
+
+def test_who_has_lost_the_passkey_goes_on_with_the_digits_or_a_recovery_code(
+    app: Flask, clock: Clock, nora: str
+) -> None:
+    client = app.test_client()
+    set_up(client, clock)
+    add_passkey(client)
+    spare = re.findall(r"<li><code>([^<]+)</code>", fill(client, f"{ADMIN}/recovery-codes").text)
+    other = app.test_client()
+    page = asked(other, nora)
+    assert "/recovery" in page
+    fill(other, f"{ADMIN}/recovery", code=spare[0])
+    assert signed_in(other)
+    third = app.test_client()
+    fill(third, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
+    assert "/recovery" in fill(third, f"{ADMIN}/which-factor", which="authenticator").text
+    fill(third, f"{ADMIN}/recovery", code=spare[1])
+    assert signed_in(third)
+
+
+def test_where_a_browser_is_does_not_depend_on_what_stands_before_the_app(
+    make_settings: Callable[..., Settings], store: Store
+) -> None:
+    whole = create_app(make_settings(site_url="https://socks.example"), store)
+    # Caddy takes the encryption off, and hands the name on.
+    with whole.test_request_context("/", base_url="http://socks.example"):
+        assert house_security().webauthn_util.origin() == "https://socks.example"
+    with whole.test_request_context("/", base_url="http://localhost:8000"):
+        assert house_security().webauthn_util.origin() == "http://localhost:8000"
+
+
+def test_a_lost_second_factor_takes_its_passkeys_with_it(app: Flask, store: Store, clock: Clock, nora: str) -> None:
+    client = app.test_client()
+    set_up(client, clock)
+    add_passkey(client)
+    add_passkey(client, "the key")
+    with store.writing() as session:
+        owner = find_owner(session, nora)
+        assert owner
+        assert forget_factor(session, owner, who="a test", now=clock.now()) == 2
+        assert session.scalars(select(OwnerPasskey)).all() == []
+    assert not signed_in(client)
+
+
+def test_nothing_of_passkeys_is_there_for_who_did_not_give_a_password(client: FlaskClient, nora: str) -> None:
+    assert client.get(f"{ADMIN}/passkey").status_code == 404
+    assert client.get(f"{ADMIN}/passkey-again").status_code == 404
+    assert "/sign-in" in client.get(f"{ADMIN}/passkeys").headers["Location"]
+    assert nora

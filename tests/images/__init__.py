@@ -1,0 +1,1 @@
+"""Pictures: cleaned, resized, converted."""

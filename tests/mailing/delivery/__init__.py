@@ -1,0 +1,1 @@
+"""The worker, the ledger, crashes and full disks."""

@@ -1,0 +1,1 @@
+"""A mailing from its file to its end."""

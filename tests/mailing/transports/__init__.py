@@ -1,0 +1,1 @@
+"""SMTP and the outbox, with servers that behave badly."""

@@ -1,0 +1,1 @@
+"""The shop's content files: checks, leaks, masked names, new posts."""

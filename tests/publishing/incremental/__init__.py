@@ -1,0 +1,1 @@
+"""The incremental build: the same bytes as a full one."""

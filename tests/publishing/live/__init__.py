@@ -1,0 +1,1 @@
+"""Approved comments in the built site."""

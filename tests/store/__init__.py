@@ -1,1 +1,0 @@
-"""The store: keys, tables, backups, and what a thief would find."""

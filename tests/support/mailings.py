@@ -1,0 +1,101 @@
+"""What the mailer's tests share: mailings, workers, and letters read back."""
+
+from dataclasses import replace
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from feedback_app.config import load_settings
+from feedback_app.customers.models import Frequency, NameDisplay, Topic
+from feedback_app.db.store import Store
+from feedback_app.mailing.delivery import ledger
+from feedback_app.mailing.delivery.worker import MailWorker
+from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.mailings import services
+from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
+from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.security.tokens import Signer
+from tests.support.clock import OPPS_DAY, Clock
+from tests.support.keys import SECRET_KEY
+from tests.support.people import Person, welcome
+from tests.support.smtp import MailServer
+
+FREE_SOCKS = Draft("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello {{ name }}.\n")
+# Everybody who was hired in a test.
+WORKERS: list[MailWorker] = []
+CROWD = [Person(f"Customer {number}", f"customer{number}@example.com") for number in range(12)]
+
+
+def about(slug: str, body: str = FREE_SOCKS.body) -> Draft:
+    """A mailing of another name."""
+    return replace(FREE_SOCKS, slug=slug, body=body)
+
+
+def read(data: bytes) -> EmailMessage:
+    """A letter as a mail program reads it."""
+    return message_from_bytes(data, policy=policy.default)
+
+
+def text_of(data: bytes) -> str:
+    """The plain text of a letter."""
+    body = read(data).get_body(("plain",))
+    assert body
+    return str(body.get_content())
+
+
+def html_of(data: bytes) -> str:
+    """The HTML of a letter."""
+    body = read(data).get_body(("html",))
+    assert body
+    return str(body.get_content())
+
+
+def gather(store: Store, *people: Person, frequency: Frequency = Frequency.EACH) -> list[int]:
+    """Customers who want the specials; returns their numbers."""
+    named = NameDisplay.FULL
+    return [welcome(store, person, now=OPPS_DAY, named=named, specials=frequency) for person in people]
+
+
+def held(store: Store, draft: Draft = FREE_SOCKS, *, minutes: float = 10, clock: Clock) -> Mailing:
+    """A mailing in its hold."""
+    with store.writing() as session:
+        return services.hold(session, draft, minutes=minutes, now=clock.now())
+
+
+def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) -> MailWorker:
+    """A worker whose letters go to this server; it has a number for a name."""
+    values = {"instance": "no such folder", "smtp_url": server.url, **more}
+    settings = load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
+    desk = Desk(settings, Signer(SECRET_KEY, "the signing key"))
+    worker = MailWorker(store, settings, desk, Lanes(server.url, settings.smtp_connections), id=f"worker-{number}")
+    WORKERS.append(worker)
+    return worker
+
+
+def state(store: Store, slug: str = FREE_SOCKS.slug) -> MailingState:
+    """Where a mailing stands."""
+    with store.reading() as session:
+        return services.find_mailing(session, slug).state
+
+
+def counts(store: Store, slug: str = FREE_SOCKS.slug) -> dict[str, int]:
+    """How many of a mailing's deliveries stand where; what there is none of is left out."""
+    with store.reading() as session:
+        found = services.counts(session, services.find_mailing(session, slug))
+    assert list(found) == list(DeliveryState)
+    return {name.value: number for name, number in found.items() if number}
+
+
+def reasons(store: Store, slug: str = FREE_SOCKS.slug) -> list[str | None]:
+    """What is noted at each of a mailing's deliveries, in their order."""
+    with store.reading() as session:
+        rows = ledger.deliveries(session, services.find_mailing(session, slug))
+        return [delivery.reason for delivery, _ in rows]
+
+
+SIGNER = Signer("a signing key that only tests use!", "the signing key")
+
+
+def desk(**more: str) -> Desk:
+    """A shop's desk. Raises SettingsError."""
+    return Desk(load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in more.items()}), SIGNER)
