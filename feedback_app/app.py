@@ -30,9 +30,12 @@ from feedback_app.i18n import ENGLISH, TRANSLATIONS, big, small
 from feedback_app.mailing.views import outbox_pages
 from feedback_app.privacy.views import own_data
 from feedback_app.security import keys
-from feedback_app.web.app_class import QuietFlask
-from feedback_app.web.app_state import PRIVATE, House, Limits, prepare_errors, prepare_headers
+from feedback_app.web.app_class import App
+from feedback_app.web.app_state import AppState
+from feedback_app.web.errors import prepare_errors
+from feedback_app.web.headers import PRIVATE, prepare_headers
 from feedback_app.web.live_reload import reload_pages
+from feedback_app.web.rate_limits import RateLimits
 from feedback_app.web.site_files import serve_site
 
 FORM_SECONDS = 24 * 3600
@@ -52,7 +55,7 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     """The app for these settings. Raises StoreProblem or KeyProblem where it could only answer wrongly."""
     store = store or open_store(settings)
     signer = keys.signer(settings)
-    app = QuietFlask(__name__, static_folder=None)
+    app = App(__name__, static_folder=None)
     app.config.update(
         SECRET_KEY=signer.session_keys[0],
         SECRET_KEY_FALLBACKS=signer.session_keys[1:],
@@ -65,7 +68,7 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0)  # type: ignore[method-assign]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["undisclosed"] = House(settings, store, signer, Limits(app, settings))
+    app.extensions["undisclosed"] = AppState(settings, store, signer, RateLimits(app, settings, signer))
     prepare_languages(app, settings)
     prepare_headers(app)
     prepare_errors(app)

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, ColumnElement, Index, String, insert, or_, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from feedback_app.db.base import Base, few, word
 from feedback_app.db.prepared import Driver, Prepared
-from feedback_app.db.store import Base, few, word
 
 COMMAND = "command line"
 # Nobody is named here who is not an owner.

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.types import String
 
-from feedback_app.db.store import Base, word
+from feedback_app.db.base import Base, word
 
 BEAT = timedelta(seconds=5)
 # A worker that has not been heard of for so long is gone: its letters are in doubt from then on.

@@ -9,7 +9,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from feedback_app.db.store import Base, word
+from feedback_app.db.base import Base, word
 
 
 class LetterKind(StrEnum):

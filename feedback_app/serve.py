@@ -19,10 +19,10 @@ from feedback_app.config import OUTBOX, Settings, is_loopback, remember_site_url
 from feedback_app.db.setup import open_store
 from feedback_app.heartbeats import end_with_parent, new_worker_id
 from feedback_app.mailing.delivery.worker import MailWorker, run_until
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.transports.base import opened
 from feedback_app.privacy.retention import purge_and_say
-from feedback_app.publishing.builder import Report, build_site
+from feedback_app.publishing.builder import BuildReport, build_site
 from feedback_app.publishing.daemon import run_publisher
 from feedback_app.security import keys
 from feedback_app.web.live_reload import PAGE as RELOAD
@@ -70,7 +70,7 @@ def free_port(host: str, port: int) -> int:
         raise PortTaken(message) from error
 
 
-def prepare(settings: Settings) -> Report:
+def prepare(settings: Settings) -> BuildReport:
     """Make the store, the keys and the site before anything is served. Raises BuildRefused and the store's problems."""
     keys.signer(settings)
     store = open_store(settings)
@@ -167,7 +167,7 @@ def _publish(settings: Settings, worker_id: str) -> None:
 def _mail(settings: Settings, worker_id: str) -> None:
     stop = _prepare_child()
     store = open_store(settings)
-    desk = Desk.of(settings, keys.signer(settings))
+    desk = LetterContext.of(settings, keys.signer(settings))
     with opened(settings.smtp_url, settings.smtp_connections) as transport:
         worker = MailWorker(store, settings, desk, transport, id=worker_id)
         run_until(worker, stop, hourly=lambda: purge_and_say(store))

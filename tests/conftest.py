@@ -15,7 +15,7 @@ from feedback_app.app import create_app
 from feedback_app.config import Settings, load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.security import keys
 from tests.support.browser import QUIET, find_browser
 from tests.support.clock import OPPS_DAY, Clock
@@ -130,9 +130,9 @@ def sqlite_store(sqlite_template: Path, tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def desk(settings: Settings) -> Desk:
+def desk(settings: Settings) -> LetterContext:
     """What letters are written with."""
-    return Desk(settings, keys.signer(settings))
+    return LetterContext(settings, keys.signer(settings))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from feedback_app.cli import undisclosed
-from feedback_app.web.app_state import HEADERS
+from feedback_app.web.headers import HEADERS
 from feedback_app.web.site_files import SEARCH_POLICY
 from tests.support.shop import ROOT
 

@@ -20,7 +20,7 @@ from feedback_app.customers.services import request_link
 from feedback_app.customers.subscriptions import Wish, want_confirmation
 from feedback_app.db.store import Store
 from feedback_app.i18n import ENGLISH, TRANSLATIONS, said
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.catalogues import extracted
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE
@@ -102,7 +102,7 @@ def test_a_page_is_in_the_language_that_the_browser_asks_for_where_the_shop_has_
 
 
 def test_a_page_is_in_the_language_that_its_customer_chose_whatever_the_browser_asks_for(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
@@ -115,7 +115,7 @@ def test_a_page_is_in_the_language_that_its_customer_chose_whatever_the_browser_
 
 
 def test_what_was_agreed_to_is_kept_in_the_words_that_stood_there(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     with store.writing() as session:

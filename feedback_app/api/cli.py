@@ -11,7 +11,7 @@ from feedback_app.api.services import KeyRefused, list_keys, make_key, revoke_ke
 from feedback_app.audit_log import COMMAND, Act, note
 from feedback_app.console import Context, Refused, pass_context, print_json
 from feedback_app.customers.models import Topic
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.plurals import counted
 
 TOPICS = click.Choice([topic.value for topic in Topic])
@@ -102,7 +102,7 @@ def audience(context: Context, topic: str, *, as_json: bool, form: str | None) -
     if as_json and form:
         message = "--json is one document, --format is lines: choose one"
         raise click.UsageError(message)
-    rows = rows_of(context.store, Desk(context.settings, context.signer), Topic(topic))
+    rows = rows_of(context.store, LetterContext(context.settings, context.signer), Topic(topic))
     if form:
         for line in csv_lines(rows) if form == "csv" else json_lines(rows):
             click.echo(line, nl=False)

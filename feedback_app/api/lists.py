@@ -10,13 +10,13 @@ from feedback_app import clock
 from feedback_app.customers.consent import reached_after
 from feedback_app.customers.models import Topic
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 
 COLUMNS = ("address", "name", "frequency", "unsubscribe", "preferences")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ListedCustomer:
     """One line of an audience."""
 
     address: str
@@ -26,7 +26,7 @@ class Row:
     preferences: str
 
 
-def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
+def csv_lines(rows: Iterable[ListedCustomer]) -> Iterator[str]:
     """A table with a head (RFC 4180)."""
     file = io.StringIO(newline="")
     writer = csv.writer(file)
@@ -39,13 +39,13 @@ def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
     yield file.getvalue()
 
 
-def json_lines(rows: Iterable[Row]) -> Iterator[str]:
+def json_lines(rows: Iterable[ListedCustomer]) -> Iterator[str]:
     """One JSON object a line."""
     for row in rows:
         yield json.dumps({name: getattr(row, name) for name in COLUMNS}, ensure_ascii=False) + "\n"
 
 
-def rows_of(store: Store, desk: Desk, topic: Topic) -> Iterator[Row]:
+def rows_of(store: Store, desk: LetterContext, topic: Topic) -> Iterator[ListedCustomer]:
     """The audience of a topic, each with the links that a letter to them needs.
 
     A batch is read at a time, and the store let go of between two: whoever reads slowly holds nobody up.
@@ -58,4 +58,4 @@ def rows_of(store: Store, desk: Desk, topic: Topic) -> Iterator[Row]:
         for one, frequency in some:
             unsubscribe = desk.unsubscribe_link(one.id, topic, now)
             preferences = desk.preferences_link(one.id, now, one.series)
-            yield Row(one.address, one.name, frequency.value, unsubscribe, preferences)
+            yield ListedCustomer(one.address, one.name, frequency.value, unsubscribe, preferences)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import JSON, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feedback_app.db.store import Base
+from feedback_app.db.base import Base
 
 
 class Scope(StrEnum):

@@ -11,7 +11,7 @@ from limits import parse
 from sqlalchemy import update
 
 from feedback_app import clock
-from feedback_app.api.lists import Row, csv_lines, json_lines, rows_of
+from feedback_app.api.lists import ListedCustomer, csv_lines, json_lines, rows_of
 from feedback_app.api.models import ApiKey, Scope
 from feedback_app.api.services import find_key, was_used_long_ago
 from feedback_app.audit_log import Act, note
@@ -19,8 +19,9 @@ from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.consent import frequencies, may_write_to
 from feedback_app.customers.models import Topic
 from feedback_app.customers.services import find_customer
-from feedback_app.mailing.letters.composer import Desk
-from feedback_app.web.app_state import house, keep_private, whence
+from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.web.app_state import app_state
+from feedback_app.web.headers import keep_private
 from feedback_app.web.problem_details import PROGRAMS, Problem, problem
 
 # An address has no place in a URL: those end in logs, histories and proxies.
@@ -42,10 +43,10 @@ def with_key(scope: Scope) -> Callable[[Callable[[ApiKey], Response]], Callable[
         @wraps(view)
         def guarded() -> Response:
             word, _, text = request.headers.get("Authorization", "").partition(" ")
-            with house().store.reading() as session:
+            with app_state().store.reading() as session:
                 key = find_key(session, text.strip()) if word.lower() == "bearer" else None
             if key is None:
-                if not house().limits.admit(BAD_KEYS, "bad keys", whence()):
+                if not app_state().limits.admit(BAD_KEYS, "bad keys", app_state().limits.client_network_hash()):
                     return _too_fast("Too many questions without a good key came from your network.")
                 detail = "Send a key that `undisclosed keys new` made, in the header Authorization: Bearer KEY."
                 more = {"WWW-Authenticate": 'Bearer realm="undisclosed"'}
@@ -54,7 +55,7 @@ def with_key(scope: Scope) -> Callable[[Callable[[ApiKey], Response]], Callable[
                 detail = f"This key was made without the scope {scope}; make another one with it."
                 return problem(403, Problem.SCOPE, "The key is not for this", detail)
             limit = LISTS if scope is Scope.AUDIENCE else QUESTIONS
-            if not house().limits.admit(limit, "key", scope.value, str(key.id)):
+            if not app_state().limits.admit(limit, "key", scope.value, str(key.id)):
                 return _too_fast(f"This key may ask {limit.amount} times a minute.")
             return view(key)
 
@@ -76,7 +77,7 @@ def may_write(key: ApiKey) -> Response:
         detail = f"Put one address into the header {ADDRESS_HEADER}; what is not ASCII, and %, as %XX of its UTF-8."
         return problem(400, Problem.ADDRESS, "That is not an address", detail)
     now = clock.now()
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         customer = find_customer(session, address)
         yes = customer is not None and may_write_to(session, customer, topic, now=now)
         frequency = frequencies(session, customer).get(topic) if customer is not None and yes else None
@@ -97,7 +98,7 @@ def audience(key: ApiKey) -> Response:
         detail = f"Ask for {LINES} or {TABLE} in the header Accept."
         return problem(406, Problem.FORMAT, "There is no such format", detail)
     now = clock.now()
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         note(session, f"key {key.name}", Act.ADDRESS_SHOWN, f"the audience of {topic}", now=now)
     _note_use(key)
     rows = _rows(topic)
@@ -110,12 +111,12 @@ def audience(key: ApiKey) -> Response:
 def description() -> Response:
     """These questions and their answers, described for programs."""
     document = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
-    document["servers"] = [{"url": f"{house().settings.site_url}{PROGRAMS}v1"}]
+    document["servers"] = [{"url": f"{app_state().settings.site_url}{PROGRAMS}v1"}]
     return _json(document)
 
 
-def _rows(topic: Topic) -> Iterator[Row]:
-    return rows_of(house().store, Desk(house().settings, house().signer), topic)
+def _rows(topic: Topic) -> Iterator[ListedCustomer]:
+    return rows_of(app_state().store, LetterContext(app_state().settings, app_state().signer), topic)
 
 
 def _topic() -> Topic | Response:
@@ -138,7 +139,7 @@ def _topic() -> Topic | Response:
 def _note_use(key: ApiKey) -> None:
     now = clock.now()
     if was_used_long_ago(key, now=now):
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             session.execute(update(ApiKey).where(ApiKey.id == key.id).values(used_at=now))
 
 

@@ -23,7 +23,9 @@ from feedback_app.config import Switch
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
 from feedback_app.security.tokens import BadToken, Claim, Purpose
-from feedback_app.web.app_state import ButtonForm, forged, house, keep_private, number_of, whence
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import ButtonForm, forged, number_of
+from feedback_app.web.headers import keep_private
 
 LINK_LIMIT = parse("10/hour")
 MOST_PROVEN = 5
@@ -38,17 +40,17 @@ def mine() -> ResponseReturnValue:
     """This browser's comments that can still be changed; for older ones, a link by mail."""
     form = MailLinkForm()
     now = clock.now()
-    with house().store.reading() as reading:
+    with app_state().store.reading() as reading:
         comments = own_changeable(reading, session.get("comments", []), now=now)
     page = {"form": form, "comments": comments, "token": None}
     if request.method != "POST":
         return render_template("comments/mine.html", **page, problem=None)
     if not form.validate():
         return render_template("comments/mine.html", **page, problem=too_late() if forged(form) else None), 400
-    if not house().limits.admit(LINK_LIMIT, "own link", whence()):
+    if not app_state().limits.admit(LINK_LIMIT, "own link", app_state().limits.client_network_hash()):
         return render_template("comments/mine.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "600"}
-    with house().store.writing() as writing:
-        quiet = house().settings.rate_limits is Switch.ON
+    with app_state().store.writing() as writing:
+        quiet = app_state().settings.rate_limits is Switch.ON
         request_own_link(writing, form.email.typed, now=now, quiet=quiet)
     return redirect(url_for("own_comments.link_asked"), code=303)
 
@@ -65,7 +67,7 @@ def yours(token: str) -> ResponseReturnValue:
     claim = _claim(token, Purpose.OWN_COMMENTS)
     if claim is None:
         return _bad_link()
-    with house().store.reading() as reading:
+    with app_state().store.reading() as reading:
         comments = own_of_customer(reading, claim.person)
     return render_template("comments/mine.html", form=None, comments=comments, token=token, problem=None)
 
@@ -73,14 +75,14 @@ def yours(token: str) -> ResponseReturnValue:
 @own_comments.route("/change", methods=["GET", "POST"])
 def change() -> ResponseReturnValue:
     """Change a comment of one's own."""
-    with house().store.reading() as reading:
+    with app_state().store.reading() as reading:
         found = _own(reading)
     if found is None:
         return _not_own(request.form.get("body"))
     comment, thread = found
     form = ChangeForm(data={"body": comment.text})
     page = {"form": form, "comment": comment, "thread": thread, "action": request.full_path}
-    page["service"] = house().settings.akismet_url is not None
+    page["service"] = app_state().settings.akismet_url is not None
     if request.method != "POST":
         return render_template("comments/change.html", **page, problem=None)
     if not form.validate():
@@ -89,13 +91,13 @@ def change() -> ResponseReturnValue:
     if not _has_link(comment) and not admits_network("changes"):
         return render_template("comments/change.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "60"}
     new = is_new(comment, form.body.data)
-    said = service_says(house().settings, comment.author, form.body.data, thread.path) if new else []
-    with house().store.writing() as writing:
+    said = service_says(app_state().settings, comment.author, form.body.data, thread.path) if new else []
+    with app_state().store.writing() as writing:
         again = _own(writing, lock=True)
         if again is None:
             return _not_own(form.body.data)
         comment = again[0]
-        change_own(writing, comment, form.body.data, rules=rules(house().settings), now=clock.now(), said=said)
+        change_own(writing, comment, form.body.data, rules=rules(app_state().settings), now=clock.now(), said=said)
     return render_template("comments/changed.html", comment=comment, thread=thread)
 
 
@@ -103,7 +105,7 @@ def change() -> ResponseReturnValue:
 def delete() -> ResponseReturnValue:
     """Delete a comment of one's own: GET shows, POST acts."""
     form = ButtonForm()
-    with house().store.reading() as reading:
+    with app_state().store.reading() as reading:
         found = _own(reading)
     if found is None:
         return _not_own(None)
@@ -113,7 +115,7 @@ def delete() -> ResponseReturnValue:
         return render_template("comments/delete.html", **page, problem=None)
     if not form.validate():
         return render_template("comments/delete.html", **page, problem=ONCE_MORE), 400
-    with house().store.writing() as writing:
+    with app_state().store.writing() as writing:
         again = _own(writing, lock=True)
         if again:
             delete_own(writing, again[0], now=clock.now())
@@ -144,7 +146,7 @@ def _about_answers(token: str, purpose: Purpose, ask: str, done: str) -> Respons
     claim = _claim(token, purpose)
     if claim is None:
         return _bad_link()
-    with house().store.reading() as reading:
+    with app_state().store.reading() as reading:
         following = reading.get(Following, claim.person)
         thread = reading.get(Thread, following.thread_id) if following else None
         customer = reading.get(Customer, following.customer_id) if following else None
@@ -165,7 +167,7 @@ def _about_answers(token: str, purpose: Purpose, ask: str, done: str) -> Respons
         elif again is not None:
             notifications.stop(again, now=clock.now())
 
-    house().store.write(act)
+    app_state().store.write(act)
     if purpose is Purpose.CONFIRM_ANSWERS:
         # From now on this browser may speak for the address.
         known = [number for number in session.get("proven", []) if number != following.customer_id]
@@ -192,7 +194,7 @@ def _has_link(comment: Comment) -> bool:
 
 def _claim(token: str, purpose: Purpose) -> Claim | None:
     try:
-        return house().signer.read(token, purpose, now=clock.now())
+        return app_state().signer.read(token, purpose, now=clock.now())
     except BadToken:
         return None
 

@@ -13,7 +13,7 @@ from feedback_app.comments.markup.sanitizer import (
 )
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.fields import AddressField
-from feedback_app.web.app_state import EnglishForm
+from feedback_app.web.forms import EnglishForm
 
 LONGEST_NAME = 80
 

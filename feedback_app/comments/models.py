@@ -8,7 +8,7 @@ from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String, Text, Uniqu
 from sqlalchemy.orm import Mapped, mapped_column
 
 from feedback_app.customers.models import FINGERPRINT
-from feedback_app.db.store import Base, few, word
+from feedback_app.db.base import Base, few, word
 
 FORM_HASH = 32
 REPEAT_HASH = 16
@@ -131,7 +131,7 @@ class Comment(Base):
         return self.status is CommentStatus.DELETED and not self.text
 
 
-class Shown(NamedTuple):
+class ShownComment(NamedTuple):
     """What readers see of a comment: a row of a hundred thousand, made in no time."""
 
     id: int

@@ -9,7 +9,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.db.store import alone_in
+from feedback_app.db.store import advisory_lock
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 
 # At most so many single letters within this time; what comes beyond them waits for the next digest, of which there is
@@ -44,7 +44,7 @@ def find_untold(session: Session, *, now: datetime) -> Untold | None:
 
 def want_letters(session: Session, *, now: datetime) -> int:
     """Note the letters about what waits; returns how many. One process at a time: two would tell of it twice."""
-    alone_in(session, "letters about what waits")
+    advisory_lock(session, "letters about what waits")
     untold = find_untold(session, now=now)
     if untold is None:
         return 0

@@ -22,7 +22,7 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.db.prepared import Prepared, driver_of
-from feedback_app.db.store import alone_in
+from feedback_app.db.store import advisory_lock
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 
 # An answer that could not be told of for so long is no news any more.
@@ -97,7 +97,7 @@ def want_due_letters(session: Session, *, now: datetime) -> int:
 
     One process at a time: two would note two letters for one person.
     """
-    alone_in(session, "letters about answers")
+    advisory_lock(session, "letters about answers")
     due = session.scalars(_due(now)).all()
     for customer in due:
         want_letter(session, LetterKind.ANSWERS, customer, now=now)

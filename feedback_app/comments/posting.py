@@ -25,8 +25,8 @@ from feedback_app.comments.spam.verdicts import (
 )
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
+from feedback_app.db.base import Base
 from feedback_app.db.prepared import Driver, Prepared, driver_of
-from feedback_app.db.store import Base
 
 # What every posted comment needs is made once: making a statement takes longer than running it.
 _THREAD = [getattr(Thread, name) for name in OpenThread._fields]
@@ -63,7 +63,7 @@ def open_thread(driver: Driver, path: str) -> OpenThread | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class PreparedText:
     """A comment's words as they are kept, by what they are found again, and what is to be said against them alone."""
 
     author: str
@@ -73,12 +73,12 @@ class Weighed:
     reasons: list[str]
 
 
-def weigh(author: str, text: str, rules: Rules) -> Weighed:
+def prepare_text(author: str, text: str, rules: Rules) -> PreparedText:
     """Look at the words of a comment: all that can be done before its transaction, in which others wait."""
     text = clean_text(text)
     html = comment_html(text)
     kept = without_addresses(text)
-    return Weighed(
+    return PreparedText(
         without_addresses(author),
         kept,
         html if kept == text else comment_html(kept),
@@ -90,7 +90,7 @@ def weigh(author: str, text: str, rules: Rules) -> Weighed:
 def post_comment(
     session: Session,
     thread_id: int,
-    words: Weighed,
+    words: PreparedText,
     *,
     address: Address | None,
     parent: Comment | None,
@@ -134,7 +134,7 @@ def post_comment(
 def post_words(
     driver: Driver,
     thread_id: int,
-    words: Weighed,
+    words: PreparedText,
     *,
     rules: Rules,
     signs: Signs,

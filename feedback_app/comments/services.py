@@ -9,11 +9,11 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup.sanitizer import RULES, clean_text, comment_html, without_addresses
-from feedback_app.comments.models import Comment, CommentStatus, Shown, Thread
+from feedback_app.comments.models import Comment, CommentStatus, ShownComment, Thread
 from feedback_app.comments.notifications import tell_of_answers
 from feedback_app.comments.spam.verdicts import repeat_hash
 from feedback_app.db.prepared import Driver, Prepared
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 
 # What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
 LARGEST_NUMBER = 2**31 - 1
@@ -28,7 +28,7 @@ _VERSIONS = Prepared(select(Thread.id, Thread.version))
 _VERSIONS_IN = Prepared(select(Thread.id, Thread.version).where(*_IN_GROUP))
 # How many threads are named in one question; for more, all are asked about.
 MOST_NAMED = 500
-_SHOWN = [getattr(Comment, name) for name in Shown._fields]
+_SHOWN = [getattr(Comment, name) for name in ShownComment._fields]
 
 
 class NoSuchComment(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -81,7 +81,7 @@ def update_posts(session: Session, posts: Sequence[Post], gone: Sequence[str]) -
     """Open the threads of these posts, with what is new about them; close those of others that are gone."""
     for post in posts:
         values = {"title": post.title, "published_at": post.published_at, "source": post.source, "open": True}
-        if not changed(session, update(Thread).where(Thread.path == post.path).values(**values)):
+        if not rows_changed(session, update(Thread).where(Thread.path == post.path).values(**values)):
             session.add(Thread(path=post.path, version=0, **values))
     for path in gone:
         session.execute(update(Thread).where(Thread.path == path).values(open=False))
@@ -238,7 +238,7 @@ def paths_of(session: Session, numbers: Collection[int]) -> list[str]:
     return list(session.scalars(select(Thread.path).where(Thread.id.in_(list(numbers)))))
 
 
-def approved_comments(session: Session, paths: Iterable[str] | None = None) -> dict[str, list[Shown]]:
+def approved_comments(session: Session, paths: Iterable[str] | None = None) -> dict[str, list[ShownComment]]:
     """The approved comments of these threads (or of all), oldest first, by the thread's path."""
     found = select(Thread.id, Thread.path)
     # Put in order here, and asked apart from their threads: otherwise SQLite would go through all approved comments of
@@ -249,17 +249,17 @@ def approved_comments(session: Session, paths: Iterable[str] | None = None) -> d
     paths_of = {thread.id: thread.path for thread in session.execute(found)}
     if paths is not None:
         query = query.where(Comment.thread_id.in_(paths_of))
-    threads: dict[str, list[Shown]] = {}
+    threads: dict[str, list[ShownComment]] = {}
     for thread, *columns in session.execute(query):
         # A thread that began between the two questions is in the next answer.
         if thread in paths_of:
-            threads.setdefault(paths_of[thread], []).append(Shown(*columns))
+            threads.setdefault(paths_of[thread], []).append(ShownComment(*columns))
     for comments in threads.values():
         comments.sort(key=lambda comment: (comment.created_at, comment.id))
     return threads
 
 
-def newest_comments(session: Session, most: int) -> list[tuple[Shown, Thread]]:
+def newest_comments(session: Session, most: int) -> list[tuple[ShownComment, Thread]]:
     """The newest approved comments of the whole blog, newest first."""
     query = (
         select(Thread, *_SHOWN)
@@ -268,7 +268,7 @@ def newest_comments(session: Session, most: int) -> list[tuple[Shown, Thread]]:
         .order_by(Comment.created_at.desc(), Comment.id.desc())
         .limit(most)
     )
-    return [(Shown(*columns), thread) for thread, *columns in session.execute(query)]
+    return [(ShownComment(*columns), thread) for thread, *columns in session.execute(query)]
 
 
 def approved_counts(session: Session, paths: Collection[str]) -> dict[str, int]:
@@ -284,7 +284,7 @@ def approved_counts(session: Session, paths: Collection[str]) -> dict[str, int]:
     return {path: number for path, number in session.execute(query) if path in paths}
 
 
-def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[Shown, str]]:
+def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[ShownComment, str]]:
     """The newest approved comments of these threads, newest first, with their threads' paths."""
     query = (
         select(Thread.path, *_SHOWN)
@@ -292,10 +292,10 @@ def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[
         .where(Comment.status == CommentStatus.APPROVED)
         .order_by(Comment.created_at.desc(), Comment.id.desc())
     )
-    found: list[tuple[Shown, str]] = []
+    found: list[tuple[ShownComment, str]] = []
     for start in count(0, 2 * most):
         rows = session.execute(query.offset(start).limit(2 * most)).all()
-        found += [(Shown(*columns), path) for path, *columns in rows if path in paths]
+        found += [(ShownComment(*columns), path) for path, *columns in rows if path in paths]
         if len(found) >= most or len(rows) < 2 * most:
             break
     return found[:most]

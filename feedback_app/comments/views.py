@@ -13,7 +13,7 @@ from feedback_app.comments.author_edits import accept_work, is_own, own_in_threa
 from feedback_app.comments.forms import CommentForm
 from feedback_app.comments.markup.sanitizer import comment_html
 from feedback_app.comments.models import Comment, CommentStatus, OpenThread
-from feedback_app.comments.posting import open_thread, post_comment, post_words, weigh
+from feedback_app.comments.posting import open_thread, post_comment, post_words, prepare_text
 from feedback_app.comments.services import find_parent, find_thread
 from feedback_app.comments.spam import akismet
 from feedback_app.comments.spam.form_seal import (
@@ -29,7 +29,9 @@ from feedback_app.comments.spam.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAP
 from feedback_app.comments.threads.closing import is_closed
 from feedback_app.comments.threads.renderer import form_url, received_url
 from feedback_app.config import Settings, Switch
-from feedback_app.web.app_state import ButtonForm, House, forged, house, keep_private, number_of, whence
+from feedback_app.web.app_state import AppState, app_state
+from feedback_app.web.forms import ButtonForm, forged, number_of
+from feedback_app.web.headers import keep_private
 
 MOST_REMEMBERED = 20
 LATE = "This form had been open too long, or your browser keeps no cookies."
@@ -59,7 +61,7 @@ class _Asked:
     `opened` is when it was opened, None where it does not say so in our hand; `trap` is the field that nobody can see.
     """
 
-    at: House
+    at: AppState
     form: CommentForm
     thread: OpenThread
     parent: Comment | None
@@ -71,7 +73,7 @@ class _Asked:
 @comments.route("/new", methods=["GET", "POST"])
 def new() -> ResponseReturnValue:
     """Show the form; preview; post."""
-    at, form = house(), CommentForm()
+    at, form = app_state(), CommentForm()
     where, sent = request.args, request.form
     with at.store.asking() as driver:
         thread = open_thread(driver, where.get("post", ""))
@@ -105,7 +107,7 @@ def _sent(asked: _Asked, *, preview: bool) -> ResponseReturnValue:
 def received() -> ResponseReturnValue:
     """Say what happens to a comment that was posted, and what can be done with it."""
     now = clock.now()
-    with house().store.reading() as reading:
+    with app_state().store.reading() as reading:
         thread = find_thread(reading, request.args.get("post", ""))
         mine = own_in_thread(reading, thread, session.get("comments", [])) if thread else []
     if thread is None:
@@ -114,7 +116,7 @@ def received() -> ResponseReturnValue:
     waits = comment.status is CommentStatus.PENDING if comment else request.args.get("waits") == "yes"
     work = None
     if comment and waits and settled_by_work(comment.reasons):
-        work = work_for(house().signer, comment.id, now=now)
+        work = work_for(app_state().signer, comment.id, now=now)
     return render_template(
         "comments/received.html",
         thread=thread,
@@ -132,10 +134,10 @@ def work() -> ResponseReturnValue:
     """A browser has worked for a comment that looked suspicious."""
     form = ButtonForm()
     now = clock.now()
-    number = worked_for(house().signer, request.form.get("altcha", ""), now=now) if form.validate() else None
+    number = worked_for(app_state().signer, request.form.get("altcha", ""), now=now) if form.validate() else None
     path = request.args.get("post", "")
     if number is not None:
-        with house().store.writing() as writing:
+        with app_state().store.writing() as writing:
             comment = writing.get(Comment, number, with_for_update=True)
             if comment is not None and comment.id in session.get("comments", []):
                 accept_work(writing, comment, now=now)
@@ -144,7 +146,7 @@ def work() -> ResponseReturnValue:
 
 
 def _bad_work(path: str) -> ResponseReturnValue:
-    with house().store.reading() as reading:
+    with app_state().store.reading() as reading:
         thread = find_thread(reading, path)
     if thread is None:
         return render_template("comments/no_post.html", text=None), 404
@@ -164,7 +166,7 @@ def rules(settings: Settings) -> Rules:
     return Rules(settings.moderation, settings.spam_words, settings.most_links)
 
 
-def _parent(at: House, thread: OpenThread, number: str) -> Comment | None:
+def _parent(at: AppState, thread: OpenThread, number: str) -> Comment | None:
     known = number_of(number)
     if known is None:
         return None
@@ -195,7 +197,7 @@ def _admitted(asked: _Asked, *, preview: bool) -> bool:
         return True
     admit = asked.at.limits.admit
     if preview:
-        return admit(PREVIEW_LIMIT, "preview", whence())
+        return admit(PREVIEW_LIMIT, "preview", app_state().limits.client_network_hash())
     return admits_network("comments") and admit(THREAD_LIMIT, "thread", str(asked.thread.id))
 
 
@@ -206,7 +208,9 @@ def _is_timed(asked: _Asked) -> bool:
 
 def admits_network(what: str) -> bool:
     """Whether there may be one more of this from where the request comes from; each is counted for itself."""
-    return all(house().limits.admit(limit, what, whence()) for limit in NETWORK_LIMITS)
+    return all(
+        app_state().limits.admit(limit, what, app_state().limits.client_network_hash()) for limit in NETWORK_LIMITS
+    )
 
 
 def _reasons(asked: _Asked) -> list[str]:
@@ -220,7 +224,7 @@ def _reasons(asked: _Asked) -> list[str]:
             reasons.append(NO_TIME)
         elif clock.now() - asked.opened < SHORTEST:
             reasons.append(TOO_FAST)
-        if not asked.at.limits.admit(CALM, "calm", whence()):
+        if not asked.at.limits.admit(CALM, "calm", app_state().limits.client_network_hash()):
             reasons.append(CROWDED)
     return reasons
 
@@ -248,7 +252,7 @@ def _post(asked: _Asked) -> ResponseReturnValue:
     signs, once = Signs(mine, _reasons(asked)), form_hash(*same) if asked.opened else None
     # Only now: a service may have been asked.
     rated, now = rules(asked.at.settings), clock.now()
-    words = weigh(form.author.data, form.body.data, rated)
+    words = prepare_text(form.author.data, form.body.data, rated)
     if parent or form.address:
         # Somebody has to be asked, or told.
         proven = tuple(session.get("proven", ()))

@@ -6,7 +6,7 @@ import click
 
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
-from feedback_app.customers.importing import ImportRefused, Report, import_customers
+from feedback_app.customers.importing import ImportRefused, ImportReport, import_customers
 from feedback_app.customers.models import Topic
 
 TOPICS = click.Choice([topic.value for topic in Topic])
@@ -48,7 +48,7 @@ def import_command(context: Context, file: Path, topic: str, evidence: str, *, a
         raise NeedsAPerson(message)
 
 
-def _import(context: Context, file: Path, topic: Topic, evidence: str) -> Report:
+def _import(context: Context, file: Path, topic: Topic, evidence: str) -> ImportReport:
     try:
         size = file.stat().st_size
     except OSError as error:

@@ -22,7 +22,7 @@ from feedback_app.customers.models import (
     Wording,
 )
 from feedback_app.customers.services import SEALED, Person, Sealed, person
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 from feedback_app.i18n import marked
 
 BATCH = 1000
@@ -144,7 +144,9 @@ def choose(
     import had given, and that its person now makes their own, is `confirmed` in the record.
     """
     no = frequency is Frequency.NEVER
-    lifted = 0 if no else changed(session, delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
+    lifted = (
+        0 if no else rows_changed(session, delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
+    )
     row = session.get(Preference, (customer.id, topic))
     before = row.frequency if row else None
     if before is frequency:

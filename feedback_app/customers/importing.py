@@ -31,9 +31,10 @@ from feedback_app.customers.models import (
     Topic,
 )
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
+from feedback_app.db.base import Base
 from feedback_app.db.bulk import find_many, insert_many
 from feedback_app.db.setup import vault_of
-from feedback_app.db.store import Base, Store, alone_in
+from feedback_app.db.store import Store, advisory_lock
 from feedback_app.security.crypto import Vault
 
 # Many, for each transaction waits for the disk and rewrites what it touched of the indexes; few, for others wait too.
@@ -67,7 +68,7 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """What an import did, in numbers. `known` had chosen already, or had been imported before.
 
     `refused` are the first thousand of the lines that were left out, `left_out` is how many there were.
@@ -85,7 +86,7 @@ class Report:
         if len(self.refused) < MOST_REFUSALS:
             self.refused.append(Refusal(line, reason))
 
-    def add(self, batch: "Report") -> None:
+    def add(self, batch: "ImportReport") -> None:
         """Count what a batch did."""
         self.added += batch.added
         self.known += batch.known
@@ -93,7 +94,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """One good line."""
 
     address: Address
@@ -110,7 +111,7 @@ def import_customers(
     evidence: str,
     now: datetime,
     progress: Callable[[int], None] = lambda _: None,
-) -> Report:
+) -> ImportReport:
     """Import a file, a transaction a batch. `progress` is told the bytes read so far.
 
     Raises ImportRefused when the file or the evidence can't be used at all.
@@ -118,7 +119,7 @@ def import_customers(
     if not evidence.strip() or ADDRESS_SHAPE.search(evidence):
         message = "--evidence: say how these people agreed (where, when), and name nobody: it is kept for good"
         raise ImportRefused(message)
-    report = Report()
+    report = ImportReport()
     with store.reading() as session:
         vault = vault_of(session)
     try:
@@ -138,7 +139,7 @@ def _position(file: BinaryIO) -> int:
     return file.tell() if file.seekable() else 0
 
 
-def _rows(file: BinaryIO, vault: Vault, report: Report) -> Iterator[Row]:
+def _rows(file: BinaryIO, vault: Vault, report: ImportReport) -> Iterator[CsvRow]:
     records = _records(_lines(file))
     try:
         header = [cell.strip().lower() for cell in _cells(next(records, (1, ""))[1])]
@@ -222,7 +223,7 @@ def _lines(file: BinaryIO) -> Iterator[str]:
         yield line.replace("\0", "\udcff")
 
 
-def _row(cells: dict[str, str], vault: Vault, *, extra: bool) -> Row:
+def _row(cells: dict[str, str], vault: Vault, *, extra: bool) -> CsvRow:
     text = {column: cells.get(column, "").strip() for column in COLUMNS}
     if any(map(UNREADABLE.search, text.values())):
         message = "not UTF-8, or much too long: save the file again as `CSV UTF-8`"
@@ -238,7 +239,7 @@ def _row(cells: dict[str, str], vault: Vault, *, extra: bool) -> Row:
     if display not in DISPLAYS:
         message = f"name_display is one of {', '.join(NameDisplay)}"
         raise ValueError(message)
-    return Row(address, vault.fingerprint(address.key), clean_name(text["name"]), NameDisplay(display))
+    return CsvRow(address, vault.fingerprint(address.key), clean_name(text["name"]), NameDisplay(display))
 
 
 def _plain(error: Exception) -> str:
@@ -249,12 +250,12 @@ def _plain(error: Exception) -> str:
     return "not a line of CSV"
 
 
-def _import_batch(session: Session, *, batch: list[Row], topic: Topic, evidence: str, now: datetime) -> Report:
-    report = Report()
+def _import_batch(session: Session, *, batch: list[CsvRow], topic: Topic, evidence: str, now: datetime) -> ImportReport:
+    report = ImportReport()
     vault = vault_of(session)
-    alone_in(session, "import")
+    advisory_lock(session, "import")
     # Of several lines for one person the first counts.
-    rows: dict[bytes, Row] = {}
+    rows: dict[bytes, CsvRow] = {}
     for line in batch:
         rows.setdefault(line.fingerprint, line)
     report.known += len(batch) - len(rows)
@@ -290,7 +291,7 @@ def _chosen(session: Session, numbers: list[int], topic: Topic) -> set[int]:
     return set(session.scalars(query))
 
 
-def _insert_customers(session: Session, vault: Vault, rows: list[Row], now: datetime) -> dict[bytes, int]:
+def _insert_customers(session: Session, vault: Vault, rows: list[CsvRow], now: datetime) -> dict[bytes, int]:
     sealed = vault.sealer()
     values = [
         {
@@ -308,7 +309,7 @@ def _insert_customers(session: Session, vault: Vault, rows: list[Row], now: date
     return {row.fingerprint: row.id for row in found}
 
 
-def _vouch(session: Session, vault: Vault, number: int, row: Row, *, named: bool, now: datetime) -> None:
+def _vouch(session: Session, vault: Vault, number: int, row: CsvRow, *, named: bool, now: datetime) -> None:
     """Somebody known who has not chosen about this topic: the import vouches for them; a blank fills nothing."""
     customer = session.get_one(Customer, number)
     customer.confirmed_at = customer.confirmed_at or now

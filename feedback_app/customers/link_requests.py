@@ -14,7 +14,7 @@ from feedback_app.customers.models import TypedAddress, TypedFor
 from feedback_app.customers.services import request_link
 from feedback_app.customers.subscriptions import Wish, want_confirmation
 from feedback_app.db.setup import vault_of
-from feedback_app.db.store import alone_in
+from feedback_app.db.store import advisory_lock
 from feedback_app.security.crypto import CannotOpen
 
 TYPED_PLACE = "typed_addresses.address"
@@ -46,7 +46,7 @@ def look_up_typed(session: Session, *, now: datetime, quiet: bool) -> int:
     With `quiet`, one address gets no second link in a moment, and few in a day.
     """
     # Two mailers at once would each have a letter sent to an address that was typed twice.
-    alone_in(session, "typed addresses")
+    advisory_lock(session, "typed addresses")
     waiting = select(TypedAddress).order_by(TypedAddress.id).limit(MOST_AT_ONCE).with_for_update()
     rows = session.scalars(waiting).all()
     for row in rows:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feedback_app.db.store import Base, word
+from feedback_app.db.base import Base, word
 
 FINGERPRINT = 32
 

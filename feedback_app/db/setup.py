@@ -13,8 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from feedback_app.config import Settings
+from feedback_app.db.base import Base
+from feedback_app.db.engine import make_engine
 from feedback_app.db.prepared import SQLITE
-from feedback_app.db.store import Base, Store, make_engine
+from feedback_app.db.store import Store
 from feedback_app.security.crypto import KeyProblem, Vault
 from feedback_app.security.keys import AddressKeys
 
@@ -58,7 +60,7 @@ def open_store(settings: Settings) -> Store:
     """
     engine = _engine(settings)
     try:
-        with alone(settings):
+        with setup_lock(settings):
             _make_tables(engine)
             vault = _vault(settings, engine)
     except (DBAPIError, sqlite3.Error) as error:
@@ -74,7 +76,7 @@ def upgrade_store(settings: Settings) -> tuple[str | None, str]:
     """Bring the store's tables to this program's version; safe to run twice. Returns the revisions before and after."""
     engine = _engine(settings)
     try:
-        with alone(settings):
+        with setup_lock(settings):
             before = _revision(engine)
             if before is None:
                 _refuse_strangers(engine)
@@ -129,7 +131,7 @@ def _refuse_emptied(settings: Settings, path: Path) -> None:
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[None]:
+def setup_lock(settings: Settings) -> Iterator[None]:
     """One process at a time makes keys and tables."""
     try:
         settings.instance.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -4,40 +4,24 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from sqlalchemy import (
-    Connection,
     CursorResult,
-    DateTime,
     Delete,
-    Dialect,
     Engine,
-    Enum,
-    Index,
-    MetaData,
-    TextClause,
-    TypeDecorator,
     Update,
-    create_engine,
-    event,
     func,
     select,
-    text,
 )
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import Session
 
 from feedback_app.db.own_connections import OwnConnections
 from feedback_app.db.prepared import SQLITE, Driver, NeedsSession
-from feedback_app.db.write_lock import BUSY_MILLISECONDS, Turn
+from feedback_app.db.write_lock import WriteLock
 
 MOST_TRIES = 8
-# So long is a moment, with microseconds.
-_WITHOUT_ZONE = len("2007-10-10 13:41:00.000000")
 # PostgreSQL: serialization failure, deadlock detected.
 GAVE_WAY = frozenset({"40001", "40P01"})
 
@@ -45,112 +29,12 @@ Done = TypeVar("Done")
 Given = TypeVar("Given")
 
 
-class UTCDateTime(TypeDecorator[datetime]):
-    """A moment in UTC: aware in Python on every database; a naive one is refused."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database: SQLite keeps no zone, so it gets UTC without one."""
-        if value is None:
-            return None
-        value = _in_utc(value)
-        return value.replace(tzinfo=None) if dialect.name == SQLITE else value
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        """To the driver. For SQLite it is written at once as SQLAlchemy would put it together of its parts."""
-        if dialect.name != SQLITE:
-            return super().bind_processor(dialect)
-
-        def written(value: datetime | None) -> str | None:
-            return None if value is None else _in_utc(value).isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
-
-        return written
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the base's signature
-        """From the database: always UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        message = "a moment needs its time zone"
-        raise ValueError(message)
-    return moment.astimezone(UTC)
-
-
-def word(kind: type[StrEnum]) -> Enum:
-    """A column of an enum, kept as its word; the words are the enum's business, not a constraint's."""
-    return Enum(
-        kind, native_enum=False, length=20, values_callable=lambda members: [member.value for member in members]
-    )
-
-
-def few(column: str, *more: str, where: TextClause | None = None, unique: bool = False) -> Index:
-    """An index of few of a table's rows: those that are `where` says, or where the column is not empty.
-
-    Migrations say it to PostgreSQL, too: here it would import that dialect and its drivers for every shop on SQLite.
-    """
-    where = text(f"{column} IS NOT NULL") if where is None else where
-    return Index(None, column, *more, unique=unique, sqlite_where=where)
-
-
-class Base(DeclarativeBase):
-    """All tables. Constraints are named by convention, so that a migration can name them again."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {datetime: UTCDateTime}
-
-
-def make_engine(url: str) -> Engine:
-    """An engine for a store's URL, with what SQLite must be told on every connection.
-
-    An error names no parameters: they are what people typed, and errors end in logs.
-    """
-    if make_url(url).get_backend_name() != SQLITE:
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000}, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection has no common type
-    # The driver's own way of beginning transactions is off: the "begin" event says which kind is wanted.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    # FULL, not NORMAL: with NORMAL a commit in WAL mode can be lost with the power, and a lost commit here is a lost
-    # "no" or a letter sent twice. Where others would have to wait for it, it is done apart: see wal.py.
-    cursor.execute("PRAGMA synchronous = FULL")
-    # What is erased is overwritten, not just forgotten: a copied file must not hold it in its free pages.
-    cursor.execute("PRAGMA secure_delete = ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
-def changed(session: Session, statement: Update | Delete) -> int:
+def rows_changed(session: Session, statement: Update | Delete) -> int:
     """Run an UPDATE or DELETE; returns how many rows it changed."""
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
-def alone_in(session: Session, doing: str) -> None:
+def advisory_lock(session: Session, doing: str) -> None:
     """Let only one transaction at a time do something, on all machines. On SQLite a writer is alone anyway."""
     if session.get_bind().dialect.name != SQLITE:
         session.execute(select(func.pg_advisory_xact_lock(func.hashtext(doing))))
@@ -182,7 +66,7 @@ class Store:
         self.engine = engine
         self.info = info
         self._writing = engine.execution_options(writing=True)
-        self._turn = Turn(engine)
+        self._turn = WriteLock(engine)
         self._connections = OwnConnections(engine)
 
     @property

@@ -15,7 +15,7 @@ BUSY_MILLISECONDS = 30_000
 TURN_SECONDS = 0.0002
 
 
-class Turn:
+class WriteLock:
     """Whose turn it is to write to a SQLite file, among all threads and processes of this machine.
 
     SQLite itself lets whoever finds it busy sleep for longer and longer, and somebody who comes later go first: under

@@ -34,7 +34,7 @@ REASONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CommentFilter:
     """What is looked for: a status (None for any), pieces of a post's title or address, a reason, pieces of words."""
 
     status: CommentStatus | None = CommentStatus.PENDING
@@ -43,7 +43,7 @@ class Wanted:
     words: str = ""
 
     @classmethod
-    def asked(cls, arguments: Mapping[str, str]) -> "Wanted":
+    def asked(cls, arguments: Mapping[str, str]) -> "CommentFilter":
         """What a page's address asks for; what can't be understood is left out."""
 
         def text(name: str) -> str:
@@ -64,7 +64,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundComments:
     """A page of comments with their threads, how many there are in all, and where the next page begins, if any."""
 
     rows: list[tuple[Comment, Thread]]
@@ -72,7 +72,7 @@ class Found:
     next_after: int | None
 
 
-def find_comments(session: Session, wanted: Wanted, *, after: int | None = None) -> Found:
+def find_comments(session: Session, wanted: CommentFilter, *, after: int | None = None) -> FoundComments:
     """A page of what is looked for: what waits, the oldest first; anything else, the newest first."""
     narrow = _conditions(wanted)
     joined = Thread.id == Comment.thread_id
@@ -83,7 +83,7 @@ def find_comments(session: Session, wanted: Wanted, *, after: int | None = None)
         query = query.where(Comment.id > after if oldest_first else Comment.id < after)
     query = query.order_by(Comment.id if oldest_first else Comment.id.desc()).limit(PAGE + 1)
     rows = [(comment, thread) for comment, thread in session.execute(query)]
-    return Found(rows[:PAGE], count, rows[PAGE - 1][0].id if len(rows) > PAGE else None)
+    return FoundComments(rows[:PAGE], count, rows[PAGE - 1][0].id if len(rows) > PAGE else None)
 
 
 def short_reasons() -> list[str]:
@@ -91,7 +91,7 @@ def short_reasons() -> list[str]:
     return list(_SHORT)
 
 
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+def _conditions(wanted: CommentFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.status:
         conditions.append(Comment.status == wanted.status)

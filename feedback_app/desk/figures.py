@@ -25,7 +25,7 @@ OFTEN = (Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY)
 
 
 @dataclass(frozen=True, slots=True)
-class Month:
+class MonthFigures:
     """How many said yes to a topic in a month, and how many said no again; `start` is its first moment (UTC)."""
 
     start: datetime
@@ -39,7 +39,7 @@ class Figures:
 
     known: int
     reached: dict[Topic, dict[Frequency, int]]
-    months: dict[Topic, list[Month]]
+    months: dict[Topic, list[MonthFigures]]
     left_through: dict[ConsentChannel, int]
     barred: dict[SuppressionReason, int]
 
@@ -78,7 +78,7 @@ def _reached(session: Session, topic: Topic, now: datetime) -> dict[Frequency, i
     return {frequency: found.get(frequency, 0) for frequency in OFTEN}
 
 
-def _came_and_went(session: Session, topic: Topic, starts: Sequence[datetime], now: datetime) -> list[Month]:
+def _came_and_went(session: Session, topic: Topic, starts: Sequence[datetime], now: datetime) -> list[MonthFigures]:
     # Whoever changes how often has neither come nor gone: only a line after its opposite counts, or a first yes.
     before = func.lag(ConsentEvent.action).over(partition_by=ConsentEvent.customer_id, order_by=ConsentEvent.id)
     lines = (
@@ -93,7 +93,7 @@ def _came_and_went(session: Session, topic: Topic, starts: Sequence[datetime], n
     spans = [and_(lines.c.at >= start, lines.c.at < end) for start, end in zip(starts, ends, strict=True)]
     row = session.execute(select(*(_count(and_(span, what)) for span in spans for what in (joined, left)))).one()
     numbers = [number or 0 for number in row]
-    return [Month(start, numbers[2 * place], numbers[2 * place + 1]) for place, start in enumerate(starts)]
+    return [MonthFigures(start, numbers[2 * place], numbers[2 * place + 1]) for place, start in enumerate(starts)]
 
 
 def _count(which: ColumnElement[bool]) -> ColumnElement[int]:

@@ -14,7 +14,7 @@ from feedback_app.customers.fields import AddressField
 from feedback_app.customers.models import Topic
 from feedback_app.customers.services import address_of, find_customer, suppression_of
 from feedback_app.desk.figures import OFTEN, Figures, figures
-from feedback_app.web.app_state import house
+from feedback_app.web.app_state import app_state
 
 HEIGHT, BAR, GAP = 120, 18, 6
 TOPICS = {Topic.SPECIALS: "Offers", Topic.NEWS: "News", Topic.REPLIES: "Answers"}
@@ -85,7 +85,7 @@ def customers_page() -> ResponseReturnValue:
             found = _found(form)
         else:
             status = 400
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         numbers = figures(session, now=now)
     page = {"numbers": numbers, "charts": charts(numbers), "names": TOPICS, "often": OFTEN, "height": HEIGHT}
     return render_template("desk/customers.html", **page, form=form, found=found, bar=BAR), status
@@ -93,7 +93,7 @@ def customers_page() -> ResponseReturnValue:
 
 def _found(form: FindForm) -> dict[str, object]:
     address = form.email.typed
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         customer, barred = find_customer(session, address), suppression_of(session, address)
         note(session, current_user.username, Act.ADDRESS_SHOWN, "one customer, by address", now=clock.now())
         return {

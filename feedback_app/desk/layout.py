@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_security import current_user
 
 from feedback_app.desk.sign_in.flask_security import PREFIX, ask_who
-from feedback_app.web.app_state import keep_private
+from feedback_app.web.headers import keep_private
 
 # What stands in the navigation, in this order: the endpoint and its name.
 PAGES: list[tuple[str, str]] = [

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import JSON, BigInteger, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feedback_app.db.store import Base
+from feedback_app.db.base import Base
 
 HASH_BYTES = 32
 # Web Authentication, Level 2, section 4: a credential's identifier has at most so many bytes.

@@ -10,7 +10,9 @@ from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import decide_as
 from feedback_app.security.tokens import BadToken, ExpiredToken, Purpose
-from feedback_app.web.app_state import ButtonForm, house, keep_private
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import ButtonForm
+from feedback_app.web.headers import keep_private
 
 WHO = "a letter's link"
 CHANGED = "The comment has been changed since you opened this page. Look at it again."
@@ -24,11 +26,11 @@ letter_links.after_request(keep_private)
 def moderate(token: str) -> ResponseReturnValue:
     """Show the comment; decide on it, if it still waits and still says what was shown."""
     try:
-        claim = house().signer.read(token, Purpose.MODERATE, now=clock.now())
+        claim = app_state().signer.read(token, Purpose.MODERATE, now=clock.now())
     except BadToken as error:
         return _bad_link(expired=isinstance(error, ExpiredToken))
     decision = Decision.of(claim.about)
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         found = _find(session, claim.person)
     if decision is None or found is None:
         return _bad_link(expired=False)
@@ -57,7 +59,7 @@ def cut_link() -> ResponseReturnValue:
 
 def _decided(number: int, decision: Decision) -> bool:
     """Decide, unless the comment is not what was shown any more."""
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         again = session.get(Comment, number, with_for_update=True)
         waits = again is not None and again.status is CommentStatus.PENDING
         if again is None or not waits or again.changed_at.isoformat() != request.form.get("seen", ""):

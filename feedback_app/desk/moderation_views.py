@@ -11,11 +11,12 @@ from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import answer_as, decide_as, edit_as_owner, undo
 from feedback_app.comments.services import NoSuchComment
-from feedback_app.desk.comment_search import ANY, Wanted, find_comments, short_reasons
+from feedback_app.desk.comment_search import ANY, CommentFilter, find_comments, short_reasons
 from feedback_app.desk.forms import WordsForm
 from feedback_app.desk.layout import done, owners_pages, refused, way_back
 from feedback_app.plurals import counted
-from feedback_app.web.app_state import ButtonForm, forged, house, number_of
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import ButtonForm, forged, number_of
 
 STALE = "This form had been open too long. Your words are still here: send them again."
 
@@ -26,12 +27,12 @@ moderation = owners_pages("moderation", __name__)
 def queue() -> ResponseReturnValue:
     """The comments that wait, or that are looked for; decide on one or several."""
     form = ButtonForm()
-    wanted = Wanted.asked(request.args)
+    wanted = CommentFilter.asked(request.args)
     if request.method == "POST":
         if not form.validate():
             return refused()
         return _decided(url_for("moderation.queue", **wanted.arguments))
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         found = find_comments(session, wanted, after=number_of(request.args.get("after", "")))
     more = url_for("moderation.queue", **wanted.arguments, after=found.next_after) if found.next_after else None
     return render_template(
@@ -59,7 +60,7 @@ def _decided(back: str) -> ResponseReturnValue:
         return redirect(back, code=303)
     decision, batch = Decision(verb), new_batch()
     try:
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             result = decide_as(session, numbers, decision, who=current_user.username, now=clock.now(), batch=batch)
     except NoSuchComment:
         flash("One of these comments is gone. Nothing was done.")
@@ -76,7 +77,7 @@ def undo_batch() -> ResponseReturnValue:
     if not ButtonForm().validate():
         return refused()
     batch = new_batch()
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         result = undo(
             session, request.form.get("batch", "")[:32].replace("\0", ""), who=current_user.username, now=clock.now(),
             new_batch=batch,
@@ -100,7 +101,7 @@ def edit(number: str) -> ResponseReturnValue:
     if not form.validate():
         return _shown(number, edit_form=form), 400
     batch = new_batch()
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         found, _ = _find(session, number, lock=True)
         if found.taken_back:
             return _shown(number, edit_form=form), 409
@@ -119,7 +120,7 @@ def answer(number: str) -> ResponseReturnValue:
     if not form.validate():
         return _shown(number, answer_form=form), 400
     batch = new_batch()
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         found, thread = _find(session, number, lock=True)
         if found.taken_back:
             return _shown(number, answer_form=form), 409
@@ -141,12 +142,12 @@ def _find(session: Session, number: str, *, lock: bool = False) -> tuple[Comment
 def _shown(number: str, *, edit_form: WordsForm | None = None, answer_form: WordsForm | None = None) -> str:
     """A comment's page, with what was typed into the form that could not be taken, if one was sent."""
     sent = edit_form if answer_form is None else answer_form
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         found, thread = _find(session, number)
         if edit_form is None:
             edit_form = WordsForm(place="edit", formdata=None, author=found.author, body=found.text)
         if answer_form is None:
-            answer_form = WordsForm(place="answer", formdata=None, author=house().settings.shop_name, body="")
+            answer_form = WordsForm(place="answer", formdata=None, author=app_state().settings.shop_name, body="")
         return render_template(
             "desk/comment.html",
             comment=found,

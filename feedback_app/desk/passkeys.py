@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.audit_log import Act, note
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 from feedback_app.desk.models import Owner, OwnerPasskey
 
 
@@ -61,7 +61,7 @@ def take_answer(session: Session, passkey_id: int, challenge: str) -> bool:
     asked = hashlib.sha256(challenge.encode()).digest()
     fresh = or_(OwnerPasskey.last_challenge.is_(None), OwnerPasskey.last_challenge != asked)
     taken = update(OwnerPasskey).where(OwnerPasskey.id == passkey_id, fresh).values(last_challenge=asked)
-    return changed(session, taken) == 1
+    return rows_changed(session, taken) == 1
 
 
 def use_passkey(session: Session, passkey_id: int, sign_count: int, *, now: datetime) -> None:
@@ -74,7 +74,7 @@ def use_passkey(session: Session, passkey_id: int, sign_count: int, *, now: date
 def remove_passkey(session: Session, owner: Owner, passkey_id: int, name: str, *, now: datetime) -> bool:
     """Take one away; returns whether it was there."""
     found = delete(OwnerPasskey).where(OwnerPasskey.id == passkey_id, OwnerPasskey.owner_id == owner.id)
-    if changed(session, found) == 0:
+    if rows_changed(session, found) == 0:
         return False
     note(session, owner.username, Act.PASSKEY_REMOVED, name, now=now)
     return True
@@ -82,4 +82,4 @@ def remove_passkey(session: Session, owner: Owner, passkey_id: int, name: str, *
 
 def forget_passkeys(session: Session, owner_id: int) -> int:
     """Take all of an owner's away; returns how many there were."""
-    return changed(session, delete(OwnerPasskey).where(OwnerPasskey.owner_id == owner_id))
+    return rows_changed(session, delete(OwnerPasskey).where(OwnerPasskey.owner_id == owner_id))

@@ -10,7 +10,8 @@ from feedback_app.audit_log import new_batch
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import close_thread, open_thread
 from feedback_app.desk.layout import done, owners_pages, refused, way_back
-from feedback_app.web.app_state import ButtonForm, house, number_of
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import ButtonForm, number_of
 
 PAGE = 50
 LONGEST = 200
@@ -37,7 +38,7 @@ def listed() -> ResponseReturnValue:
     )
     if words:
         query = query.where(or_(*(one.icontains(words, autoescape=True) for one in (Thread.title, Thread.path))))
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         # An offset that no database can hold is a page that nobody has.
         rows = session.execute(query.offset(PAGE * (min(page, 10**6) - 1)).limit(PAGE + 1)).all()
     return render_template(
@@ -45,7 +46,7 @@ def listed() -> ResponseReturnValue:
         rows=rows[:PAGE],
         more=url_for("posts.listed", words=words or None, page=page + 1) if len(rows) > PAGE else None,
         words=words,
-        days=house().settings.close_after_days,
+        days=app_state().settings.close_after_days,
         form=ButtonForm(),
     )
 
@@ -60,7 +61,7 @@ def set_closing(verb: str) -> ResponseReturnValue:
     number = number_of(request.form.get("thread", ""))
     act = close_thread if verb == "close" else open_thread
     batch = new_batch()
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         thread = session.get(Thread, number, with_for_update=True) if number else None
         if thread is None:
             abort(404)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.audit_log import Act, note
 from feedback_app.db.setup import vault_of
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 from feedback_app.desk.models import Owner, OwnerSession, RecoveryCode
 from feedback_app.desk.passkeys import forget_passkeys
 
@@ -127,7 +127,7 @@ def _place(owner: Owner) -> bytes:
 def use_counter(session: Session, owner_id: int, counter: int) -> bool:
     """Take a code, unless it or a later one was taken before: of two at once, one wins."""
     fresh = or_(Owner.totp_counter.is_(None), Owner.totp_counter < counter)
-    return changed(session, update(Owner).where(Owner.id == owner_id, fresh).values(totp_counter=counter)) == 1
+    return rows_changed(session, update(Owner).where(Owner.id == owner_id, fresh).values(totp_counter=counter)) == 1
 
 
 def set_recovery_codes(session: Session, owner_id: int, codes: Sequence[str]) -> None:
@@ -140,7 +140,7 @@ def use_recovery_code(session: Session, owner_id: int, code: str) -> bool:
     """Take a recovery code, once."""
     mine = RecoveryCode.owner_id == owner_id
     used = delete(RecoveryCode).where(mine, RecoveryCode.code_hash == _code_hash(session, owner_id, code))
-    return changed(session, used) == 1
+    return rows_changed(session, used) == 1
 
 
 def recovery_codes_left(session: Session, owner_id: int) -> int:
@@ -211,7 +211,7 @@ def end_session(session: Session, owner_id: int, *, number: int | None = None, b
         query = query.where(OwnerSession.id == number)
     if but is not None:
         query = query.where(OwnerSession.id != but)
-    return changed(session, query)
+    return rows_changed(session, query)
 
 
 def _over(now: datetime) -> ColumnElement[bool]:

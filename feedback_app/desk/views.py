@@ -21,7 +21,9 @@ from feedback_app.desk.post_views import posts
 from feedback_app.desk.sign_in.flask_security import SIGNED_IN, prepare_sign_in
 from feedback_app.desk.sign_in.sessions import KEY
 from feedback_app.plurals import counted
-from feedback_app.web.app_state import ButtonForm, house, keep_private, number_of
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import ButtonForm, number_of
+from feedback_app.web.headers import keep_private
 
 owner = owners_pages("owner", __name__)
 add_customers_page(owner)
@@ -31,7 +33,7 @@ add_customers_page(owner)
 def account() -> str:
     """Password, second factor, recovery codes; where one is signed in."""
     now = clock.now()
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         sessions = services.list_sessions(session, current_user.id, now=now)
         this = services.find_session(session, current_user.id, cookie.get(KEY, ""), now=now)
         left = services.recovery_codes_left(session, current_user.id)
@@ -47,7 +49,7 @@ def end_sessions() -> ResponseReturnValue:
         return refused()
     now = clock.now()
     number = number_of(request.form.get("session", ""))
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         this = services.find_session(session, current_user.id, cookie.get(KEY, ""), now=now)
         but = this.id if this and number is None else None
         ended = services.end_session(session, current_user.id, number=number, but=but)
@@ -66,7 +68,7 @@ def sign_out() -> str:
 @owner.get("/log")
 def log() -> str:
     """What was done, the newest first."""
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         lines = newest_lines(session, before=number_of(request.args.get("before", "")))
     undoable = {line.id for line in lines if line.act in UNDOABLE and line.batch and line.before is not None}
     return render_template("desk/log.html", lines=lines, undoable=undoable, form=ButtonForm())

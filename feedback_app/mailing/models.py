@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, Table, Text, Uniq
 from sqlalchemy.orm import Mapped, mapped_column
 
 from feedback_app.customers.models import Frequency, Topic
-from feedback_app.db.store import Base, few, word
+from feedback_app.db.base import Base, few, word
 
 
 class MailingState(StrEnum):

@@ -49,7 +49,7 @@ _STEPS = _steps()
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class ReturnedLetter:
     """Which letter a return address was made for."""
 
     mailing_id: int
@@ -78,15 +78,15 @@ class ReturnAddresses:
         token = _spelled(self._ciphers[0].encrypt(numbers, None))
         return f"{self._before}{token}{self._after}"
 
-    def read(self, text: str) -> Sent | None:
+    def read(self, text: str) -> ReturnedLetter | None:
         """The letter of the first genuine return address in a text; None where there is none."""
         return next((sent for token in _TOKEN.findall(text) if (sent := self._open(token))), None)
 
-    def first(self, texts: Iterable[str]) -> Sent | None:
+    def first(self, texts: Iterable[str]) -> ReturnedLetter | None:
         """The letter of the first genuine return address in several texts."""
         return next((sent for text in texts if (sent := self.read(text))), None)
 
-    def _open(self, token: str) -> Sent | None:
+    def _open(self, token: str) -> ReturnedLetter | None:
         try:
             sealed = base64.b32decode(f"{token.upper()}=")
         except ValueError:
@@ -96,7 +96,9 @@ class ReturnAddresses:
                 numbers = cipher.decrypt(sealed, None)
             except (InvalidTag, ValueError):
                 continue
-            return Sent(int.from_bytes(numbers[:MAILING_BYTES], "big"), int.from_bytes(numbers[MAILING_BYTES:], "big"))
+            return ReturnedLetter(
+                int.from_bytes(numbers[:MAILING_BYTES], "big"), int.from_bytes(numbers[MAILING_BYTES:], "big")
+            )
         return None
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
-from feedback_app.mailing.letters.parsed import Shown, shown_letter
-from feedback_app.web.app_state import HEADERS, keep_private
+from feedback_app.mailing.letters.parsed import ParsedLetter, shown_letter
+from feedback_app.web.headers import HEADERS, keep_private
 
 MOST_LISTED = 200
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -76,7 +76,7 @@ def _hashes(html: str) -> str:
     return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
 
 
-def _shown(folder: Path, name: str) -> Shown:
+def _shown(folder: Path, name: str) -> ParsedLetter:
     if not _NAME.fullmatch(name):
         abort(404)
     try:

@@ -3,7 +3,7 @@
 from alembic import context
 
 import feedback_app.migrations.tables  # noqa: F401 - every table has to be known
-from feedback_app.db.store import Base
+from feedback_app.db.base import Base
 
 connection = context.config.attributes["connection"]
 context.configure(

@@ -9,9 +9,9 @@ import click
 
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
-from feedback_app.moving.formats.records import Unreadable
+from feedback_app.moving.formats.records import UnreadableExport
 from feedback_app.plurals import counted
-from feedback_app.publishing.content.new_post import NotWritten, zone_of
+from feedback_app.publishing.content.new_post import PostNotMade, zone_of
 
 if TYPE_CHECKING:
     from feedback_app.moving.import_report import CommentsReport, PostsReport
@@ -47,7 +47,7 @@ def import_comments_command(context: Context, file: Path, *, dry: bool, as_json:
     try:
         with progress_bar("Importing") as tell:
             report = import_comments(context.store, file, now=clock.now(), dry=dry, progress=tell)
-    except Unreadable as error:
+    except UnreadableExport as error:
         raise Refused(str(error)) from error
     if report.added and not dry:
         # Also where something was left out and the command ends with that: what came over is on the site.
@@ -104,7 +104,7 @@ def import_posts_command(context: Context, file: Path, *, dry: bool, as_json: bo
             report = import_posts(
                 context.store, file, context.settings.content, zone=zone, now=clock.now(), dry=dry, progress=tell
             )
-    except (Unreadable, NotWritten) as error:
+    except (UnreadableExport, PostNotMade) as error:
         raise Refused(str(error)) from error
     if as_json:
         print_json(_posts_described(report, dry=dry))

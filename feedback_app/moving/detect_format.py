@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from feedback_app.moving.formats import blogger, disqus, isso, remark42, wordpress
-from feedback_app.moving.formats.records import Item, Reading, Unreadable
+from feedback_app.moving.formats.records import Item, Reading, UnreadableExport
 from feedback_app.moving.formats.xml_stream import Element, pieces
 
 GZIP, ZIP, SQLITE = b"\x1f\x8b", b"PK\x03\x04", b"SQLite format 3\0"
@@ -56,11 +56,11 @@ class _Unpacked:
             taken = take()
         except (OSError, EOFError, zlib.error) as error:
             message = f"{self._name}: this is not a whole gzip file: copy it again"
-            raise Unreadable(message) from error
+            raise UnreadableExport(message) from error
         self._left -= len(taken)
         if self._left < 0:
             message = f"{self._name}: it unpacks to more than {MOST_UNPACKED // 1024**3} GiB, which no export does"
-            raise Unreadable(message)
+            raise UnreadableExport(message)
         return taken
 
 
@@ -74,10 +74,10 @@ def opened(path: Path, reading: Reading, progress: Callable[[int], None]) -> Ite
             raw.seek(0)
         except OSError as error:
             message = f"{path}: {error.strerror}"
-            raise Unreadable(message) from error
+            raise UnreadableExport(message) from error
         if start.startswith(ZIP):
             message = f"{path}: a packed folder: unpack it and name the file in it (Takeout: Blogger/Blogs/…/feed.atom)"
-            raise Unreadable(message)
+            raise UnreadableExport(message)
         if start.startswith(SQLITE):
             yield System.ISSO, isso.read(path, reading)
             return
@@ -102,15 +102,15 @@ def _system(begin: bytes, file: IO[bytes], name: str) -> System:
         return System.REMARK42
     if plain.startswith(b"{"):
         message = f"{name}: JSON, but no backup of Remark42's (of our own two exports, the Disqus XML can be imported)"
-        raise Unreadable(message)
+        raise UnreadableExport(message)
     if not plain.startswith((b"<", b"\xff\xfe", b"\xfe\xff")):
         message = f"{name}: this is no export of Disqus, WordPress, Isso, Blogger or Remark42"
-        raise Unreadable(message)
+        raise UnreadableExport(message)
     root = next(pieces(file, name, ()), None)
     system = None if root is None else _system_of(root)
     if system is None:
         message = f"{name}: this is XML, but no export of Disqus, WordPress or Blogger"
-        raise Unreadable(message)
+        raise UnreadableExport(message)
     return system
 
 

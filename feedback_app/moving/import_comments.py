@@ -31,9 +31,10 @@ from feedback_app.comments.markup.sanitizer import (
 )
 from feedback_app.comments.models import Comment, CommentStatus, FormerPath, Thread
 from feedback_app.comments.spam.verdicts import ADDRESS_AS_NAME, ADDRESS_IN_TEXT, repeat_hash
-from feedback_app.db.store import Base, Store, alone_in
+from feedback_app.db.base import Base
+from feedback_app.db.store import Store, advisory_lock
 from feedback_app.moving.detect_format import System, opened
-from feedback_app.moving.formats.records import ForeignComment, ForeignThread, Item, LeftOut, Reading, Standing
+from feedback_app.moving.formats.records import ForeignComment, ForeignStatus, ForeignThread, Item, Reading, Skipped
 from feedback_app.moving.html_to_markdown import LONGEST_BODY, comment_text
 from feedback_app.moving.import_report import CommentsReport
 from feedback_app.moving.spool import Spool, spooling
@@ -46,7 +47,7 @@ COMMENTS = Base.metadata.tables["comments"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CommentRow:
     """A comment as it will stand here, and what it is there."""
 
     id: str
@@ -95,7 +96,7 @@ def _keep(spool: Spool, item: Item, report: CommentsReport) -> None:
             spool.keep_thread(item)
         case ForeignComment() if not spool.keep(item):
             report.left_out.add("twice in the file", item.id)
-        case LeftOut() if not item.is_post:
+        case Skipped() if not item.is_post:
             report.left_out.add(item.reason, item.id, settled=item.settled)
         case _:
             pass
@@ -162,7 +163,7 @@ def _bring_over(
             store.write(partial(_join, joins=joins))
 
 
-def _count(report: CommentsReport, new: Sequence[Row], known: int) -> None:
+def _count(report: CommentsReport, new: Sequence[CommentRow], known: int) -> None:
     shown = sum(row.values["status"] is CommentStatus.APPROVED for row in new)
     report.shown += shown
     report.waiting += len(new) - shown
@@ -172,7 +173,7 @@ def _count(report: CommentsReport, new: Sequence[Row], known: int) -> None:
 
 def _rows(
     spool: Spool, system: System, here: dict[str, int], report: CommentsReport, *, now: datetime
-) -> Iterator[Row]:
+) -> Iterator[CommentRow]:
     threads: dict[str, int | None] = {}
     for comment in spool.comments():
         if comment.thread not in threads:
@@ -196,12 +197,12 @@ def _rows(
                 yield _row(system, comment, thread, text, html)
 
 
-def _row(system: System, comment: ForeignComment, thread: int, text: str, html: str) -> Row:
+def _row(system: System, comment: ForeignComment, thread: int, text: str, html: str) -> CommentRow:
     author = " ".join(clean_text(comment.author).split())
     author = author if is_visible(author) else NAMELESS
     reasons = [ADDRESS_IN_TEXT] if shows_address(text, html) else []
     reasons += [ADDRESS_AS_NAME] if has_address(author) else []
-    reasons += [WAITED] if comment.standing is Standing.WAITING else []
+    reasons += [WAITED] if comment.standing is ForeignStatus.WAITING else []
     kept, name = without_addresses(text), without_addresses(author)
     values = {
         "thread_id": thread,
@@ -218,10 +219,10 @@ def _row(system: System, comment: ForeignComment, thread: int, text: str, html: 
         "repeat_hash": repeat_hash(text),
         "foreign_hash": foreign_hash(system, comment),
     }
-    return Row(comment.id, comment.parent, values, cut=len(name) > LONGEST_AUTHOR)
+    return CommentRow(comment.id, comment.parent, values, cut=len(name) > LONGEST_AUTHOR)
 
 
-def _known(session: Session, batch: Sequence[Row]) -> dict[str, int]:
+def _known(session: Session, batch: Sequence[CommentRow]) -> dict[str, int]:
     """Which of these are here already, by their id there: imported before, or once exported from here."""
     ids = {row.hash: row.id for row in batch}
     query = select(Comment.foreign_hash, Comment.id).where(Comment.foreign_hash.in_(ids))
@@ -236,9 +237,9 @@ def _known(session: Session, batch: Sequence[Row]) -> dict[str, int]:
     return known
 
 
-def _import_batch(session: Session, *, batch: list[Row], spool: Spool) -> tuple[dict[str, int], dict[str, int]]:
+def _import_batch(session: Session, *, batch: list[CommentRow], spool: Spool) -> tuple[dict[str, int], dict[str, int]]:
     """Keep a batch; returns our numbers of those that were here already, and of the new ones, by their id there."""
-    alone_in(session, "import of comments")
+    advisory_lock(session, "import of comments")
     known = _known(session, batch)
     fresh = [row for row in batch if row.id not in known]
     if not fresh:

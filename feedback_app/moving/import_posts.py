@@ -18,7 +18,7 @@ from feedback_app.comments.markup.sanitizer import MASKED, clean_text, without_a
 from feedback_app.comments.models import FormerPath, Thread
 from feedback_app.db.store import Store
 from feedback_app.moving.detect_format import System, opened
-from feedback_app.moving.formats.records import ForeignPost, LeftOut, Reading, Unreadable
+from feedback_app.moving.formats.records import ForeignPost, Reading, Skipped, UnreadableExport
 from feedback_app.moving.html_to_markdown import EMBEDDED, LONGEST_POST, post_text, summary_text
 from feedback_app.moving.import_report import PostsReport
 from feedback_app.patterns.address_patterns import address_shaped
@@ -43,17 +43,17 @@ def import_posts(
     folder = content / "posts"
     if not folder.is_dir():
         message = f"{folder}: there is no such folder: run this in the folder of your shop"
-        raise Unreadable(message)
+        raise UnreadableExport(message)
     report = PostsReport()
     size = path.stat().st_size if path.is_file() else 0
     taken: set[str] = set()
     with opened(path, Reading(), lambda done: progress(done, size)) as (system, found):
         if system not in {System.WORDPRESS, System.BLOGGER}:
             message = f"{path}: there are no posts in an export of {system.value.title()}: give WordPress' or Blogger's"
-            raise Unreadable(message)
+            raise UnreadableExport(message)
         report.system = system.value
         for item in found:
-            if isinstance(item, LeftOut) and item.is_post:
+            if isinstance(item, Skipped) and item.is_post:
                 report.left_out.add(item.reason, item.id, settled=item.settled)
             elif isinstance(item, ForeignPost):
                 _import_one(store, item, folder, taken, report, zone=zone, dry=dry)
@@ -154,7 +154,7 @@ def _write(file: Path, text: str, *, dry: bool) -> bool:
         return False
     except OSError as error:
         message = f"{file}: {error.strerror}"
-        raise Unreadable(message) from error
+        raise UnreadableExport(message) from error
     return True
 
 

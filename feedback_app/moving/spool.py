@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from feedback_app.moving.formats.records import BodyKind, ForeignComment, ForeignThread, Standing
+from feedback_app.moving.formats.records import BodyKind, ForeignComment, ForeignStatus, ForeignThread
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TABLES = """
@@ -74,7 +74,7 @@ class Spool:
                 kind=BodyKind(row[5]),
                 created_at=_moment(row[6]),
                 edited_at=None if row[7] is None else _moment(row[7]),
-                standing=Standing(row[8]),
+                standing=ForeignStatus(row[8]),
                 by_owner=bool(row[9]),
             )
 

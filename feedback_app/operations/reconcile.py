@@ -24,9 +24,10 @@ from feedback_app.customers.models import (
     SuppressionReason,
     Undo,
 )
+from feedback_app.db.base import Base
 from feedback_app.db.prepared import SQLITE
 from feedback_app.db.setup import SEALING_KEY, StoreFact
-from feedback_app.db.store import Base, changed
+from feedback_app.db.store import rows_changed
 from feedback_app.heartbeats import Worker
 from feedback_app.letter_queue import LetterRequest
 from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
@@ -59,7 +60,7 @@ GAP = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class Reconciled:
     """What was brought over from the store as it was before, in numbers."""
 
     suppressions: int = 0
@@ -82,14 +83,14 @@ class Stopped:
     sessions: int
 
 
-def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime) -> Carried:
+def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime) -> Reconciled:
     """Bring over, from the store as it was, what a restore must not undo."""
     known = {key.id for key in ring.sealing}
     for name, value in before.facts.items():
         if name.startswith(SEALING_KEY) and value in known:
             session.merge(StoreFact(name=name, value=value))
     _moved(session)
-    return Carried(
+    return Reconciled(
         suppressions=_suppressions(session),
         erased=_erasures(session, now),
         choices=_noes(session, now) + _lost_noes(session, now) + _discretion(session),
@@ -103,26 +104,26 @@ def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime
 
 def stop_what_moves(session: Session, *, now: datetime) -> Stopped:
     """Nothing in a restored store goes on by itself: what a backup calls unsent may have been sent long ago."""
-    halted = changed(
+    halted = rows_changed(
         session,
         update(Mailing)
         .where(Mailing.state == MailingState.SENDING)
         .values(state=MailingState.HALTED, reason=LOOK_FIRST),
     )
     # A held mailing has no ledger yet that `resume` could continue; a cancelled one can be sent again.
-    cancelled = changed(
+    cancelled = rows_changed(
         session,
         update(Mailing)
         .where(Mailing.state == MailingState.HELD)
         .values(state=MailingState.CANCELLED, ended_at=now, reason=LOOK_BEFORE_SENDING),
     )
-    in_doubt = changed(
+    in_doubt = rows_changed(
         session,
         update(Delivery)
         .where(Delivery.state == DeliveryState.SUBMITTING)
         .values(state=DeliveryState.UNKNOWN, reason=RESTORED, worker_id=None, changed_at=now),
     )
-    requests = changed(
+    requests = rows_changed(
         session,
         update(LetterRequest)
         .where(LetterRequest.sent_at.is_(None), LetterRequest.gave_up.is_(None))

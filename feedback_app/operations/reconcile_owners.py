@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import and_, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 from feedback_app.desk.models import Owner, OwnerPasskey, OwnerSession, RecoveryCode
 from feedback_app.operations.snapshot import OWNERS, PASSKEYS, RECOVERY_CODES
 
@@ -39,4 +39,4 @@ def carry_owners(session: Session) -> int:
 
 def end_sessions(session: Session) -> int:
     """End every session: one that was ended since the backup would go on otherwise. Returns how many there were."""
-    return changed(session, delete(OwnerSession))
+    return rows_changed(session, delete(OwnerSession))

@@ -19,13 +19,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings
+from feedback_app.db.engine import make_engine
 from feedback_app.db.prepared import SQLITE
-from feedback_app.db.setup import StoreProblem, alone, head_revision, migrate
-from feedback_app.db.store import make_engine
+from feedback_app.db.setup import StoreProblem, head_revision, migrate, setup_lock
 from feedback_app.heartbeats import PATIENCE, Worker
 from feedback_app.operations.backup import BackupProblem, Contents, copy_store, examine, sync_folder
 from feedback_app.operations.pg_dump import DumpProblem, dumped_rows
-from feedback_app.operations.reconcile import Carried, Stopped, carry_over, number_on, stop_what_moves
+from feedback_app.operations.reconcile import Reconciled, Stopped, carry_over, number_on, stop_what_moves
 from feedback_app.operations.snapshot import forget_aside, keep_aside
 from feedback_app.security.crypto import KeyRing, Vault
 from feedback_app.security.keys import AddressKeys
@@ -56,7 +56,7 @@ class Restored:
     """What a restore did. `carried` is None when nothing could be; `kept` is the store as it was."""
 
     rows: dict[str, int]
-    carried: Carried | None
+    carried: Reconciled | None
     stopped: Stopped
     kept: Path | None
 
@@ -109,7 +109,7 @@ def restore(settings: Settings, plan: Plan, *, now: datetime) -> Restored:
 
     Raises StoreProblem, with the store as it was, when something is at work in it or anything goes wrong.
     """
-    with alone(settings):
+    with setup_lock(settings):
         try:
             database = make_url(settings.store_url).database
             if plan.contents.kind == SQLITE and not plan.readable and database:

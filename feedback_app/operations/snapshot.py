@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, ConfirmationAsked, Following, Notice, Thread
 from feedback_app.customers.models import Customer, Preference, Suppression
+from feedback_app.db.base import Base
 from feedback_app.db.prepared import SQLITE
 from feedback_app.db.setup import LOOKUP_CHECK, StoreFact
-from feedback_app.db.store import Base, changed
+from feedback_app.db.store import rows_changed
 from feedback_app.desk.models import Owner, OwnerPasskey, RecoveryCode
 from feedback_app.mailing.models import Bounce, Delivery, Mailing
 from feedback_app.security.crypto import KeyRing
@@ -88,7 +89,7 @@ def _numbers(connection: Connection) -> dict[str, int]:
 
 def update_rows(session: Session, statements: Iterable[Any]) -> int:
     """Run UPDATEs; returns how many rows they changed."""
-    done = sum(changed(session, one.execution_options(synchronize_session=False)) for one in statements)
+    done = sum(rows_changed(session, one.execution_options(synchronize_session=False)) for one in statements)
     session.expire_all()
     return done
 

@@ -18,7 +18,7 @@ from feedback_app.customers.models import (
     SuppressionReason,
     TypedAddress,
 )
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 from feedback_app.mailing.models import Delivery
 
 NAMELESS_AUTHOR = "undisclosed"
@@ -75,7 +75,7 @@ def erase_customer(
     deliveries = session.scalar(select(func.count()).select_from(Delivery).where(Delivery.customer_id == customer.id))
     session.merge(Suppression(fingerprint=customer.fingerprint, reason=SuppressionReason.ERASED, at=now))
     session.flush()
-    changed(session, delete(TypedAddress).where(TypedAddress.fingerprint == customer.fingerprint))
+    rows_changed(session, delete(TypedAddress).where(TypedAddress.fingerprint == customer.fingerprint))
     # The database cuts deliveries loose and takes choices and requests with the row (ON DELETE).
-    changed(session, delete(Customer).where(Customer.id == customer.id))
+    rows_changed(session, delete(Customer).where(Customer.id == customer.id))
     return Erased(len(chosen), len(mine), deliveries or 0)

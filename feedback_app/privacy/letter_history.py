@@ -14,7 +14,7 @@ MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentLetter:
     """One line of what was sent to somebody, or was not, and why."""
 
     at: datetime
@@ -24,7 +24,7 @@ class Sent:
     reason: str | None
 
 
-def letters_to(session: Session, customer: Customer) -> Iterator[Sent]:
+def letters_to(session: Session, customer: Customer) -> Iterator[SentLetter]:
     """The letters to a customer, the newest first, and those that were left out."""
     query = (
         select(Delivery, Mailing)
@@ -34,4 +34,4 @@ def letters_to(session: Session, customer: Customer) -> Iterator[Sent]:
         .limit(MOST)
     )
     for delivery, mailing in session.execute(query):
-        yield Sent(delivery.changed_at, mailing.subject, mailing.topic, delivery.state, delivery.reason)
+        yield SentLetter(delivery.changed_at, mailing.subject, mailing.topic, delivery.state, delivery.reason)

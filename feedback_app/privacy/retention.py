@@ -12,7 +12,7 @@ from feedback_app.audit_log import Act, AuditLine, forget_words
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.customers.models import AddressChange, Customer, Preference, TypedAddress, Undo
 from feedback_app.customers.preferences import UNDO_FOR
-from feedback_app.db.store import Store, changed
+from feedback_app.db.store import Store, rows_changed
 from feedback_app.letter_queue import LetterRequest
 
 UNCONFIRMED = timedelta(days=7)
@@ -54,7 +54,7 @@ def purge(session: Session, *, now: datetime) -> Purged:
     wrote_lately = select(Comment.customer_id).where(
         Comment.customer_id.is_not(None), Comment.created_at > now - UNCONFIRMED
     )
-    unconfirmed = changed(
+    unconfirmed = rows_changed(
         session,
         delete(Customer).where(
             Customer.confirmed_at.is_(None),
@@ -64,7 +64,7 @@ def purge(session: Session, *, now: datetime) -> Purged:
             Customer.id.not_in(wrote_lately),
         ),
     )
-    letter_requests = changed(session, delete(LetterRequest).where(LetterRequest.asked_at <= now - UNCONFIRMED))
+    letter_requests = rows_changed(session, delete(LetterRequest).where(LetterRequest.asked_at <= now - UNCONFIRMED))
     forget_words(session, AuditLine.at <= now - REJECTED)
     # What can't be undone any more is nobody's business; it is nothing to report either.
     session.execute(delete(Undo).where(Undo.at <= now - UNDO_FOR))
@@ -93,4 +93,4 @@ def _purge_comments(session: Session, now: datetime) -> int:
     )
     # What the checks said of them goes with them; what the owner did stays in the log.
     session.execute(delete(AuditLine).where(AuditLine.act == Act.POSTED, AuditLine.comment_id.in_(gone)))
-    return changed(session, delete(Comment).where(Comment.id.in_(gone)))
+    return rows_changed(session, delete(Comment).where(Comment.id.in_(gone)))

@@ -16,9 +16,9 @@ from feedback_app.i18n import marked
 from feedback_app.mailing.models import DeliveryState
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.privacy.export import export_customer
-from feedback_app.privacy.letter_history import Sent, letters_to
+from feedback_app.privacy.letter_history import SentLetter, letters_to
 from feedback_app.security.tokens import Purpose
-from feedback_app.web.app_state import house
+from feedback_app.web.app_state import app_state
 
 own_data = make_pages("own_data", "/feedback/preferences")
 
@@ -65,7 +65,7 @@ class EraseForm(FlaskForm):
 def letters(token: str) -> ResponseReturnValue:
     """What was sent to somebody, and when."""
     claim = read_link(token, Purpose.PREFERENCES)
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         customer = reader_of(session, claim)
         lines = list(letters_to(session, customer))
     here = url_for("customers.centre", token=token)
@@ -77,7 +77,7 @@ def letters(token: str) -> ResponseReturnValue:
 def data(token: str) -> ResponseReturnValue:
     """Everything that is held about somebody, as a file."""
     claim = read_link(token, Purpose.PREFERENCES)
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         customer = reader_of(session, claim)
         document = export_customer(session, customer)
     answer = Response(json.dumps(document, ensure_ascii=False, indent=2) + "\n", mimetype="application/json")
@@ -90,7 +90,7 @@ def erase(token: str) -> ResponseReturnValue:
     """Say what erasing means; erase."""
     claim, form = read_link(token, Purpose.PREFERENCES), EraseForm()
     here = url_for("customers.centre", token=token)
-    with house().store.writing() if form.is_submitted() else house().store.reading() as session:
+    with app_state().store.writing() if form.is_submitted() else app_state().store.reading() as session:
         customer = reader_of(session, claim, lock=form.is_submitted())
         page = {"form": form, "masked": address_of(session, customer).masked, "here": here}
         if not form.is_submitted():
@@ -101,7 +101,7 @@ def erase(token: str) -> ResponseReturnValue:
     return render_template("customers/erased.html", done=done, deleted=form.comments.data == CommentsFate.DELETED)
 
 
-def _why(line: Sent) -> str:
+def _why(line: SentLetter) -> str:
     """Why a letter was not sent, where that is said in a few words of ours."""
     if line.state is not DeliveryState.SKIPPED or not line.reason:
         return ""

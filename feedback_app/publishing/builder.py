@@ -23,14 +23,14 @@ from feedback_app.db.store import Store
 from feedback_app.images.pictures import BadPicture
 from feedback_app.publishing.content.address_leaks import Leak
 from feedback_app.publishing.content.checks import check_files
-from feedback_app.publishing.content.leak_guard import SHOP, Desk
+from feedback_app.publishing.content.leak_guard import SHOP, LeakGuard
 from feedback_app.publishing.files.assets import lasting
 from feedback_app.publishing.files.gzip import ENDING, compressed, worth_it
 from feedback_app.publishing.files.scan import digest
 from feedback_app.publishing.files.swap import place_together, stage_of, swap
-from feedback_app.publishing.files.write import Output, Written, files_below, place, verified
-from feedback_app.publishing.incremental.cache import Shelf
-from feedback_app.publishing.incremental.output_lock import keep_place, site_lock
+from feedback_app.publishing.files.write import Output, WriteCounts, files_below, place, verified
+from feedback_app.publishing.incremental.cache import BuildCache
+from feedback_app.publishing.incremental.output_lock import keep_place, output_lock
 from feedback_app.publishing.incremental.process_pool import ChildDied, ChildFailed, cores, shared
 from feedback_app.publishing.incremental.site_key import THEME, plain_settings, site_key
 from feedback_app.publishing.live.update import rewrite
@@ -39,7 +39,7 @@ from feedback_app.publishing.pelican.context import BUILD, Build
 from feedback_app.publishing.pelican.hooks import prepare
 from feedback_app.publishing.pelican.log import DEAD, Heard, listening, one_line, said
 from feedback_app.publishing.pelican.post_index import WORTH_SHARING, PostRefused
-from feedback_app.publishing.pelican.runner import Bindery, output_of
+from feedback_app.publishing.pelican.runner import PelicanRunner, output_of
 from feedback_app.publishing.pelican.writer import KeyedWriter
 from feedback_app.publishing.render.fragments import counted
 
@@ -58,11 +58,11 @@ class BuildRefused(Exception):  # noqa: N818 - reads as a sentence where it is r
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BuildReport:
     """What a build did: how many posts there are, what was written, how long it took, what it found odd."""
 
     posts: int
-    files: Written
+    files: WriteCounts
     seconds: float
     warnings: list[str]
 
@@ -75,20 +75,20 @@ class Builder:
         self.settings = settings
         self.store = store
         self.configuration = configuration
-        self._desk = Desk(settings, store)
-        self._bindery: Bindery | None = None
+        self._desk = LeakGuard(settings, store)
+        self._bindery: PelicanRunner | None = None
         self._build: Build | None = None
         self._key = ""
         self._generation = ""
         self._outputs: dict[str, Output] = {}
 
-    def build(self, *, full: bool = False, named: Collection[Path] | None = None) -> Report:
+    def build(self, *, full: bool = False, named: Collection[Path] | None = None) -> BuildReport:
         """Make the output right; with `full`, knowing nothing of what is there. Raises BuildRefused.
 
         Whoever knows which files can have changed says it with their names: ten thousand others are not looked at.
         """
         started = time.monotonic()
-        with site_lock(self.settings), _uncollected():
+        with output_lock(self.settings), _uncollected():
             _check_output(self.settings)
             try:
                 try:
@@ -116,7 +116,7 @@ class Builder:
         self._build = self._bindery = None
         self._generation = ""
 
-    def _in_place(self, started: float, *, full: bool, named: Collection[Path] | None = None) -> Report:
+    def _in_place(self, started: float, *, full: bool, named: Collection[Path] | None = None) -> BuildReport:
         settings = self.settings
         stage = stage_of(settings.output, settings.instance)
         shutil.rmtree(stage, ignore_errors=True)
@@ -149,7 +149,7 @@ class Builder:
         lines = "\n".join(checked)
         unplaced = [line for line in heard.warnings if not (link := DEAD.match(line)) or link[1] not in lines]
         warnings = [one_line(line, settings) for line in [*unplaced, *checked]]
-        return Report(len(build.posts), files, time.monotonic() - started, warnings)
+        return BuildReport(len(build.posts), files, time.monotonic() - started, warnings)
 
     def _begin(self, stage: Path, heard: Heard, *, full: bool) -> Build:
         settings, configuration = self.settings, self.configuration
@@ -165,7 +165,7 @@ class Builder:
             self.close()
             build = None
         if build is None:
-            build = self._build = Build(self.store, settings, Shelf.at(settings))
+            build = self._build = Build(self.store, settings, BuildCache.at(settings))
             values = read_settings(
                 str(configuration),
                 override={
@@ -185,7 +185,7 @@ class Builder:
             if full or build.shelf.fact("known") != known:
                 build.shelf.clear()
                 build.shelf.note(known=known)
-            self._bindery = Bindery(values)
+            self._bindery = PelicanRunner(values)
             if heard.errors:
                 # A plugin that can't be loaded.
                 raise BuildRefused("\n".join(dict.fromkeys(one_line(line, settings) for line in heard.errors)))
@@ -197,7 +197,7 @@ class Builder:
         there = (self.settings.output / MARK).exists()
         return there and key == self._key and build.shelf.fact("generation") == self._generation
 
-    def _apply(self, build: Build, writer: KeyedWriter, stage: Path, stale: set[str]) -> Written:
+    def _apply(self, build: Build, writer: KeyedWriter, stage: Path, stale: set[str]) -> WriteCounts:
         """Put what was made in the place of what was there, and remember it."""
         settings, shelf = self.settings, build.shelf
         put_mark(stage)
@@ -234,7 +234,7 @@ class Builder:
         shelf.note(key=self._key, generation=self._generation, compressed="yes" if compress else "")
         return written
 
-    def _place(self, build: Build, stage: Path, made: list[str], gone: list[str]) -> Written:
+    def _place(self, build: Build, stage: Path, made: list[str], gone: list[str]) -> WriteCounts:
         """File by file; in one step where pages come or go that link to each other."""
         output = self.settings.output
         fresh = [name for name in made if name not in self._outputs]
@@ -298,7 +298,9 @@ class Builder:
                 rewrite(self.settings, session, shelf, old)
 
 
-def build_site(settings: Settings, store: Store, *, full: bool = False, configuration: Path = CONFIGURATION) -> Report:
+def build_site(
+    settings: Settings, store: Store, *, full: bool = False, configuration: Path = CONFIGURATION
+) -> BuildReport:
     """Make the output right once; with `full`, knowing nothing of what is there. Raises BuildRefused."""
     builder = Builder(settings, store, configuration)
     with _uncollected():

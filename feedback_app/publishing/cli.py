@@ -8,9 +8,9 @@ from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json
 from feedback_app.publishing.content.new_post import (
-    NotWritten,
+    PostFile,
+    PostNotMade,
     PostStatus,
-    Written,
     begin_post,
     preview_path,
     written,
@@ -34,7 +34,7 @@ def new(context: Context, title: str, labels: tuple[str, ...]) -> None:
     try:
         now = clock.now().astimezone(zone_of(CONFIGURATION))
         file = begin_post(context.settings.content, title, labels, now=now)
-    except NotWritten as error:
+    except PostNotMade as error:
         raise Refused(str(error)) from error
     click.echo(f"{file}: 1 draft. Write below its head; `Status: published` publishes it.")
     found = next(one for one in written(context.settings.content, now=now) if one.file == file)
@@ -48,7 +48,7 @@ def list_posts(context: Context, *, as_json: bool) -> None:
     """Every post, newest first, with its status and its link: the private one of what is not published."""
     try:
         now = clock.now().astimezone(zone_of(CONFIGURATION))
-    except NotWritten as error:
+    except PostNotMade as error:
         raise Refused(str(error)) from error
     posts = written(context.settings.content, now=now)
     if as_json:
@@ -80,11 +80,11 @@ def check(context: Context, files: tuple[Path, ...]) -> None:
 def publish(context: Context, *, anyway: bool, as_json: bool) -> None:
     """Build for the public as `publishconf.py` says, check, and hand the site to the command that is named there."""
     from feedback_app.publishing.builder import BuildRefused  # noqa: PLC0415 - Pelican is slow to import
-    from feedback_app.publishing.deploy import NotHanded, publish  # noqa: PLC0415 - the same
+    from feedback_app.publishing.deploy import DeployFailed, publish  # noqa: PLC0415 - the same
 
     try:
         done = publish(context.settings, context.store, anyway=anyway)
-    except (BuildRefused, NotHanded) as error:
+    except (BuildRefused, DeployFailed) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         message = f"{error.filename}: {error.strerror}"
@@ -126,7 +126,7 @@ def check_site(settings: Settings, files: list[Path] | None = None) -> list[str]
     return check_files(files, settings.content, settings.output, now=clock.now())
 
 
-def _link(context: Context, one: Written) -> str:
+def _link(context: Context, one: PostFile) -> str:
     path = one.path
     if one.status is not PostStatus.PUBLISHED:
         source = one.file.resolve().relative_to(context.settings.content.resolve())
@@ -134,7 +134,7 @@ def _link(context: Context, one: Written) -> str:
     return f"{context.settings.site_url}{path}"
 
 
-def _described(context: Context, one: Written) -> dict[str, object]:
+def _described(context: Context, one: PostFile) -> dict[str, object]:
     return {
         "file": str(one.file),
         "title": one.title,

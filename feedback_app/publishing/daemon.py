@@ -14,7 +14,7 @@ from feedback_app.comments.threads.closing import close_old_posts
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import BEAT, WorkerKind, beat, sign_off
-from feedback_app.publishing.builder import Builder, BuildRefused, Report
+from feedback_app.publishing.builder import Builder, BuildRefused, BuildReport
 from feedback_app.publishing.incremental.output_lock import is_known
 from feedback_app.publishing.live.listener import Follower
 from feedback_app.publishing.live.update import catch_up
@@ -109,11 +109,11 @@ def _leave_in_peace() -> None:
     gc.freeze()
 
 
-def _is_news(report: Report | None) -> bool:
+def _is_news(report: BuildReport | None) -> bool:
     return report is None or bool(report.files.written or report.files.removed)
 
 
-def _build(builder: Builder, named: frozenset[Path] | None, *, again: bool) -> Report | None:
+def _build(builder: Builder, named: frozenset[Path] | None, *, again: bool) -> BuildReport | None:
     """Build what has changed, and say what came of it; None where it was refused."""
     try:
         report = builder.build(named=named)

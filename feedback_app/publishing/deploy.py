@@ -11,7 +11,7 @@ from typing import Any
 from feedback_app import clock
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
-from feedback_app.publishing.builder import Report, build_site
+from feedback_app.publishing.builder import BuildReport, build_site
 from feedback_app.publishing.content.address_leaks import published_files
 from feedback_app.publishing.content.checks import check_files
 
@@ -19,38 +19,38 @@ CONFIGURATION = Path("publishconf.py")
 MOST_SECONDS = 3600
 
 
-class NotHanded(Exception):  # noqa: N818 - reads as a sentence where it is raised
+class DeployFailed(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """The site was not handed over; one line that says why and what to do."""
 
 
 @dataclass(slots=True)
-class Handed:
+class Deployed:
     """What publishing did: the build, what the checks found, who took the site away and how long that took."""
 
-    built: Report
+    built: BuildReport
     found: list[str] = field(default_factory=list)
     command: str = ""
     seconds: float = 0.0
 
 
-def publish(settings: Settings, store: Store, *, anyway: bool = False) -> Handed:
+def publish(settings: Settings, store: Store, *, anyway: bool = False) -> Deployed:
     """Build, check, hand over. With something found, the site is handed over only `anyway`.
 
     Raises NotHanded, and BuildRefused and OSError as a build does.
     """
     if not CONFIGURATION.exists():
         message = f"{CONFIGURATION}: there is no such file here: run this in the folder of your shop"
-        raise NotHanded(message)
+        raise DeployFailed(message)
     _refuse_beside_serve(settings)
     try:
         values = run_path(str(CONFIGURATION))
     except Exception as error:
         message = f"{CONFIGURATION}: {type(error).__name__}: {error}"
-        raise NotHanded(message) from error
+        raise DeployFailed(message) from error
     command = _command(values, settings)
     if values.get("SITEURL"):
         settings = settings.at(values["SITEURL"])
-    handed = Handed(build_site(settings, store, configuration=CONFIGURATION))
+    handed = Deployed(build_site(settings, store, configuration=CONFIGURATION))
     handed.found = check_files(published_files(settings.content), settings.content, settings.output, now=clock.now())
     if command and (anyway or not handed.found):
         handed.command = command[0]
@@ -64,7 +64,7 @@ def _command(values: dict[str, Any], settings: Settings) -> list[str]:
     words = values.get("PUBLISH_COMMAND", [])
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word for word in words):
         message = f'{CONFIGURATION}: PUBLISH_COMMAND is a list of words: ["rsync", "-a", "{{output}}/", "host:site/"]'
-        raise NotHanded(message)
+        raise DeployFailed(message)
     return [word.replace("{output}", str(settings.output.resolve())) for word in words]
 
 
@@ -77,7 +77,7 @@ def _refuse_beside_serve(settings: Settings) -> None:
         return
     except BlockingIOError as error:
         message = f"{settings.instance}: `undisclosed serve` runs here and builds into the same folder: end it first"
-        raise NotHanded(message) from error
+        raise DeployFailed(message) from error
 
 
 def _run(command: list[str]) -> None:
@@ -87,11 +87,11 @@ def _run(command: list[str]) -> None:
         )
     except subprocess.TimeoutExpired as error:
         message = f"{command[0]} has not ended within an hour: the site is built, but nobody took it away"
-        raise NotHanded(message) from error
+        raise DeployFailed(message) from error
     except OSError as error:
         message = f"{command[0]}: {error.strerror}: look at PUBLISH_COMMAND in {CONFIGURATION}"
-        raise NotHanded(message) from error
+        raise DeployFailed(message) from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
         message = f"{command[0]} ended with {done.returncode}: {said[-1]}"
-        raise NotHanded(message)
+        raise DeployFailed(message)

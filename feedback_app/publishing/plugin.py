@@ -11,10 +11,10 @@ from pelican import Pelican, signals
 from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 
-from feedback_app.comments.threads.renderer import NEVER, Place, clock, feed_path, form_url
+from feedback_app.comments.threads.renderer import NEVER, SiteInfo, clock, feed_path, form_url
 from feedback_app.publishing.content.front_matter import line_of
 from feedback_app.publishing.files.write import write_whole
-from feedback_app.publishing.incremental.lazy_post import Listed, words_of
+from feedback_app.publishing.incremental.lazy_post import LazyPost, words_of
 from feedback_app.publishing.live.update import SITE_FEED
 from feedback_app.publishing.pelican import hooks
 from feedback_app.publishing.pelican.context import BUILD, Build, post_of, source_of
@@ -45,7 +45,7 @@ def _start(pelican: Pelican) -> None:
     if build is None:
         message = "this blog is built by `undisclosed build`: Pelican alone does not know its comments"
         raise PostRefused(message)
-    build.place = Place(settings["SITEURL"], settings["SITENAME"], ZoneInfo(settings["TIMEZONE"]))
+    build.place = SiteInfo(settings["SITEURL"], settings["SITENAME"], ZoneInfo(settings["TIMEZONE"]))
     settings["JINJA_FILTERS"] = {**settings["JINJA_FILTERS"], "clock": clock, "listed": listed}
     hooks.prepare_filters(settings)
 
@@ -66,7 +66,7 @@ def _attach(generator: ArticlesGenerator) -> None:
     build.find_moves()
     hooks.dress_articles(generator)
     generator.drafts_translations.clear()
-    if shown and not isinstance(shown[0], Listed):
+    if shown and not isinstance(shown[0], LazyPost):
         _by_hand(generator, build, shown)
 
 
@@ -85,7 +85,7 @@ def _by_hand(generator: ArticlesGenerator, build: Build, shown: list[Article]) -
 def _post(article: Any, build: Build, content: Path) -> Any:  # noqa: ANN401 - Pelican's article, or a listed one
     address = f"/{article.url}"
     known = build.posts.get(address)
-    if isinstance(article, Listed):
+    if isinstance(article, LazyPost):
         if known is not None and build.made_of.get(address) == (article.path, article.version):
             return known
         build.made_of[address] = article.path, article.version

@@ -91,18 +91,18 @@ class FormRequest(Request):
         return ImmutableMultiDict()
 
 
-class Answer(Response):
+class AppResponse(Response):
     """Flask's answer, for which nothing is looked up either."""
 
     # What browsers keep at least (RFC 6265, 6.1).
     max_cookie_size = 4093
 
 
-class QuietFlask(Flask):
+class App(Flask):
     """Flask, with a log that quotes no links: whoever read one there could use it."""
 
     request_class = FormRequest
-    response_class = Answer
+    response_class = AppResponse
 
     def __init__(self, *args: Any, **more: Any) -> None:  # noqa: ANN401 - the base's signature
         """Flask, with sessions of its own."""

@@ -10,7 +10,8 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
 
-from feedback_app.web.app_state import ButtonForm, keep_private
+from feedback_app.web.forms import ButtonForm
+from feedback_app.web.headers import keep_private
 
 COOKIE = "follow"
 PAGE = "/feedback/reload/"

@@ -9,7 +9,7 @@ from flask import Flask, Response, abort, request, send_file
 from werkzeug.exceptions import NotFound, RequestedRangeNotSatisfiable
 from werkzeug.security import safe_join
 
-from feedback_app.web.app_state import HEADERS
+from feedback_app.web.headers import HEADERS
 from feedback_app.web.live_reload import followed
 
 HASHED = re.compile(r"theme/.+\.[0-9a-f]{10}\.(?:css|js)|pictures/[^/]+")

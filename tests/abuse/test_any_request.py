@@ -27,7 +27,7 @@ from feedback_app.config import load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.security.keys import signer
 from feedback_app.security.tokens import Claim, Purpose
-from feedback_app.web.app_state import HEADERS
+from feedback_app.web.headers import HEADERS
 from tests.support.clock import OPPS_DAY
 from tests.support.comments import BISCUIT, OPPS, publish, say
 from tests.support.keys import ADDRESS_KEY, SECRET_KEY

@@ -13,10 +13,10 @@ from sqlalchemy import delete
 from feedback_app.app import create_app
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.comments.services import approved_comments
-from feedback_app.comments.threads.renderer import Place
+from feedback_app.comments.threads.renderer import SiteInfo
 from feedback_app.config import Moderation, Settings
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.publishing.live.update import pieces_of, site_feed_xml
 from feedback_app.security.keys import signer
 from feedback_app.security.tokens import Claim, Purpose
@@ -68,7 +68,7 @@ def judge(page: Page, documents: Sequence[str]) -> list[str]:
     return found
 
 
-def thread_pages(store: Store, tries: Sequence[str], place: Place = PLACE) -> list[str]:
+def thread_pages(store: Store, tries: Sequence[str], place: SiteInfo = PLACE) -> list[str]:
     """Posts' pages in which each payload is somebody's name and somebody's words; and their feed, as text."""
     pages = []
     for start in range(0, len(tries), A_PAGE):
@@ -100,7 +100,7 @@ def token(page: str) -> str:
     return found[1]
 
 
-def form_pages(app: Flask, store: Store, desk: Desk, tries: Sequence[str], *, all_forms: bool) -> list[str]:
+def form_pages(app: Flask, store: Store, desk: LetterContext, tries: Sequence[str], *, all_forms: bool) -> list[str]:
     """What every public form (or one after the other) answers when a payload is typed into all its fields at once."""
     bob = welcome(store, BOB, now=OPPS_DAY)
     centre = desk.preferences_link(bob, OPPS_DAY).removeprefix(desk.settings.site_url)
@@ -135,7 +135,7 @@ def form_pages(app: Flask, store: Store, desk: Desk, tries: Sequence[str], *, al
 
 
 @ON_ONE
-def test_a_sample_of_payloads_runs_nowhere(trusting: Page, open_app: Flask, store: Store, desk: Desk) -> None:
+def test_a_sample_of_payloads_runs_nowhere(trusting: Page, open_app: Flask, store: Store, desk: LetterContext) -> None:
     tries = sample(SAMPLE)
     assert judge(trusting, thread_pages(store, tries)) == []
     pages = form_pages(open_app, store, desk, tries, all_forms=False)
@@ -166,7 +166,9 @@ def test_no_payload_runs_in_a_thread(trusting: Page, store: Store) -> None:
 
 @ON_ONE
 @pytest.mark.slow
-def test_no_payload_runs_in_what_a_form_answers(trusting: Page, open_app: Flask, store: Store, desk: Desk) -> None:
+def test_no_payload_runs_in_what_a_form_answers(
+    trusting: Page, open_app: Flask, store: Store, desk: LetterContext
+) -> None:
     assert judge(trusting, form_pages(open_app, store, desk, sample(FOR_FORMS), all_forms=True)) == []
 
 

@@ -22,10 +22,10 @@ from zoneinfo import ZoneInfo
 from flask import Flask
 
 from feedback_app.app import create_app
-from feedback_app.comments.posting import post_comment, weigh
+from feedback_app.comments.posting import post_comment, prepare_text
 from feedback_app.comments.services import Post, approved_comments, find_thread, register_posts
 from feedback_app.comments.spam.verdicts import Rules, Signs
-from feedback_app.comments.threads.renderer import Place
+from feedback_app.comments.threads.renderer import SiteInfo
 from feedback_app.config import Moderation, load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.publishing.live.update import pieces_of
@@ -269,7 +269,7 @@ def _bake(site: Path) -> None:
                 post_comment(
                     session,
                     thread.id,
-                    weigh(f"Reader {step}", f"Number {step}. {WORDS}", Rules(Moderation.NONE, most_links=9)),
+                    prepare_text(f"Reader {step}", f"Number {step}. {WORDS}", Rules(Moderation.NONE, most_links=9)),
                     address=None,
                     parent=None,
                     rules=Rules(Moderation.NONE, most_links=9),
@@ -279,7 +279,7 @@ def _bake(site: Path) -> None:
         with store.reading() as session:
             shown = approved_comments(session, [PATH])[PATH]
         store.close()
-    pieces = pieces_of(PATH, shown, Place(SITE, "Mongrel Socks", ZoneInfo("America/New_York")))
+    pieces = pieces_of(PATH, shown, SiteInfo(SITE, "Mongrel Socks", ZoneInfo("America/New_York")))
     page = site / PATH.lstrip("/")
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(f"<!DOCTYPE html><title>Opps!</title>{''.join(pieces.values())}", encoding="utf-8")

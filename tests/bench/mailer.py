@@ -28,12 +28,12 @@ from feedback_app.mailing.delivery.worker import mail_worker
 from feedback_app.mailing.gate import check
 from feedback_app.mailing.gate.fast_path import get_to_know
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import Desk, MailingMaker
+from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
 from feedback_app.mailing.mailings import services
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import DeliveryState, MailingState
 from feedback_app.mailing.transports.smtp import SmtpTransport
-from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from feedback_app.security.keys import signer
 from tests.bench.peers import DJANGO, MAILMAN, Peer
 from tests.bench.sink import Sink, running_sink
@@ -49,7 +49,9 @@ PARAGRAPH = (
     "to us before Friday, in **any colour** you like, knitted by people who like what they do."
 )
 BODY = "\n\n".join([PARAGRAPH.replace("{{ name }}", "you") % (n, n) for n in range(6)])
-DRAFT = Draft("bench", Topic.SPECIALS, "Free socks for everybody", "friend", f"Hello {{{{ name }}}},\n\n{BODY}\n")
+DRAFT = MailingSource(
+    "bench", Topic.SPECIALS, "Free socks for everybody", "friend", f"Hello {{{{ name }}}},\n\n{BODY}\n"
+)
 
 
 def main() -> None:
@@ -186,7 +188,10 @@ def _released(settings: Settings) -> str:
     slug = f"bench-{time.time_ns()}"
     with store.writing() as session:
         services.hold(
-            session, Draft(slug, DRAFT.topic, DRAFT.subject, DRAFT.nameless, DRAFT.body), minutes=0, now=clock.now()
+            session,
+            MailingSource(slug, DRAFT.topic, DRAFT.subject, DRAFT.nameless, DRAFT.body),
+            minutes=0,
+            now=clock.now(),
         )
         services.release_due(session, now=clock.now())
     store.close()
@@ -201,7 +206,7 @@ def _worker(settings: Settings, slug: str, go: int | None = None) -> int:
     code = 1
     try:
         store = open_store(settings)
-        with mail_worker(store, settings, Desk.of(settings, signer(settings))) as worker:
+        with mail_worker(store, settings, LetterContext.of(settings, signer(settings))) as worker:
             if go is not None:
                 os.read(go, 1)
             while True:
@@ -233,7 +238,7 @@ def _ours(settings: Settings, sink: Sink, letters: int, workers: int) -> float:
     return rate
 
 
-def _limit(transport: SmtpTransport | Lanes, made: list[Letter]) -> float:
+def _limit(transport: SmtpTransport | SmtpPool, made: list[Letter]) -> float:
     transport.send(made[0])
     started = time.perf_counter()
     for start in range(0, len(made), 100):
@@ -245,8 +250,8 @@ def _limit(transport: SmtpTransport | Lanes, made: list[Letter]) -> float:
     return rate
 
 
-def _wide(sink: Sink, made: list[Letter]) -> Lanes:
-    transport = Lanes(sink.url, 3)
+def _wide(sink: Sink, made: list[Letter]) -> SmtpPool:
+    transport = SmtpPool(sink.url, 3)
     for letter in made[:200]:
         transport.submit(letter)
     transport.answers()
@@ -257,7 +262,7 @@ def _wide(sink: Sink, made: list[Letter]) -> Lanes:
 def _shop() -> tuple[Settings, MailingMaker]:
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings({"UNDISCLOSED_INSTANCE": folder, "UNDISCLOSED_SITE_URL": "https://socks.example"})
-        return settings, MailingMaker(Desk(settings, signer(settings)), DRAFT, 1)
+        return settings, MailingMaker(LetterContext(settings, signer(settings)), DRAFT, 1)
 
 
 def _made(letters: int) -> list[Letter]:

@@ -10,18 +10,18 @@ from typing import Any
 from pelican import Pelican, signals
 from pelican.settings import read_settings
 
-from feedback_app.comments.models import Shown
+from feedback_app.comments.models import ShownComment
 from feedback_app.config import load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.publishing.builder import CONFIGURATION
-from feedback_app.publishing.content.leak_guard import SHOP, Desk
-from feedback_app.publishing.incremental.cache import Shelf
+from feedback_app.publishing.content.leak_guard import SHOP, LeakGuard
+from feedback_app.publishing.incremental.cache import BuildCache
 from feedback_app.publishing.pelican.context import BUILD, Build
-from feedback_app.publishing.pelican.generators import Articles
+from feedback_app.publishing.pelican.generators import PostsGenerator
 from feedback_app.publishing.pelican.hooks import prepare
 
 
-class Shop(Desk):
+class Shop(LeakGuard):
     """What our plugin asks for; Pelican's cache pickles its labels, and with them all settings."""
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:  # noqa: D105 - as pickle has it
@@ -34,7 +34,7 @@ class AtOnce(Build):
     def __reduce__(self) -> tuple[type[str], tuple[str]]:  # noqa: D105 - as pickle has it
         return str, ("build",)
 
-    def _of(self, address: str) -> list[Shown]:
+    def _of(self, address: str) -> list[ShownComment]:
         if not self._comments:
             self.fetch(list(self.posts))
         return self._comments.get(address, [])
@@ -45,7 +45,7 @@ def main() -> None:
     settings = load_settings({"UNDISCLOSED_INSTANCE": "instance"})
     store = open_store(settings)
     aside = settings.model_copy(update={"instance": Path("stock-instance")})
-    build = AtOnce(store, settings, Shelf.at(aside))
+    build = AtOnce(store, settings, BuildCache.at(aside))
     cached = "--cache" in sys.argv
     values = read_settings(
         str(CONFIGURATION),
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _months(generator: Any) -> None:  # noqa: ANN401 - Pelican has no types
-    generator.context["months"] = Articles._months(generator)  # noqa: SLF001 - what the archive's template goes through
+    generator.context["months"] = PostsGenerator._months(generator)  # noqa: SLF001 - what the archive's template goes through
 
 
 if __name__ == "__main__":

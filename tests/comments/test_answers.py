@@ -17,7 +17,7 @@ from feedback_app.customers.models import Customer, Frequency, Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery.worker import MailWorker
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.transports.results import Answer, Outcome
 from feedback_app.privacy.erasing import erase_customer
 from tests.support.clock import OPPS_DAY, Clock
@@ -64,7 +64,7 @@ def post() -> Postbox:
 
 
 @pytest.fixture
-def worker(store: Store, settings: Settings, desk: Desk, post: Postbox) -> MailWorker:
+def worker(store: Store, settings: Settings, desk: LetterContext, post: Postbox) -> MailWorker:
     return MailWorker(store, settings, desk, post)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from feedback_app.comments.models import CommentStatus
-from feedback_app.comments.posting import Posted, post_words, weigh
+from feedback_app.comments.posting import Posted, post_words, prepare_text
 from feedback_app.comments.services import (
     NoSuchComment,
     approved_comments,
@@ -118,7 +118,7 @@ def test_one_decision_about_two_comments_of_a_thread_is_one_change(store: Store)
 def test_the_same_form_sent_many_times_at_once_is_one_comment(store: Store) -> None:
     thread = thread_of(store)
     rules = Rules(Moderation.NONE)
-    words = weigh("Nora", "Use Bcc, friends.", rules)
+    words = prepare_text("Nora", "Use Bcc, friends.", rules)
 
     def press(_: int) -> Posted:
         return store.drive(
@@ -145,7 +145,7 @@ def test_whoever_is_told_that_a_comment_is_kept_can_rely_on_it(store: Store, mon
 
     monkeypatch.setattr(wal, "_sync", sync)
     thread, rules = thread_of(store), Rules(Moderation.NONE)
-    words = weigh("Nora", "Use Bcc.", rules)
+    words = prepare_text("Nora", "Use Bcc.", rules)
     store.drive(lambda driver: post_words(driver, thread.id, words, rules=rules, signs=Signs(), now=OPPS_DAY))
     assert kept == [1]
 
@@ -154,7 +154,7 @@ def test_a_comment_that_breaks_off_leaves_nothing(store: Store) -> None:
     thread, rules = thread_of(store), Rules(Moderation.NONE)
 
     def break_off(driver: Driver) -> None:
-        post_words(driver, thread.id, weigh("Nora", "Use Bcc.", rules), rules=rules, signs=Signs(), now=OPPS_DAY)
+        post_words(driver, thread.id, prepare_text("Nora", "Use Bcc.", rules), rules=rules, signs=Signs(), now=OPPS_DAY)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -19,7 +19,7 @@ from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.security.tokens import Claim, Purpose
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.comment_form import WORDS, comments_in, kept, opened, send, soup_of
@@ -157,7 +157,9 @@ def test_a_spam_service_is_asked_about_a_change_too(
     assert last(store).reasons == [akismet.SPAM, CHANGED]
 
 
-def test_who_changes_much_is_asked_to_wait_with_the_words_kept(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_who_changes_much_is_asked_to_wait_with_the_words_kept(
+    client: FlaskClient, store: Store, desk: LetterContext
+) -> None:
     send(client, email="nora@example.com")
     token = opened(client)["csrf_token"]
 
@@ -209,7 +211,7 @@ def test_a_browser_sees_only_its_own_of_the_last_minutes(app: Flask, client: Fla
     assert WORDS not in client.get("/feedback/comments/mine").text
 
 
-def link_to(desk: Desk, person: int) -> str:
+def link_to(desk: LetterContext, person: int) -> str:
     """The token of a link to somebody's comments."""
     return desk.signer.sign(Claim(Purpose.OWN_COMMENTS, person), now=OPPS_DAY, days=1)
 
@@ -257,7 +259,7 @@ def test_strangers_have_six_links_a_day_mailed_to_an_address_and_one_in_five_min
 
 
 def test_the_link_opens_the_comments_of_its_person_and_no_others(
-    app: Flask, client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    app: Flask, client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     nora = say(store, "Nora's words.", address="nora@example.com")
     bob = say(store, "Bob's words.", author="Bob", address="bob@example.org")
@@ -274,7 +276,7 @@ def test_the_link_opens_the_comments_of_its_person_and_no_others(
 
 
 def test_a_link_for_another_purpose_or_another_day_opens_nothing(
-    client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     comment = say(store, address="nora@example.com")
     assert comment.customer_id is not None

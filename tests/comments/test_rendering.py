@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from feedback_app.comments.markup.sanitizer import comment_html
-from feedback_app.comments.models import CommentStatus, Shown
+from feedback_app.comments.models import CommentStatus, ShownComment
 from feedback_app.comments.services import approved_comments
 from feedback_app.comments.threads.renderer import Entry, site_feed, thread_feed, thread_html
 from feedback_app.db.store import Store
@@ -22,10 +22,10 @@ THREADING = "{http://purl.org/syndication/thread/1.0}"
 TAG_URI = re.compile(r"tag:socks\.example,2007:[!-~]+")
 
 
-def a_comment(number: int, parent: int | None = None, *, author: str = "Nora", text: str = "Bcc!") -> Shown:
+def a_comment(number: int, parent: int | None = None, *, author: str = "Nora", text: str = "Bcc!") -> ShownComment:
     """An approved comment, as the store would give it; each a minute after the one before."""
     moment = OPPS_DAY + timedelta(minutes=number)
-    return Shown(
+    return ShownComment(
         id=number,
         parent_id=parent,
         author=author,
@@ -38,7 +38,7 @@ def a_comment(number: int, parent: int | None = None, *, author: str = "Nora", t
     )
 
 
-def drawn(*comments: Shown, path: str = OPPS.path) -> BeautifulSoup:
+def drawn(*comments: ShownComment, path: str = OPPS.path) -> BeautifulSoup:
     """A thread, to look around in."""
     return BeautifulSoup(thread_html(path, comments, PLACE), "html5lib")
 
@@ -53,7 +53,7 @@ def shape(soup: BeautifulSoup | Tag) -> list[object]:
     return found
 
 
-def feed_of(*comments: Shown, path: str = OPPS.path, title: str = OPPS.title) -> str:
+def feed_of(*comments: ShownComment, path: str = OPPS.path, title: str = OPPS.title) -> str:
     """The feed of one post's comments."""
     return thread_feed(path, title, OPPS.published_at, comments, PLACE)
 

@@ -19,7 +19,8 @@ from feedback_app.comments.spam.verdicts import Rules, Signs, judge, judge_words
 from feedback_app.config import Moderation, Settings
 from feedback_app.db.prepared import driver_of
 from feedback_app.db.store import Store
-from feedback_app.web import app_state
+from feedback_app.web.app_state import AppState
+from feedback_app.web.rate_limits import client_network
 from tests.support.clock import Clock
 from tests.support.comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of
 from tests.support.comments import BISCUIT, OPPS, publish, say, set_status
@@ -185,14 +186,14 @@ def test_a_network_is_what_a_provider_gives_to_one_customer(
     make_client: Callable[..., FlaskClient], address: str, network: str
 ) -> None:
     with make_client().application.test_request_context(environ_base={"REMOTE_ADDR": address}):
-        assert app_state.network() == network
+        assert client_network() == network
 
 
 def test_only_as_many_proxies_as_there_are_are_believed(make_client: Callable[..., FlaskClient]) -> None:
     def seen(proxies: str) -> str:
         app = make_client(proxies=proxies).application
         found = []
-        app.before_request(lambda: found.append(app_state.network()))
+        app.before_request(lambda: found.append(client_network()))
         app.test_client().get("/feedback/health", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9"})
         return str(found[0])
 
@@ -306,8 +307,9 @@ def test_a_network_is_counted_under_a_name_that_tells_nothing_and_is_another_one
     app: Flask, clock: Clock
 ) -> None:
     def name_of(address: str) -> str:
+        state: AppState = app.extensions["undisclosed"]
         with app.test_request_context(environ_base={"REMOTE_ADDR": address}):
-            return app_state.whence()
+            return state.limits.client_network_hash()
 
     today = name_of("192.0.2.7")
     assert name_of("192.0.2.200") == today

@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 from feedback_app.customers.importing import import_customers
 from feedback_app.customers.models import ConsentChannel, Frequency, Topic
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.security.tokens import Claim, Purpose
 from tests.support.clock import OPPS_DAY
 from tests.support.databases import BACKENDS, SQLITE
@@ -45,7 +45,7 @@ def form_of(client: FlaskClient, page: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("code", [0, 4, 99, 2**16 - 1])
 def test_a_link_about_a_topic_that_there_is_not_ends_nothing(
-    client: FlaskClient, store: Store, desk: Desk, code: int
+    client: FlaskClient, store: Store, desk: LetterContext, code: int
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     token = desk.signer.sign(Claim(Purpose.UNSUBSCRIBE, bob, code), now=OPPS_DAY, days=7)
@@ -57,7 +57,7 @@ def test_a_link_about_a_topic_that_there_is_not_ends_nothing(
 
 
 def test_fields_that_were_doubled_or_invented_say_nothing_of_anybody_else(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -73,7 +73,7 @@ def test_fields_that_were_doubled_or_invented_say_nothing_of_anybody_else(
 
 @pytest.mark.parametrize("instead", ["daily", "each", "ALL", "\x00", "weekly,all", "x" * 10_000])
 def test_a_wish_that_the_page_does_not_offer_ends_the_letters_as_the_link_says(
-    client: FlaskClient, store: Store, desk: Desk, instead: str
+    client: FlaskClient, store: Store, desk: LetterContext, instead: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.MONTHLY, news=Frequency.EACH)
     assert client.post(way_out(desk, bob), data=ONE_CLICK | {"instead": instead}).status_code == 200
@@ -93,7 +93,7 @@ def test_a_wish_that_the_page_does_not_offer_ends_the_letters_as_the_link_says(
     ],
 )
 def test_a_day_that_is_none_is_said_to_be_none_and_what_else_was_typed_stays(
-    client: FlaskClient, store: Store, desk: Desk, until: str, why: str
+    client: FlaskClient, store: Store, desk: LetterContext, until: str, why: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     before = rows(store)
@@ -106,7 +106,7 @@ def test_a_day_that_is_none_is_said_to_be_none_and_what_else_was_typed_stays(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_save_while_a_list_is_imported_is_the_last_word_whoever_is_first(
-    app: Flask, store: Store, desk: Desk, tmp_path: Path
+    app: Flask, store: Store, desk: LetterContext, tmp_path: Path
 ) -> None:
     alice, bob = welcome(store, ALICE, now=OPPS_DAY), welcome(store, BOB, now=OPPS_DAY)
     crowd = "".join(f"reader{number}@example.com\n" for number in range(600))

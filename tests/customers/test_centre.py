@@ -26,7 +26,7 @@ from feedback_app.customers.models import (
 )
 from feedback_app.customers.services import find_customer, name_of, suppression_of
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE
@@ -73,7 +73,7 @@ def comment_of(store: Store, person: int) -> None:
         )
 
 
-def undo(client: FlaskClient, desk: Desk, person: int) -> str:
+def undo(client: FlaskClient, desk: LetterContext, person: int) -> str:
     """Press the button that takes the last save back; returns what the page says."""
     page = BeautifulSoup(client.get(centre(desk, person)).text, "html.parser")
     token = page.select_one("form[action$='/undo'] [name=csrf_token]")
@@ -84,7 +84,9 @@ def undo(client: FlaskClient, desk: Desk, person: int) -> str:
 # Saving
 
 
-def test_saving_says_exactly_what_changed_and_what_comes_next(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_saving_says_exactly_what_changed_and_what_comes_next(
+    client: FlaskClient, store: Store, desk: LetterContext
+) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     fields = {"specials": "weekly", "news": "monthly", "format": "text", "name": BOB.name, "pause_until": "2007-12-24"}
     answer = send(client, centre(desk, bob), NOTHING_CHOSEN | fields)
@@ -104,7 +106,7 @@ def test_saving_says_exactly_what_changed_and_what_comes_next(client: FlaskClien
 
 
 def test_a_save_can_be_undone_with_everything_that_it_changed(
-    client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FIRST, specials=Frequency.EACH, news=Frequency.WEEKLY)
     fields = {"name": "Robert", "format": "text", "name_display": "full", "pause_until": "2007-12-24"}
@@ -128,7 +130,7 @@ def test_a_save_can_be_undone_with_everything_that_it_changed(
 
 
 def test_undoing_a_yes_that_had_lifted_a_suppression_brings_it_back(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     with store.writing() as session:
@@ -146,7 +148,7 @@ def test_undoing_a_yes_that_had_lifted_a_suppression_brings_it_back(
 
 @pytest.mark.parametrize("why", ["too late", "something else was chosen since", "undone already", "nothing was saved"])
 def test_what_cannot_be_undone_any_more_changes_nothing(
-    client: FlaskClient, store: Store, desk: Desk, clock: Clock, why: str
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock, why: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     if why != "nothing was saved":
@@ -169,7 +171,7 @@ def test_what_cannot_be_undone_any_more_changes_nothing(
     assert rows(store) == before
 
 
-def test_undoing_from_another_page_changes_nothing(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_undoing_from_another_page_changes_nothing(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     send(client, centre(desk, bob), NOTHING_CHOSEN)
     before = rows(store)
@@ -179,7 +181,7 @@ def test_undoing_from_another_page_changes_nothing(client: FlaskClient, store: S
     assert rows(store) == before
 
 
-def test_the_name_that_was_is_sealed_and_nobody_elses(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_the_name_that_was_is_sealed_and_nobody_elses(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     send(client, centre(desk, bob), NOTHING_CHOSEN | {"name": "Robert"})
     with store.reading() as session:
@@ -193,7 +195,7 @@ def test_the_name_that_was_is_sealed_and_nobody_elses(client: FlaskClient, store
 
 
 def test_two_tabs_that_disagree_get_a_look_at_what_stands_before_anything_is_overruled(
-    app: Flask, store: Store, desk: Desk
+    app: Flask, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     client = app.test_client()
@@ -226,7 +228,7 @@ def test_two_tabs_that_disagree_get_a_look_at_what_stands_before_anything_is_ove
     assert choices_of(store, bob)[Topic.SPECIALS] is Frequency.EACH
 
 
-def test_two_tabs_that_agree_do_not_disturb_each_other(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_two_tabs_that_agree_do_not_disturb_each_other(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     page = BeautifulSoup(client.get(centre(desk, bob)).text, "html.parser")
     fields = {str(field["name"]): str(field["value"]) for field in page.select("form[action] input[type=hidden]")}
@@ -239,7 +241,7 @@ def test_two_tabs_that_agree_do_not_disturb_each_other(client: FlaskClient, stor
 
 
 def test_the_history_says_what_was_chosen_since_when_and_through_what(
-    client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     clock.advance(days=2)
@@ -254,7 +256,7 @@ def test_the_history_says_what_was_chosen_since_when_and_through_what(
     assert "Offers: you may write to me when" in lines[1]
 
 
-def test_what_was_sent_is_listed_with_what_became_of_it(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_what_was_sent_is_listed_with_what_became_of_it(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
@@ -288,7 +290,9 @@ def test_what_was_sent_is_listed_with_what_became_of_it(client: FlaskClient, sto
     ]
 
 
-def test_everything_that_is_held_can_be_downloaded_at_once(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_everything_that_is_held_can_be_downloaded_at_once(
+    client: FlaskClient, store: Store, desk: LetterContext
+) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     comment_of(store, bob)
     answer = client.get(f"{centre(desk, bob)}/data.json")
@@ -305,7 +309,7 @@ def test_everything_that_is_held_can_be_downloaded_at_once(client: FlaskClient, 
 
 @pytest.mark.parametrize("fate", ["nameless", "deleted"])
 def test_whoever_wants_to_go_is_erased_with_the_comments_as_they_choose(
-    client: FlaskClient, store: Store, desk: Desk, fate: str
+    client: FlaskClient, store: Store, desk: LetterContext, fate: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
@@ -328,7 +332,7 @@ def test_whoever_wants_to_go_is_erased_with_the_comments_as_they_choose(
 
 
 def test_nobody_is_erased_by_another_page_or_by_a_choice_that_is_none(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
@@ -339,7 +343,7 @@ def test_nobody_is_erased_by_another_page_or_by_a_choice_that_is_none(
 
 
 def test_the_pages_of_a_centre_open_by_its_own_link_only(
-    client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     out = way_out(desk, bob).rpartition("/")[2]
@@ -370,7 +374,7 @@ def test_the_pages_of_a_centre_open_by_its_own_link_only(
     ],
 )
 def test_from_the_page_that_ends_letters_one_step_leads_to_fewer(
-    client: FlaskClient, store: Store, desk: Desk, *, had: Frequency, instead: str, then: Frequency
+    client: FlaskClient, store: Store, desk: LetterContext, *, had: Frequency, instead: str, then: Frequency
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=had, news=Frequency.EACH)
     for _ in range(2):
@@ -379,7 +383,7 @@ def test_from_the_page_that_ends_letters_one_step_leads_to_fewer(
 
 
 def test_whoever_has_just_left_can_say_less_often_for_a_day(
-    client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     answer = client.post(way_out(desk, bob), data=ONE_CLICK)
@@ -392,7 +396,7 @@ def test_whoever_has_just_left_can_say_less_often_for_a_day(
     assert choices_of(store, bob)[Topic.SPECIALS] is Frequency.NEVER
 
 
-def test_one_step_ends_all_topics(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_one_step_ends_all_topics(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH, news=Frequency.WEEKLY, replies=Frequency.EACH)
     assert "about anything" in told(client.post(way_out(desk, bob), data={"instead": "all"}))
     assert choices_of(store, bob) == dict.fromkeys(Topic, Frequency.NEVER)

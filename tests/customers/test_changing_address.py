@@ -21,7 +21,7 @@ from feedback_app.customers.models import (
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link, suppression_of
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import purge
 from tests.support.clock import OPPS_DAY, Clock
@@ -57,7 +57,7 @@ def bob(store: Store) -> int:
     return welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.EACH, news=Frequency.WEEKLY)
 
 
-def asks(client: FlaskClient, desk: Desk, person: int, address: str = ROBERT) -> str:
+def asks(client: FlaskClient, desk: LetterContext, person: int, address: str = ROBERT) -> str:
     """Somebody types another address on their page; returns what it says."""
     answer = send(client, f"{centre(desk, person)}/address", {"email": address})
     assert answer.status_code == 200
@@ -78,7 +78,7 @@ def link_in(letter: bytes) -> str:
 
 
 def test_bob_moves_with_all_that_he_chose_once_both_addresses_have_said_yes(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int, *, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, clock: Clock
 ) -> None:
     said = asks(client, desk, bob)
     assert "b…@e…" in said
@@ -109,7 +109,7 @@ def test_bob_moves_with_all_that_he_chose_once_both_addresses_have_said_yes(
 
 @pytest.mark.parametrize("first", Side)
 def test_one_yes_is_not_enough_whichever_it_is_and_said_twice_it_is_still_one(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int, *, first: Side
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, first: Side
 ) -> None:
     asks(client, desk, bob)
     both = letters(store, sink)
@@ -122,7 +122,7 @@ def test_one_yes_is_not_enough_whichever_it_is_and_said_twice_it_is_still_one(
 
 
 def test_links_to_his_page_in_the_old_letter_box_work_no_more_but_those_that_end_letters_do(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     page, out = centre(desk, bob), way_out(desk, bob)
     asks(client, desk, bob)
@@ -141,7 +141,7 @@ def test_links_to_his_page_in_the_old_letter_box_work_no_more_but_those_that_end
 
 
 def test_a_link_that_is_used_again_after_all_is_done_changes_nothing(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     asks(client, desk, bob)
     links = [link_in(letter) for letter in letters(store, sink).values()]
@@ -163,7 +163,7 @@ def test_a_link_that_is_used_again_after_all_is_done_changes_nothing(
 
 @pytest.mark.parametrize("side", Side)
 def test_a_no_from_either_address_ends_it(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int, *, side: Side
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, side: Side
 ) -> None:
     asks(client, desk, bob)
     both = letters(store, sink)
@@ -174,7 +174,7 @@ def test_a_no_from_either_address_ends_it(
 
 
 def test_links_of_a_change_are_over_after_their_week(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int, *, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, clock: Clock
 ) -> None:
     asks(client, desk, bob)
     link = link_in(letters(store, sink)[ROBERT])
@@ -187,7 +187,7 @@ def test_links_of_a_change_are_over_after_their_week(
 
 
 def test_the_later_of_two_tabs_counts_and_the_links_of_the_earlier_are_over(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     asks(client, desk, bob, "bobby@example.com")
     early = letters(store, sink)
@@ -202,7 +202,7 @@ def test_the_later_of_two_tabs_counts_and_the_links_of_the_earlier_are_over(
 
 
 def test_the_same_address_from_two_tabs_is_one_change_and_one_pair_of_letters(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     for written in (ROBERT, ROBERT.upper(), ROBERT):
         assert "Two letters are on their way" in asks(client, desk, bob, written)
@@ -211,7 +211,7 @@ def test_the_same_address_from_two_tabs_is_one_change_and_one_pair_of_letters(
 
 
 def test_nobody_elses_letter_box_can_be_flooded_with_changes(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int, *, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, clock: Clock
 ) -> None:
     for number in range(MOST_A_DAY * 3):
         said = asks(client, desk, bob, f"robert{number}@example.net")
@@ -223,7 +223,7 @@ def test_nobody_elses_letter_box_can_be_flooded_with_changes(
 
 @pytest.mark.parametrize("known", ["a customer", "barred", "nobody"])
 def test_the_page_says_the_same_whoever_the_new_address_belongs_to(
-    client: FlaskClient, store: Store, desk: Desk, bob: int, known: str
+    client: FlaskClient, store: Store, desk: LetterContext, bob: int, known: str
 ) -> None:
     if known != "nobody":
         alice = welcome(store, ALICE, now=OPPS_DAY)
@@ -243,7 +243,7 @@ def bar(store: Store, person: int, reason: SuppressionReason) -> None:
 
 
 def test_an_address_that_must_not_be_written_to_gets_no_letter_and_takes_nobody_over(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY)
     bar(store, alice, SuppressionReason.OWNER)
@@ -258,7 +258,7 @@ def test_an_address_that_must_not_be_written_to_gets_no_letter_and_takes_nobody_
 
 
 def test_an_address_with_choices_of_its_own_keeps_them(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, news=Frequency.MONTHLY)
     asks(client, desk, bob, ALICE.address)
@@ -303,7 +303,7 @@ def test_what_was_said_about_the_person_moves_along_and_what_was_about_the_lette
 
 
 def test_a_save_can_still_be_undone_after_the_move(
-    client: FlaskClient, store: Store, desk: Desk, sink: MailServer, bob: int
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     send(client, centre(desk, bob), NOTHING_CHOSEN | {"name": "Robert"})
     asks(client, desk, bob)
@@ -319,7 +319,7 @@ def test_a_save_can_still_be_undone_after_the_move(
 
 
 def test_what_is_no_other_address_is_refused_and_kept_as_it_was_typed(
-    client: FlaskClient, store: Store, desk: Desk, bob: int
+    client: FlaskClient, store: Store, desk: LetterContext, bob: int
 ) -> None:
     before = rows(store)
     for typed in ("", "robert", "robert@", BOB.address, BOB.address.upper()):

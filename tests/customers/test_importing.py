@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from feedback_app.customers import importing
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import audience, choose, frequencies, history, may_write_to
-from feedback_app.customers.importing import ImportRefused, Report, import_customers
+from feedback_app.customers.importing import ImportRefused, ImportReport, import_customers
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
@@ -37,7 +37,7 @@ from tests.support.shop import Shop
 EVIDENCE = "Signed up at the Christmas market 2006, list number 3"
 
 
-def bring(store: Store, folder: Path, content: str | bytes, topic: Topic = Topic.SPECIALS) -> Report:
+def bring(store: Store, folder: Path, content: str | bytes, topic: Topic = Topic.SPECIALS) -> ImportReport:
     path = folder / "customers.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return import_customers(store, path, topic=topic, evidence=EVIDENCE, now=OPPS_DAY)
@@ -264,7 +264,7 @@ def test_two_imports_of_one_list_at_once_add_everybody_once(store: Store, tmp_pa
     upside_down = tmp_path / "upside-down.csv"
     upside_down.write_text("email\n" + "".join(f"c{i}@example.com\n" for i in range(2999, -1, -1)), encoding="utf-8")
 
-    def run(number: int) -> Report:
+    def run(number: int) -> ImportReport:
         return import_customers(
             store, (path, upside_down)[number], topic=Topic.SPECIALS, evidence=EVIDENCE, now=OPPS_DAY
         )

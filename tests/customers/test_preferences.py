@@ -32,7 +32,7 @@ from feedback_app.customers.models import (
 from feedback_app.customers.services import address_of, name_of
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterRequest
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.people import ALICE, BOB, customer_of, welcome
 from tests.support.preference_pages import (
@@ -179,7 +179,7 @@ def test_asking_from_another_page_does_nothing_and_keeps_what_was_typed(client: 
 # The centre
 
 
-def test_looking_at_the_choices_changes_nothing(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_looking_at_the_choices_changes_nothing(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     send(client, ASK, {"email": TESS})
     looked_up(store)
     with store.reading() as session:
@@ -193,7 +193,7 @@ def test_looking_at_the_choices_changes_nothing(client: FlaskClient, store: Stor
     assert rows(store) == before
 
 
-def test_the_address_is_masked_until_asked(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_the_address_is_masked_until_asked(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     link = centre(desk, welcome(store, BOB, now=OPPS_DAY))
     page = client.get(link)
     assert "b…@e…" in told(page)
@@ -202,7 +202,7 @@ def test_the_address_is_masked_until_asked(client: FlaskClient, store: Store, de
     assert BOB.address in told(client.get(f"{link}?show=address"))
 
 
-def test_the_choices_are_shown_as_they_are(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_the_choices_are_shown_as_they_are(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FIRST, specials=Frequency.WEEKLY, news=Frequency.NEVER)
     with store.writing() as session:
         customer = session.get_one(Customer, bob)
@@ -225,7 +225,7 @@ def test_the_choices_are_shown_as_they_are(client: FlaskClient, store: Store, de
     assert all(wording in page.get_text() for wording in WORDINGS.values())
 
 
-def test_saving_stores_the_choices_and_their_record(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_saving_stores_the_choices_and_their_record(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     send(client, ASK, {"email": TESS})
     looked_up(store)
     with store.reading() as session:
@@ -264,7 +264,7 @@ def test_saving_stores_the_choices_and_their_record(client: FlaskClient, store: 
             assert session.get_one(Wording, event.wording_hash).text == WORDINGS[event.topic]
 
 
-def test_what_was_agreed_to_is_what_stood_on_the_page(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_what_was_agreed_to_is_what_stood_on_the_page(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     page = told(client.get(centre(desk, bob)))
     send(client, centre(desk, bob), NOTHING_CHOSEN | {"specials": "each"})
@@ -272,7 +272,7 @@ def test_what_was_agreed_to_is_what_stood_on_the_page(client: FlaskClient, store
         assert all(session.get_one(Wording, event.wording_hash).text in page for event in record_of(store, bob))
 
 
-def test_never_is_an_explicit_no(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_never_is_an_explicit_no(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     send(client, centre(desk, bob), NOTHING_CHOSEN)
     assert choices_of(store, bob) == dict.fromkeys(Topic, Frequency.NEVER)
@@ -282,7 +282,7 @@ def test_never_is_an_explicit_no(client: FlaskClient, store: Store, desk: Desk) 
 
 
 def test_saving_twice_makes_no_new_line_in_the_record(
-    client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     fields = NOTHING_CHOSEN | {"news": "weekly", "name": BOB.name}
@@ -298,7 +298,7 @@ def test_saving_twice_makes_no_new_line_in_the_record(
         assert name_of(session, session.get_one(Customer, bob)) == BOB.name
 
 
-def test_saving_at_the_same_moment_twice_makes_one_line_a_topic(app: Flask, store: Store, desk: Desk) -> None:
+def test_saving_at_the_same_moment_twice_makes_one_line_a_topic(app: Flask, store: Store, desk: LetterContext) -> None:
     people = [welcome(store, person, now=OPPS_DAY) for person in (ALICE, BOB)] * 3
     together = Barrier(len(people))
 
@@ -314,7 +314,7 @@ def test_saving_at_the_same_moment_twice_makes_one_line_a_topic(app: Flask, stor
 
 
 def test_a_failure_midway_changes_nothing(
-    app: Flask, store: Store, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    app: Flask, store: Store, desk: LetterContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
 
@@ -336,7 +336,9 @@ def test_a_failure_midway_changes_nothing(
     assert rows(store) == before
 
 
-def test_a_form_with_some_of_the_fields_changes_these_only(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_a_form_with_some_of_the_fields_changes_these_only(
+    client: FlaskClient, store: Store, desk: LetterContext
+) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.EACH)
     send(client, centre(desk, bob), {"news": "weekly"})
     chosen = choices_of(store, bob)
@@ -345,7 +347,7 @@ def test_a_form_with_some_of_the_fields_changes_these_only(client: FlaskClient, 
 
 
 def test_a_pause_that_is_none_is_refused_and_everything_typed_is_kept(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     before = rows(store)
@@ -365,7 +367,7 @@ def test_a_pause_that_is_none_is_refused_and_everything_typed_is_kept(
     assert rows(store) == before
 
 
-def test_a_pause_may_end_today_or_in_ten_years(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_a_pause_may_end_today_or_in_ten_years(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     for until in ("2007-10-10", "2008-02-29", "2017-10-09"):
         assert send(client, centre(desk, bob), NOTHING_CHOSEN | {"pause_until": until}).status_code == 200
@@ -374,7 +376,7 @@ def test_a_pause_may_end_today_or_in_ten_years(client: FlaskClient, store: Store
     assert customer_of(store, bob).pause_until is None
 
 
-def test_a_hostile_name_is_refused(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_a_hostile_name_is_refused(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     before = rows(store)
     headers, addresses = ["Bob\r\nBcc: eve@evil.example", "x=?UTF-8?Q?=0A?=Bcc: eve"], ["bob@example.org"]
@@ -387,7 +389,7 @@ def test_a_hostile_name_is_refused(client: FlaskClient, store: Store, desk: Desk
     assert rows(store) == before
 
 
-def test_a_strange_name_is_kept_and_escaped(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_a_strange_name_is_kept_and_escaped(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     for name in ("<script>alert(1)</script>", '"><img src=x>', "{{ 7*7 }}", "Robert'); DROP TABLE x;"):
         assert send(client, centre(desk, bob), NOTHING_CHOSEN | {"name": name}).status_code == 200
@@ -398,7 +400,7 @@ def test_a_strange_name_is_kept_and_escaped(client: FlaskClient, store: Store, d
         assert not page.select("script, img[src=x]")
 
 
-def test_a_choice_that_is_none_is_refused(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_a_choice_that_is_none_is_refused(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
     for field, value in product(
@@ -413,7 +415,7 @@ def test_a_choice_that_is_none_is_refused(client: FlaskClient, store: Store, des
 
 
 def test_saving_from_another_page_changes_nothing_and_keeps_the_choices(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
@@ -427,7 +429,7 @@ def test_saving_from_another_page_changes_nothing_and_keeps_the_choices(
     assert rows(store) == before
 
 
-def test_a_form_that_was_open_too_long_keeps_the_choices(app: Flask, store: Store, desk: Desk) -> None:
+def test_a_form_that_was_open_too_long_keeps_the_choices(app: Flask, store: Store, desk: LetterContext) -> None:
     app.config["WTF_CSRF_TIME_LIMIT"] = -1
     bob = welcome(store, BOB, now=OPPS_DAY)
     before = rows(store)
@@ -442,7 +444,7 @@ def test_a_form_that_was_open_too_long_keeps_the_choices(app: Flask, store: Stor
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 def test_a_link_that_does_not_work_gets_a_helpful_page_and_changes_nothing(
-    app: Flask, store: Store, desk: Desk, clock: Clock, method: str
+    app: Flask, store: Store, desk: LetterContext, clock: Clock, method: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
@@ -495,7 +497,9 @@ def test_a_fresh_link_can_be_asked_for_on_the_page_of_a_bad_one(client: FlaskCli
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_following_the_link_changes_nothing(client: FlaskClient, store: Store, desk: Desk, method: str) -> None:
+def test_following_the_link_changes_nothing(
+    client: FlaskClient, store: Store, desk: LetterContext, method: str
+) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
     for query in ("", "?List-Unsubscribe=One-Click"):
@@ -524,7 +528,7 @@ def test_following_the_link_changes_nothing(client: FlaskClient, store: Store, d
     ],
 )
 def test_a_post_ends_the_topic_and_says_through_what(
-    app: Flask, store: Store, desk: Desk, sent: dict[str, object], channel: ConsentChannel
+    app: Flask, store: Store, desk: LetterContext, sent: dict[str, object], channel: ConsentChannel
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH, news=Frequency.WEEKLY)
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
@@ -543,7 +547,9 @@ def test_a_post_ends_the_topic_and_says_through_what(
     assert (choices_of(store, alice), len(record_of(store, alice))) == everything_of_alice
 
 
-def test_unsubscribing_twice_is_as_good_as_once(client: FlaskClient, store: Store, desk: Desk, clock: Clock) -> None:
+def test_unsubscribing_twice_is_as_good_as_once(
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
+) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     first = client.post(way_out(desk, bob), data=ONE_CLICK)
     before = rows(store)
@@ -554,14 +560,14 @@ def test_unsubscribing_twice_is_as_good_as_once(client: FlaskClient, store: Stor
 
 
 def test_unsubscribing_from_what_one_never_chose_is_an_explicit_no(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     client.post(way_out(desk, bob, Topic.NEWS), data=ONE_CLICK)
     assert choices_of(store, bob) == {Topic.NEWS: Frequency.NEVER}
 
 
-def test_somebody_erased_gets_the_same_friendly_page(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_somebody_erased_gets_the_same_friendly_page(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
@@ -575,7 +581,9 @@ def test_somebody_erased_gets_the_same_friendly_page(client: FlaskClient, store:
     assert client.get(centre(desk, bob)).status_code == 404
 
 
-def test_a_link_in_a_letter_to_alice_does_nothing_to_bob(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_a_link_in_a_letter_to_alice_does_nothing_to_bob(
+    client: FlaskClient, store: Store, desk: LetterContext
+) -> None:
     everything = dict.fromkeys(("specials", "news", "replies"), Frequency.EACH)
     people = [
         welcome(store, person, now=OPPS_DAY, **everything)  # type: ignore[arg-type]
@@ -592,7 +600,7 @@ def test_a_link_in_a_letter_to_alice_does_nothing_to_bob(client: FlaskClient, st
 
 
 def test_the_pages_are_nobody_elses_to_keep_to_frame_or_to_know_of(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     answers = [client.get(path) for path in (ASK, f"{ASK}/asked", centre(desk, bob), way_out(desk, bob), f"{ASK}/no")]
@@ -624,7 +632,7 @@ def test_under_https_the_cookie_and_the_site_stay_there(
 
 
 def test_a_link_made_on_one_day_works_to_the_end_of_its_thirtieth(
-    client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     link = centre(desk, welcome(store, BOB, now=OPPS_DAY))
     clock.moment = OPPS_DAY.replace(hour=23, minute=59) + timedelta(days=30)
@@ -633,7 +641,7 @@ def test_a_link_made_on_one_day_works_to_the_end_of_its_thirtieth(
     assert client.get(link).status_code == 404
 
 
-def test_the_key_of_an_address_never_leaves_the_store(client: FlaskClient, store: Store, desk: Desk) -> None:
+def test_the_key_of_an_address_never_leaves_the_store(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     fingerprint = customer_of(store, bob).fingerprint.hex()
     link = centre(desk, bob)

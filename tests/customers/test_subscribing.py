@@ -24,7 +24,7 @@ from feedback_app.customers.models import (
 from feedback_app.customers.services import find_customer, suppression_of
 from feedback_app.customers.subscriptions import RHYTHMS, TOPICS, Wish
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE
 from tests.support.mailings import html_of, read, text_of, worker_to
@@ -112,7 +112,7 @@ def test_a_link_that_is_used_twice_adds_nothing(client: FlaskClient, store: Stor
 
 
 def test_a_link_from_before_a_no_does_not_overrule_it(
-    client: FlaskClient, store: Store, sink: MailServer, desk: Desk, clock: Clock
+    client: FlaskClient, store: Store, sink: MailServer, desk: LetterContext, clock: Clock
 ) -> None:
     asks(client, TESS)
     link = link_in(comes(store, sink))

@@ -9,9 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic
+from feedback_app.db.base import Base
 from feedback_app.db.bulk import find_many, insert_many, update_many
 from feedback_app.db.prepared import AnyNumber, Prepared
-from feedback_app.db.store import Base, Store
+from feedback_app.db.store import Store
 from feedback_app.mailing.delivery.claims import _reading
 from tests.support.databases import SQLITE
 

@@ -13,8 +13,10 @@ from sqlalchemy.exc import DatabaseError
 
 import feedback_app.migrations.tables
 from feedback_app.customers.models import Frequency
+from feedback_app.db.base import Base
+from feedback_app.db.engine import make_engine
 from feedback_app.db.setup import alembic_config, head_revision, migrating
-from feedback_app.db.store import Base, Store, make_engine
+from feedback_app.db.store import Store
 from feedback_app.migrations.append_only import TABLES, keep_append_only
 from tests.support.clock import OPPS_DAY
 from tests.support.people import ALICE, welcome

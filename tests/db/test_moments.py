@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import DateTime
 from sqlalchemy.dialects import sqlite
 
-from feedback_app.db.store import UTCDateTime
+from feedback_app.db.base import UTCDateTime
 
 zones = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 write: Any = UTCDateTime().bind_processor(sqlite.dialect())

@@ -18,8 +18,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from feedback_app.db import wal
+from feedback_app.db.engine import make_engine
 from feedback_app.db.prepared import Driver, driver_of, session_of
-from feedback_app.db.store import Store, make_engine
+from feedback_app.db.store import Store
 from feedback_app.db.write_lock import BUSY_MILLISECONDS
 from feedback_app.heartbeats import Worker, WorkerKind, beat
 from tests.support.clock import OPPS_DAY, Clock

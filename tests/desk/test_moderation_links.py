@@ -22,7 +22,7 @@ from feedback_app.desk.sign_in.accounts import Accounts
 from feedback_app.desk.sign_in.security_mail import Notices
 from feedback_app.letter_queue import LetterRequest
 from feedback_app.mailing.delivery.worker import mail_worker
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.clock import Clock
 from tests.support.comments import OPPS, publish, say, set_status
 from tests.support.databases import SQLITE
@@ -38,16 +38,16 @@ TEMPLATES = sorted(
 )
 
 
-def letters(settings: Settings, store: Store, desk: Desk) -> list[str]:
+def letters(settings: Settings, store: Store, desk: LetterContext) -> list[str]:
     """What the mailer makes of what is wanted now."""
     mine = settings.model_copy(update={"owner_email": OWNER})
-    with mail_worker(store, mine, Desk(mine, desk.signer)) as worker:
+    with mail_worker(store, mine, LetterContext(mine, desk.signer)) as worker:
         worker.work_once()
     return [path.read_text() for path in sorted((settings.instance / "outbox").glob("*.eml"))]
 
 
 def test_a_changed_password_is_told_by_a_letter_of_the_house(
-    at_work: FlaskClient, settings: Settings, store: Store, desk: Desk
+    at_work: FlaskClient, settings: Settings, store: Store, desk: LetterContext
 ) -> None:
     new = "another four words here"
     fill(at_work, f"{ADMIN}/password", password=PASSWORD, new_password=new, new_password_confirm=new)
@@ -59,7 +59,7 @@ def test_a_changed_password_is_told_by_a_letter_of_the_house(
 
 
 def test_an_owners_letter_says_that_it_is_in_english_whatever_the_shop_speaks(
-    at_work: FlaskClient, settings: Settings, store: Store, desk: Desk
+    at_work: FlaskClient, settings: Settings, store: Store, desk: LetterContext
 ) -> None:
     new = "another four words here"
     fill(at_work, f"{ADMIN}/password", password=PASSWORD, new_password=new, new_password_confirm=new)
@@ -92,7 +92,7 @@ def test_nothing_that_flask_security_could_mail_leaves_by_another_way(
 
 
 def test_without_an_owners_address_no_such_letter_is_made(
-    at_work: FlaskClient, settings: Settings, store: Store, desk: Desk, clock: Clock
+    at_work: FlaskClient, settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     new = "another four words here"
     fill(at_work, f"{ADMIN}/password", password=PASSWORD, new_password=new, new_password_confirm=new)
@@ -119,7 +119,7 @@ def links(letter: str) -> list[str]:
 
 
 def test_the_owner_is_told_of_each_comment_that_waits_and_of_nobodys_address(
-    settings: Settings, store: Store, desk: Desk, clock: Clock
+    settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
     wait(store, clock, "Write to walter@example.org, [here](https://example.com/socks).")
@@ -136,7 +136,7 @@ def test_the_owner_is_told_of_each_comment_that_waits_and_of_nobodys_address(
 
 
 def test_a_link_shows_and_a_press_acts_once_for_one_comment_and_one_thing(
-    client: FlaskClient, settings: Settings, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
     waits, other = wait(store, clock), wait(store, clock, "Another one.")
@@ -172,7 +172,7 @@ def test_a_link_shows_and_a_press_acts_once_for_one_comment_and_one_thing(
 
 
 def test_a_link_that_is_old_cut_or_for_something_else_does_nothing(
-    client: FlaskClient, settings: Settings, store: Store, desk: Desk, clock: Clock
+    client: FlaskClient, settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
     wait(store, clock)
@@ -187,7 +187,7 @@ def test_a_link_that_is_old_cut_or_for_something_else_does_nothing(
 
 
 def test_many_come_in_one_letter_and_no_more_than_one_an_hour(
-    settings: Settings, store: Store, desk: Desk, clock: Clock
+    settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
     for number in range(5):
@@ -209,7 +209,7 @@ def test_many_come_in_one_letter_and_no_more_than_one_an_hour(
 
 
 def test_what_is_decided_before_the_letter_leaves_is_told_no_more(
-    settings: Settings, store: Store, desk: Desk, clock: Clock
+    settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
     comment = wait(store, clock)

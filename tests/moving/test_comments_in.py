@@ -20,7 +20,7 @@ from feedback_app.comments.services import Post, approved_comments, decide, list
 from feedback_app.customers.models import Customer
 from feedback_app.db.store import Store
 from feedback_app.moving.export_comments import export_disqus
-from feedback_app.moving.formats.records import BodyKind, LeftBehind, Unreadable
+from feedback_app.moving.formats.records import BodyKind, LeftBehind, UnreadableExport
 from feedback_app.moving.html_to_markdown import comment_text
 from feedback_app.moving.import_comments import import_comments, paths_of
 from feedback_app.moving.import_report import CommentsReport
@@ -267,7 +267,7 @@ def test_a_bad_file_is_refused_in_one_line_that_names_it(sqlite_store: Store, tm
     content, says = BAD[case]
     path = tmp_path / "export.bin"
     path.write_bytes(content)
-    with pytest.raises(Unreadable, match=says) as refused:
+    with pytest.raises(UnreadableExport, match=says) as refused:
         bring(sqlite_store, path)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -280,7 +280,7 @@ def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(
     monkeypatch.setattr("feedback_app.moving.detect_format.MOST_UNPACKED", 100_000)
     path = tmp_path / "backup.gz"
     path.write_bytes(gzip.compress(b'{"version":1}\n' + b" " * 1_000_000))
-    with pytest.raises(Unreadable, match="unpacks to more than"):
+    with pytest.raises(UnreadableExport, match="unpacks to more than"):
         bring(sqlite_store, path)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from feedback_app.comments.models import FormerPath, Thread
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
-from feedback_app.moving.formats.records import Unreadable
+from feedback_app.moving.formats.records import UnreadableExport
 from feedback_app.moving.import_comments import import_comments
 from feedback_app.moving.import_posts import import_posts
 from feedback_app.moving.import_report import PostsReport
@@ -92,7 +92,7 @@ def test_a_dry_run_writes_nothing(sqlite_store: Store, content: Path) -> None:
 
 
 def test_an_export_without_posts_is_refused_in_one_line(sqlite_store: Store, content: Path) -> None:
-    with pytest.raises(Unreadable, match="no posts in an export of Disqus"):
+    with pytest.raises(UnreadableExport, match="no posts in an export of Disqus"):
         bring(sqlite_store, content, "disqus.xml")
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.cli import undisclosed
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
-from feedback_app.comments.posting import post_comment, weigh
+from feedback_app.comments.posting import post_comment, prepare_text
 from feedback_app.comments.services import Post, decide, register_posts
 from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
@@ -42,14 +42,15 @@ from feedback_app.customers.models import (
     Undo,
 )
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link
+from feedback_app.db.base import Base
 from feedback_app.db.setup import StoreProblem, open_store
-from feedback_app.db.store import Base, Store
+from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE, WorkerKind, beat
 from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.mailing.delivery.worker import MailWorker, mail_worker
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.mailings import services as mailings
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import Bounce, BounceKind, Delivery, DeliveryState, DigestItem, Mailing, MailingState
 from feedback_app.operations import restore as restoring
 from feedback_app.operations.backup import BackupProblem, Contents, back_up, examine
@@ -139,7 +140,7 @@ def comment(store: Store, person: Person, words: str, *, now: datetime = OPPS_DA
         made = post_comment(
             session,
             session.scalars(select(Thread.id)).one(),
-            weigh(person.name, words, Rules(Moderation.NONE)),
+            prepare_text(person.name, words, Rules(Moderation.NONE)),
             address=Address.parse(person.address),
             parent=None,
             rules=Rules(Moderation.NONE),
@@ -151,7 +152,9 @@ def comment(store: Store, person: Person, words: str, *, now: datetime = OPPS_DA
 
 def hold(store: Store, *, now: datetime = OPPS_DAY, slug: str = "free-socks") -> None:
     with store.writing() as session:
-        mailings.hold(session, Draft(slug, Topic.SPECIALS, "Free socks", "friend", "Hello"), minutes=10, now=now)
+        mailings.hold(
+            session, MailingSource(slug, Topic.SPECIALS, "Free socks", "friend", "Hello"), minutes=10, now=now
+        )
 
 
 def damage(settings: Settings, backend: str) -> None:
@@ -585,7 +588,7 @@ def test_a_mailing_that_went_out_after_the_backup_is_not_sent_twice(
     back_up(busy, monday)
     hold(busy, slug="second")
     clock.advance(minutes=11)
-    with mail_worker(busy, settings, Desk(settings, keys.signer(settings))) as worker:
+    with mail_worker(busy, settings, LetterContext(settings, keys.signer(settings))) as worker:
         work(worker)
         assert len(sink.letters) == 4
         put_back(settings, monday, now=clock.now())

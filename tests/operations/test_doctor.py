@@ -19,7 +19,7 @@ from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import WorkerKind, beat
 from feedback_app.mailing.mailings import services as mailings
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import Delivery, DeliveryState
 from feedback_app.mailing.return_addresses import ReturnAddresses
 from feedback_app.operations.doctor import Finding, Level, examine
@@ -145,7 +145,7 @@ def test_halted_mailings_and_letters_in_doubt_are_named_and_nobodys_address_is(
     welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
-        draft = Draft("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello")
+        draft = MailingSource("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello")
         mailing = mailings.hold(session, draft, minutes=0, now=OPPS_DAY)
         mailings.release_due(session, now=OPPS_DAY + timedelta(seconds=1))
         mailings.halt(session, mailing.id, f"550 {ALICE.address} unknown here", now=OPPS_DAY)

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from feedback_app.comments.models import Comment, Thread
-from feedback_app.comments.posting import post_comment, post_words, weigh
+from feedback_app.comments.posting import post_comment, post_words, prepare_text
 from feedback_app.comments.services import Post, register_posts
 from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
@@ -90,7 +90,7 @@ class Writer:
 
     def comment(self, store: Store, number: int) -> str:
         words, rules = f"{self.name}-{number}", Rules(Moderation.NONE)
-        weighed = weigh("Nora", words, rules)
+        weighed = prepare_text("Nora", words, rules)
         if number % 2:
             # Without an address it goes the short way.
             with store.reading() as session:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.audit_log import AuditLine
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.posting import post_comment, weigh
+from feedback_app.comments.posting import post_comment, prepare_text
 from feedback_app.comments.services import Post, decide, find_parent, find_thread, register_posts
 from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings
@@ -30,9 +30,9 @@ from feedback_app.customers.services import find_customer, request_link
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 from feedback_app.mailing.delivery.worker import mail_worker
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.mailings.services import hold
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import Delivery, DeliveryState
 from feedback_app.privacy.erasing import NAMELESS_AUTHOR, CommentsFate, Erased, erase_customer
 from feedback_app.privacy.export import export_customer
@@ -52,7 +52,7 @@ def comment(session: Session, *, author: str, address: str | None, parent: int |
     made = post_comment(
         session,
         thread.id,
-        weigh(author, "I loved the stripy ones.", Rules(Moderation.NONE)),
+        prepare_text(author, "I loved the stripy ones.", Rules(Moderation.NONE)),
         address=Address.parse(address) if address else None,
         parent=find_parent(session, thread.id, parent) if parent else None,
         rules=Rules(Moderation.NONE),
@@ -63,12 +63,12 @@ def comment(session: Session, *, author: str, address: str | None, parent: int |
 
 
 @pytest.fixture
-def alice(store: Store, settings: Settings, desk: Desk, clock: Clock) -> int:
+def alice(store: Store, settings: Settings, desk: LetterContext, clock: Clock) -> int:
     """Alice, who has chosen, commented, and got the free-socks letter."""
     number = welcome(store, ALICE, now=clock.now(), named=NameDisplay.FULL, specials=Frequency.EACH)
     with store.writing() as session:
         comment(session, author="Alice from London", address=ALICE.address)
-        draft = Draft("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello {{ name }}")
+        draft = MailingSource("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello {{ name }}")
         hold(session, draft, minutes=0, now=clock.now())
     with mail_worker(store, settings, desk) as worker:
         worker.work_once()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
-from feedback_app.publishing.builder import Report, build_site
+from feedback_app.publishing.builder import BuildReport, build_site
 from feedback_app.publishing.live.update import catch_up
 from tests.support.shop import ROOT
 
@@ -39,7 +39,7 @@ class Blog:
         file.write_text(POST.format(title=title or slug, date=date, slug=slug, tags=tags, text=text), encoding="utf-8")
         return file
 
-    def build(self, *, full: bool = False) -> Report:
+    def build(self, *, full: bool = False) -> BuildReport:
         """Build the site."""
         return build_site(self.settings, self.store, full=full, configuration=self.folder / "pelicanconf.py")
 

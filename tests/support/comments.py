@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.posting import post_comment, weigh
+from feedback_app.comments.posting import post_comment, prepare_text
 from feedback_app.comments.services import Post, decide, find_thread, register_posts
 from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation
@@ -51,7 +51,7 @@ def say(
         posted = post_comment(
             session,
             thread.id,
-            weigh(author, text, Rules(moderation)),
+            prepare_text(author, text, Rules(moderation)),
             address=Address.parse(address) if address else None,
             parent=parent,
             rules=Rules(moderation),

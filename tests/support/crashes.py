@@ -19,7 +19,7 @@ from feedback_app.config import load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.mailing.delivery import batches
 from feedback_app.mailing.delivery.worker import mail_worker, run_until
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.transports import smtp_pool
 from feedback_app.security import keys
 
@@ -118,7 +118,7 @@ def _work(environment: dict[str, str], ahead: Ahead, through: bool) -> None:  # 
     settings = load_settings(environment)
     store = open_store(settings)
     stop = threading.Event()
-    with mail_worker(store, settings, Desk.of(settings, keys.signer(settings))) as worker:
+    with mail_worker(store, settings, LetterContext.of(settings, keys.signer(settings))) as worker:
         if through:
             worker.work_through(stop, tell=lambda _: None)
         else:

@@ -9,24 +9,24 @@ from feedback_app.customers.models import Frequency, NameDisplay, Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery import ledger
 from feedback_app.mailing.delivery.worker import MailWorker
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.mailings import services
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
-from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from feedback_app.security.tokens import Signer
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.keys import SECRET_KEY
 from tests.support.people import Person, welcome
 from tests.support.smtp import MailServer
 
-FREE_SOCKS = Draft("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello {{ name }}.\n")
+FREE_SOCKS = MailingSource("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello {{ name }}.\n")
 # Everybody who was hired in a test.
 WORKERS: list[MailWorker] = []
 CROWD = [Person(f"Customer {number}", f"customer{number}@example.com") for number in range(12)]
 
 
-def about(slug: str, body: str = FREE_SOCKS.body) -> Draft:
+def about(slug: str, body: str = FREE_SOCKS.body) -> MailingSource:
     """A mailing of another name."""
     return replace(FREE_SOCKS, slug=slug, body=body)
 
@@ -56,7 +56,7 @@ def gather(store: Store, *people: Person, frequency: Frequency = Frequency.EACH)
     return [welcome(store, person, now=OPPS_DAY, named=named, specials=frequency) for person in people]
 
 
-def held(store: Store, draft: Draft = FREE_SOCKS, *, minutes: float = 10, clock: Clock) -> Mailing:
+def held(store: Store, draft: MailingSource = FREE_SOCKS, *, minutes: float = 10, clock: Clock) -> Mailing:
     """A mailing in its hold."""
     with store.writing() as session:
         return services.hold(session, draft, minutes=minutes, now=clock.now())
@@ -66,8 +66,8 @@ def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) ->
     """A worker whose letters go to this server; it has a number for a name."""
     values = {"instance": "no such folder", "smtp_url": server.url, **more}
     settings = load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
-    desk = Desk(settings, Signer(SECRET_KEY, "the signing key"))
-    worker = MailWorker(store, settings, desk, Lanes(server.url, settings.smtp_connections), id=f"worker-{number}")
+    desk = LetterContext(settings, Signer(SECRET_KEY, "the signing key"))
+    worker = MailWorker(store, settings, desk, SmtpPool(server.url, settings.smtp_connections), id=f"worker-{number}")
     WORKERS.append(worker)
     return worker
 
@@ -96,6 +96,6 @@ def reasons(store: Store, slug: str = FREE_SOCKS.slug) -> list[str | None]:
 SIGNER = Signer("a signing key that only tests use!", "the signing key")
 
 
-def desk(**more: str) -> Desk:
+def desk(**more: str) -> LetterContext:
     """A shop's desk. Raises SettingsError."""
-    return Desk(load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in more.items()}), SIGNER)
+    return LetterContext(load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in more.items()}), SIGNER)

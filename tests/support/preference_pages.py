@@ -12,8 +12,9 @@ from feedback_app.customers.models import (
     Frequency,
     Topic,
 )
-from feedback_app.db.store import Base, Store
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.db.base import Base
+from feedback_app.db.store import Store
+from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.clock import OPPS_DAY
 
 ASK = "/feedback/preferences"
@@ -36,12 +37,12 @@ NOTHING_CHOSEN = {
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
-def centre(desk: Desk, person: int) -> str:
+def centre(desk: LetterContext, person: int) -> str:
     """The path of a link to somebody's choices, made today."""
     return desk.preferences_link(person, OPPS_DAY).removeprefix(desk.settings.site_url)
 
 
-def way_out(desk: Desk, person: int, topic: Topic = Topic.SPECIALS) -> str:
+def way_out(desk: LetterContext, person: int, topic: Topic = Topic.SPECIALS) -> str:
     """The path of a link that ends a topic, made today."""
     return desk.unsubscribe_link(person, topic, OPPS_DAY).removeprefix(desk.settings.site_url)
 

@@ -2,6 +2,6 @@
 
 from zoneinfo import ZoneInfo
 
-from feedback_app.comments.threads.renderer import Place
+from feedback_app.comments.threads.renderer import SiteInfo
 
-PLACE = Place("https://socks.example", "Mongrel Socks", ZoneInfo("America/New_York"))
+PLACE = SiteInfo("https://socks.example", "Mongrel Socks", ZoneInfo("America/New_York"))

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from feedback_app.customers.models import Customer, Frequency, NameDisplay, Topic
 from feedback_app.customers.services import name_of
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.browser_checks import COLOURS, MISSING, STICKING_OUT, WIDTHS
 from tests.support.clock import OPPS_DAY
 from tests.support.databases import SQLITE
@@ -27,7 +27,7 @@ BROKEN_LABELS = """
 """
 
 
-def path_of(desk: Desk, link: str) -> str:
+def path_of(desk: LetterContext, link: str) -> str:
     """A link's path."""
     return link.removeprefix(desk.settings.site_url)
 
@@ -44,7 +44,7 @@ def send_nonsense(page: Page, url: str) -> None:
 
 
 def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
-    browser: Browser, served: str, store: Store, desk: Desk
+    browser: Browser, served: str, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.EACH, news=Frequency.WEEKLY)
     centre = served + path_of(desk, desk.preferences_link(bob, OPPS_DAY))
@@ -97,7 +97,7 @@ def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
     context.close()
 
 
-def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Store, desk: Desk) -> None:
+def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     page.goto(served + path_of(desk, desk.preferences_link(bob, OPPS_DAY)))
     page.keyboard.press("Tab")
@@ -141,7 +141,7 @@ def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Sto
         assert customer.name_display is NameDisplay.FIRST
 
 
-def test_whoever_made_a_mistake_is_led_to_it(browser: Browser, served: str, store: Store, desk: Desk) -> None:
+def test_whoever_made_a_mistake_is_led_to_it(browser: Browser, served: str, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     # Not the fixture's page: the browser notes the status 400 as an error.
     with browser.new_context() as context:
@@ -156,7 +156,7 @@ def test_whoever_made_a_mistake_is_led_to_it(browser: Browser, served: str, stor
         )
 
 
-def test_every_page_is_strict_html(served: str, store: Store, desk: Desk) -> None:
+def test_every_page_is_strict_html(served: str, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     paths = ["/feedback/preferences", "/feedback/preferences/asked", "/feedback/subscribe", "/feedback/subscribe/asked"]
     paths += [

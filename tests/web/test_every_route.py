@@ -17,12 +17,14 @@ from feedback_app.customers.address_changes import ask_for_change
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer, Frequency, Topic
 from feedback_app.customers.subscriptions import Wish, want_confirmation
-from feedback_app.db.store import Base, Store, make_engine
+from feedback_app.db.base import Base
+from feedback_app.db.engine import make_engine
+from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE, WorkerKind, beat
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.security.tokens import Claim, Purpose
 from feedback_app.web.app_class import MOST_BYTES
-from feedback_app.web.app_state import HEADERS
+from feedback_app.web.headers import HEADERS
 from feedback_app.web.problem_details import PROGRAMS
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.comments import OPPS, publish, say
@@ -124,27 +126,27 @@ def test_every_page_answers_whatever_it_is_asked_with_headers_that_protect(whole
     assert asked > 300
 
 
-def comment_link(desk: Desk, page: str, purpose: Purpose) -> str:
+def comment_link(desk: LetterContext, page: str, purpose: Purpose) -> str:
     """A link about the first following there is."""
     return (
         f"{desk.settings.site_url}/feedback/comments/{page}/{desk.signer.sign(Claim(purpose, 1), now=OPPS_DAY, days=7)}"
     )
 
 
-def address_link(desk: Desk, side: str, purpose: Purpose) -> str:
+def address_link(desk: LetterContext, side: str, purpose: Purpose) -> str:
     """A link of the first change of address there is."""
     token = desk.signer.sign(Claim(purpose, 1), now=OPPS_DAY, days=7)
     return f"{desk.settings.site_url}/feedback/address/{side}/{token}"
 
 
-def subscribe_link(desk: Desk, person: int) -> str:
+def subscribe_link(desk: LetterContext, person: int) -> str:
     """A link that confirms a subscription."""
     token = desk.signer.sign(Claim(Purpose.SUBSCRIBE, person, WISH.code), now=OPPS_DAY, days=7)
     return f"{desk.settings.site_url}/feedback/subscribe/{token}"
 
 
 def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_link_allows(
-    whole: Flask, store: Store, desk: Desk
+    whole: Flask, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     publish(store, OPPS)
@@ -228,7 +230,7 @@ def test_an_address_where_nothing_is_gets_a_page_that_leads_on(client: FlaskClie
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"])
-def test_ten_megabytes_are_too_much(client: FlaskClient, store: Store, desk: Desk, content_type: str) -> None:
+def test_ten_megabytes_are_too_much(client: FlaskClient, store: Store, desk: LetterContext, content_type: str) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     before = rows(store)
     start = b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n' if "multipart" in content_type else b"name="
@@ -306,7 +308,7 @@ def test_health_is_bad_when_the_store_does_not_answer(broken: Flask) -> None:
 
 
 def test_when_the_store_is_broken_the_page_says_so_and_the_log_quotes_no_link(
-    broken: Flask, desk: Desk, caplog: pytest.LogCaptureFixture
+    broken: Flask, desk: LetterContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = desk.unsubscribe_link(1, Topic.SPECIALS, OPPS_DAY).removeprefix(desk.settings.site_url)
     answer = broken.test_client().post(link, data={"List-Unsubscribe": "One-Click"})

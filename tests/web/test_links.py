@@ -20,7 +20,7 @@ from feedback_app.customers.services import request_link
 from feedback_app.customers.subscriptions import Wish, want_confirmation
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.digests import make_due
 from feedback_app.mailing.models import Mailing, MailingState
@@ -90,7 +90,7 @@ def opens(client: FlaskClient, rule: Rule, token: str) -> bool:
 
 
 def test_a_link_opens_what_it_is_for_and_nothing_else_for_its_person_and_its_days(
-    app: Flask, client: FlaskClient, store: Store, desk: Desk, clock: Clock
+    app: Flask, client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
     alice = move_in(store, "Alice", ALICE.address, "anna@example.com")
@@ -126,7 +126,7 @@ def test_a_link_opens_what_it_is_for_and_nothing_else_for_its_person_and_its_day
 
 
 def test_a_token_for_one_person_never_says_anothers_name_however_its_number_is_used(
-    client: FlaskClient, store: Store, desk: Desk
+    client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     publish(store, OPPS)
     alice, bob = (

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.comments.models import Closing, OpenThread, Thread
 from feedback_app.config import Settings
-from feedback_app.db.store import Store, changed
+from feedback_app.db.store import Store, rows_changed
 
 
 def is_too_old(published_at: datetime, *, days: int, now: datetime) -> bool:
@@ -35,8 +35,8 @@ def close_by_age(session: Session, *, days: int, now: datetime) -> int:
     """
     too_old, young = _aged(days, now)
     version = Thread.version + 1
-    closed = changed(session, update(Thread).where(too_old).values(closed_at=now, version=version))
-    return closed + changed(session, update(Thread).where(young).values(closed_at=None, version=version))
+    closed = rows_changed(session, update(Thread).where(too_old).values(closed_at=now, version=version))
+    return closed + rows_changed(session, update(Thread).where(young).values(closed_at=None, version=version))
 
 
 def _aged(days: int, now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

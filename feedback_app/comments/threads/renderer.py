@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from feedback_app.comments.models import Shown
+from feedback_app.comments.models import ShownComment
 from feedback_app.plurals import counted
 
 DEEPEST = 4
@@ -29,7 +29,7 @@ MONTHS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SiteInfo:
     """Where the blog is: its public address (no trailing slash), its name, the clock on its wall."""
 
     site_url: str
@@ -41,7 +41,7 @@ class Place:
 class Node:
     """A comment and the answers drawn below it."""
 
-    comment: Shown
+    comment: ShownComment
     answers: "list[Node]" = field(default_factory=list)
 
 
@@ -49,7 +49,7 @@ class Node:
 class Entry:
     """A comment in a feed, with its post's path, title and time."""
 
-    comment: Shown
+    comment: ShownComment
     path: str
     title: str
     published_at: datetime
@@ -70,7 +70,7 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
-def tree(comments: Sequence[Shown]) -> list[Node]:
+def tree(comments: Sequence[ShownComment]) -> list[Node]:
     """The comments as they are drawn: answers below what they answer, the deepest ones side by side.
 
     An answer to a comment that is not shown any more stands on its own.
@@ -124,7 +124,7 @@ def feed_path(path: str) -> str:
     return f"{path.removesuffix('.html')}.comments.atom.xml"
 
 
-def thread_html(path: str, comments: Sequence[Shown], place: Place, *, closed: bool = False) -> Markup:
+def thread_html(path: str, comments: Sequence[ShownComment], place: SiteInfo, *, closed: bool = False) -> Markup:
     """A post's thread as it stands in its page, and below it the way to the form, or that there is none any more."""
     html = _environment.get_template("comments/thread.html").render(
         path=path, count=count_text(len(comments)), nodes=tree(comments), zone=place.zone, closed=closed
@@ -132,7 +132,9 @@ def thread_html(path: str, comments: Sequence[Shown], place: Place, *, closed: b
     return Markup(html)  # noqa: S704 - made by the escaping environment
 
 
-def thread_feed(path: str, title: str, published_at: datetime, comments: Sequence[Shown], place: Place) -> str:
+def thread_feed(
+    path: str, title: str, published_at: datetime, comments: Sequence[ShownComment], place: SiteInfo
+) -> str:
     """The Atom feed of one post's comments, newest first (RFC 4287, with RFC 4685's threading)."""
     entries = [Entry(comment, path, title, published_at) for comment in reversed(comments)]
     return _feed(
@@ -145,7 +147,7 @@ def thread_feed(path: str, title: str, published_at: datetime, comments: Sequenc
     )
 
 
-def site_feed(entries: Sequence[Entry], published_at: datetime, place: Place) -> str:
+def site_feed(entries: Sequence[Entry], published_at: datetime, place: SiteInfo) -> str:
     """The Atom feed of the whole blog's newest comments."""
     return _feed(
         place,
@@ -157,7 +159,9 @@ def site_feed(entries: Sequence[Entry], published_at: datetime, place: Place) ->
     )
 
 
-def _feed(place: Place, *, title: str, page: str, feed: str, entries: Sequence[Entry], published_at: datetime) -> str:
+def _feed(
+    place: SiteInfo, *, title: str, page: str, feed: str, entries: Sequence[Entry], published_at: datetime
+) -> str:
     # Where nobody has commented yet, the post itself is the latest that happened.
     updated = max([published_at, *(entry.comment.changed_at for entry in entries)])
     shown = [_entry_xml(one, place) for one in entries]
@@ -167,13 +171,13 @@ def _feed(place: Place, *, title: str, page: str, feed: str, entries: Sequence[E
 
 
 @lru_cache(maxsize=4 * FEED_LENGTH)
-def _entry_xml(entry: Entry, place: Place) -> Markup:
+def _entry_xml(entry: Entry, place: SiteInfo) -> Markup:
     """A comment in a feed. Of the blog's feed, fifty of which one is new, those that are known are not made again."""
     return _entry_macro()(entry, _post_tag(entry, place), _tag(place.site_url), place)
 
 
 @cache
-def _entry_macro() -> Callable[[Entry, str, str, Place], Markup]:
+def _entry_macro() -> Callable[[Entry, str, str, SiteInfo], Markup]:
     return cast("Any", _environment.get_template("comments/entry.xml").module).entry  # type: ignore[no-any-return]
 
 
@@ -187,7 +191,7 @@ def _tag(site_url: str) -> str:
     return f"tag:{_host(site_url)},2007:"
 
 
-def _post_tag(entry: Entry, place: Place) -> str:
+def _post_tag(entry: Entry, place: SiteInfo) -> str:
     """A post's id, as the feed of posts has it: a comment answers that very entry (RFC 4685, section 3)."""
     day = entry.published_at.astimezone(place.zone).date()
     return f"tag:{_host(place.site_url)},{day}:{entry.path}"

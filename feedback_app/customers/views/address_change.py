@@ -11,7 +11,8 @@ from feedback_app.customers.models import AddressChange, Customer
 from feedback_app.customers.services import address_of
 from feedback_app.customers.views.link_pages import make_pages, problem_of, read_link, reader_of
 from feedback_app.security.tokens import BadToken, Purpose
-from feedback_app.web.app_state import ButtonForm, house
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import ButtonForm
 
 new_address = make_pages("new_address")
 
@@ -22,7 +23,7 @@ PURPOSES = {Side.OLD: Purpose.CHANGE_FROM, Side.NEW: Purpose.CHANGE_TO}
 def ask(token: str) -> ResponseReturnValue:
     """Take another address; the answer is the same whoever it belongs to."""
     claim, now = read_link(token, Purpose.PREFERENCES), clock.now()
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         address = address_of(session, reader_of(session, claim))
     form = NewAddressForm(address)
     page = {"form": form, "masked": address.masked, "here": url_for("customers.centre", token=token)}
@@ -30,7 +31,7 @@ def ask(token: str) -> ResponseReturnValue:
         return render_template("customers/new_address.html", **page, problem=None)
     if not form.validate():
         return render_template("customers/new_address.html", **page, problem=problem_of(form)), 400
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         customer = reader_of(session, claim, lock=True)
         letters = ask_for_change(session, customer, form.email.typed, now=now)
     typed = form.email.typed.masked
@@ -51,7 +52,7 @@ def to_new(token: str) -> ResponseReturnValue:
 
 def _answer(token: str, side: Side) -> ResponseReturnValue:
     claim, form = read_link(token, PURPOSES[side]), ButtonForm()
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         change = _change_of(session, claim.person)
         both = addresses_of(session, change)
         said = change.old_said_at if side is Side.OLD else change.new_said_at
@@ -70,7 +71,7 @@ def _answer(token: str, side: Side) -> ResponseReturnValue:
             return None
         return say_yes(session, change, side, now=clock.now())
 
-    step = house().store.write(act)
+    step = app_state().store.write(act)
     status = 409 if step in {Step.TAKEN, Step.BARRED} else 200
     return render_template("customers/address_step.html", **page, step=step.value if step else "kept"), status
 

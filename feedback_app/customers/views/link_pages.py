@@ -18,7 +18,9 @@ from feedback_app.customers.models import Customer, Frequency, Topic
 from feedback_app.customers.preferences import Choices, Saved, changed_fields
 from feedback_app.i18n import big, small
 from feedback_app.security.tokens import BadToken, Claim, Purpose
-from feedback_app.web.app_state import forged, house, keep_private, whence
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import forged
+from feedback_app.web.headers import keep_private
 
 TOPIC_NAMES = {
     Topic.SPECIALS: _("offers"),
@@ -52,12 +54,14 @@ def make_pages(name: str, prefix: str = "/feedback") -> Blueprint:
 
 def admitted() -> bool:
     """Whether one more address may be typed from this network; a link that works is never asked this."""
-    return all(house().limits.admit(limit, "asking", whence()) for limit in ASKING_LIMITS)
+    return all(
+        app_state().limits.admit(limit, "asking", app_state().limits.client_network_hash()) for limit in ASKING_LIMITS
+    )
 
 
 def read_link(token: str, purpose: Purpose) -> Claim:
     """What a link allows. Raises BadToken, which `make_pages` answers."""
-    return house().signer.read(token, purpose, now=clock.now())
+    return app_state().signer.read(token, purpose, now=clock.now())
 
 
 def reader_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer:
@@ -71,7 +75,7 @@ def reader_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer
 
 def speak(customer: Customer) -> None:
     """Go on in the language that a customer chose for their letters, where they chose one."""
-    if customer.language in house().settings.languages:
+    if customer.language in app_state().settings.languages:
         g.language = customer.language
         refresh()
 

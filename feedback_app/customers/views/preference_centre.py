@@ -31,7 +31,8 @@ from feedback_app.customers.views.link_pages import (
 )
 from feedback_app.i18n import small
 from feedback_app.security.tokens import Purpose
-from feedback_app.web.app_state import ButtonForm, house
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import ButtonForm
 
 customers = make_pages("customers")
 
@@ -56,7 +57,7 @@ def ask() -> ResponseReturnValue:
         return render_template("customers/ask.html", form=form, problem=problem_of(form)), 400
     if not admitted():
         return render_template("customers/ask.html", form=form, problem=TOO_MANY), 429
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         note_typed(session, form.email.typed, TypedFor.PREFERENCES, now=clock.now())
     return redirect(url_for("customers.asked"), code=303)
 
@@ -72,11 +73,11 @@ def centre(token: str) -> ResponseReturnValue:
     """Show the choices; save them."""
     now = clock.now()
     claim = read_link(token, Purpose.PREFERENCES)
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         customer = reader_of(session, claim)
         before = current(session, customer)
         address = address_of(session, customer)
-        form = PreferencesForm(data=_shown(before), languages=house().settings.languages)
+        form = PreferencesForm(data=_shown(before), languages=app_state().settings.languages)
         since = undoable(session, customer, now=now)
     address_shown = address.written if request.args.get("show") == "address" else None
     page = {
@@ -94,7 +95,7 @@ def centre(token: str) -> ResponseReturnValue:
     if not form.validate():
         return render_template("customers/centre.html", **page, problem=problem_of(form), elsewhere=None), 400
     wanted = _wanted(form)
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         # Perhaps erased since the page was asked for, a moment ago.
         customer = reader_of(session, claim, lock=True)
         stored = current(session, customer)
@@ -114,7 +115,7 @@ def undo_last(token: str) -> ResponseReturnValue:
     here = url_for("customers.centre", token=token)
     if not form.validate():
         return render_template("customers/too_late.html", here=here), 400
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         customer = reader_of(session, claim, lock=True)
         saved = undo(session, customer, wordings=wordings(), now=now)
     if saved is None:
@@ -126,7 +127,7 @@ def undo_last(token: str) -> ResponseReturnValue:
 def record(token: str) -> ResponseReturnValue:
     """What somebody chose, since when, through what."""
     claim = read_link(token, Purpose.PREFERENCES)
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         customer = reader_of(session, claim)
         lines = _record(session, customer)
     here = url_for("customers.centre", token=token)

@@ -22,7 +22,8 @@ from feedback_app.customers.views.link_pages import (
     wordings,
 )
 from feedback_app.security.tokens import Purpose
-from feedback_app.web.app_state import ButtonForm, house
+from feedback_app.web.app_state import app_state
+from feedback_app.web.forms import ButtonForm
 
 joining = make_pages("joining")
 
@@ -37,7 +38,7 @@ def ask() -> ResponseReturnValue:
         return render_template("customers/subscribe.html", form=form, problem=problem_of(form)), 400
     if not admitted():
         return render_template("customers/subscribe.html", form=form, problem=TOO_MANY), 429
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         note_typed(session, form.email.typed, TypedFor.SUBSCRIBING, wish=form.wish(str(get_locale())), now=clock.now())
     return redirect(url_for("joining.asked"), code=303)
 
@@ -56,7 +57,7 @@ def confirm(token: str) -> ResponseReturnValue:
         wish = Wish.of_code(claim.about)
     except ValueError:
         return bad_link()
-    with house().store.reading() as session:
+    with app_state().store.reading() as session:
         customer = reader_of(session, claim)
         masked = address_of(session, customer).masked
         over = is_over(session, customer, wish)
@@ -71,7 +72,7 @@ def confirm(token: str) -> ResponseReturnValue:
         return render_template("customers/subscribe_confirm.html", **page, problem=None)
     if not form.validate():
         return render_template("customers/subscribe_confirm.html", **page, problem=problem_of(form)), 400
-    with house().store.writing() as session:
+    with app_state().store.writing() as session:
         customer = reader_of(session, claim, lock=True)
         if is_over(session, customer, wish):
             return render_template("customers/subscribe_over.html"), 410

@@ -14,7 +14,7 @@ from feedback_app.customers.preferences import rarer_than
 from feedback_app.customers.services import address_of
 from feedback_app.customers.views.link_pages import TOPIC_NAMES, bad_link, make_pages, read_link, speak, wordings
 from feedback_app.security.tokens import Purpose
-from feedback_app.web.app_state import house
+from feedback_app.web.app_state import app_state
 
 leaving = make_pages("leaving")
 
@@ -35,7 +35,7 @@ def unsubscribe(token: str) -> ResponseReturnValue:
     topic, now = Topic.of_code(claim.about), clock.now()
     # HEAD shows too, as any method but POST does: link scanners use it.
     if request.method != "POST":
-        with house().store.reading() as session:
+        with app_state().store.reading() as session:
             customer = session.get(Customer, claim.person)
             masked = address_of(session, customer).masked if customer else None
             if customer:
@@ -57,7 +57,7 @@ def unsubscribe(token: str) -> ResponseReturnValue:
         return _act(session, customer, topic, instead, channel=channel, now=now)
 
     # A mail program does not press twice: a no that had to give way to another transaction is said again.
-    chosen = house().store.write(act)
+    chosen = app_state().store.write(act)
     return render_template(
         "customers/unsubscribed.html", topic=TOPIC_NAMES[topic], chosen=chosen, everything=instead == EVERYTHING
     )

@@ -11,7 +11,7 @@ from feedback_app import clock
 from feedback_app.desk import passkeys, services
 from feedback_app.desk.models import Owner, OwnerPasskey
 from feedback_app.desk.sign_in.codes import totp_of
-from feedback_app.web.app_state import House, house
+from feedback_app.web.app_state import AppState, app_state
 
 LOCKED = "Too many wrong tries: wait a quarter of an hour."
 
@@ -83,12 +83,12 @@ class Account(UserMixin):
     def track_failed_authn(self, auth_type: str, tfa: bool = False) -> None:  # noqa: FBT001, FBT002 - the base's signature
         """Count a wrong password, code or passkey."""
         what = "wrong code" if tfa else f"wrong {auth_type}"
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             services.note_failure(session, self.id, what, now=clock.now())
 
     def is_locked(self, form_error: list[str] | None = None) -> bool:
         """Whether nothing is taken at the moment, not even what is right."""
-        with house().store.reading() as session:
+        with app_state().store.reading() as session:
             locked = services.is_locked(session, self.id, now=clock.now())
         if locked and form_error is not None:
             form_error.append(LOCKED)
@@ -98,7 +98,7 @@ class Account(UserMixin):
 class Accounts(UserDatastore):
     """Finds owners and keeps what changes of them, each in a transaction of its own."""
 
-    def __init__(self, at: House) -> None:
+    def __init__(self, at: AppState) -> None:
         """Use a house's store."""
         super().__init__(Account, RoleMixin, webauthn_model=Passkey)
         self._store = at.store

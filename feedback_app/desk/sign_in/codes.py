@@ -15,7 +15,7 @@ from qrcode.image.svg import SvgPathImage
 from feedback_app import clock
 from feedback_app.audit_log import Act, note
 from feedback_app.desk import services
-from feedback_app.web.app_state import house
+from feedback_app.web.app_state import app_state
 
 RECOVERY_CODES = 10
 
@@ -38,7 +38,7 @@ class Codes(Totp):
 
     def set_last_counter(self, user: Any, tmatch: TotpMatch) -> None:  # noqa: ANN401 - an account
         """Take a code, or refuse one that was taken before."""
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             if not services.use_counter(session, user.id, tmatch.counter):
                 raise TokenError
 
@@ -57,7 +57,7 @@ class RecoveryCodes(MfRecoveryCodesUtil):
         """New ones; those before are worth nothing any more."""
         codes = house_security().totp_factory.generate_recovery_codes(RECOVERY_CODES)
         now = clock.now()
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             services.set_recovery_codes(session, user.id, codes)
             note(session, user.username, Act.RECOVERY_CODES, f"{len(codes)} new ones", now=now)
         return codes
@@ -70,7 +70,7 @@ class RecoveryCodes(MfRecoveryCodesUtil):
         """Take a code: of two at once, one wins."""
         if user.is_locked():
             return False
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             taken = services.use_recovery_code(session, user.id, code)
             if taken:
                 note(session, user.username, Act.RECOVERY_USED, now=clock.now())

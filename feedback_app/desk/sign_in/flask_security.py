@@ -16,7 +16,7 @@ from feedback_app.desk.sign_in.sign_in_forms import FactorForm, RescueForm, Sign
 from feedback_app.desk.sign_in.two_factor_flow import SAID as SAID_HALF_WAY
 from feedback_app.desk.sign_in.two_factor_flow import keep_the_way
 from feedback_app.security.crypto import derive
-from feedback_app.web.app_state import House
+from feedback_app.web.app_state import AppState
 
 PREFIX = "/feedback/admin"
 # The blueprints of the owner's pages, and Flask-Security's own.
@@ -25,7 +25,7 @@ SIGNED_IN = ("security", "owner", "moderation", "posts")
 
 def prepare_sign_in(app: Flask) -> Security:
     """Add signing in to an app that has its house."""
-    at: House = app.extensions["undisclosed"]
+    at: AppState = app.extensions["undisclosed"]
     app.config.update(
         # It would write into everybody's session, readers' and customers' too; the owner's sessions are kept in the
         # store, listed, and ended there.

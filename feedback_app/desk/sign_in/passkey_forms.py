@@ -13,7 +13,7 @@ from wtforms.validators import InputRequired, Length
 from feedback_app.desk.models import LONGEST_PASSKEY_NAME
 from feedback_app.desk.passkeys import take_answer
 from feedback_app.desk.sign_in.accounts import LOCKED
-from feedback_app.web.app_state import house
+from feedback_app.web.app_state import app_state
 
 ASKED = "passkey_asked"
 NOT_TAKEN = "This passkey was not taken: try once more, or sign in another way."
@@ -57,7 +57,7 @@ class Passkeys(WebauthnUtil):
 
     def origin(self) -> str:
         """Where the browser says that it is: what stands before the app may have taken the encryption off."""
-        site = house().settings.site_url
+        site = app_state().settings.site_url
         return site if urlsplit(site).netloc == request.host else str(super().origin())
 
 
@@ -89,7 +89,7 @@ class PasskeyForm(WebAuthnSigninResponseForm):
         right = _was_asked(self.challenge) and super().validate(**kwargs)
         right = right and not self.credential.errors and self._is_theirs()
         if right and self.cred is not None:
-            with house().store.writing() as session:
+            with app_state().store.writing() as session:
                 right = take_answer(session, self.cred.id, self.challenge)
         if not right and LOCKED not in self.credential.errors:
             self.credential.errors = [NOT_TAKEN]

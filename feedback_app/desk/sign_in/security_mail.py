@@ -7,7 +7,7 @@ from flask_security.mail_util import MailUtil
 
 from feedback_app import clock
 from feedback_app.letter_queue import LetterKind, want_letter
-from feedback_app.web.app_state import house
+from feedback_app.web.app_state import app_state
 
 
 class Notices(MailUtil):
@@ -30,5 +30,5 @@ class Notices(MailUtil):
             "subject": str(subject),
             "who": user.username if user else "somebody",
         }
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             want_letter(session, LetterKind.SIGN_IN_NOTICE, None, details=json.dumps(details), now=clock.now())

@@ -9,7 +9,7 @@ from feedback_app import clock
 from feedback_app.audit_log import Act, note
 from feedback_app.desk import services
 from feedback_app.desk.sign_in.accounts import Account
-from feedback_app.web.app_state import house
+from feedback_app.web.app_state import app_state
 
 KEY = "owner_session"
 _KINDS = ("Firefox", "Edg", "OPR", "Chrome", "Safari")
@@ -37,25 +37,25 @@ def keep_sessions(app: Flask) -> None:
         if account is None:
             return None
         now = clock.now()
-        with house().store.reading() as session:
+        with app_state().store.reading() as session:
             found = services.find_session(session, account.id, cookie.get(KEY, ""), now=now)
         if found is None:
             return None
         if now - found.seen_at > services.SEEN_EVERY:
-            with house().store.writing() as session:
+            with app_state().store.writing() as session:
                 services.see_session(session, found.id, now=now)
         return account
 
     @user_logged_in.connect_via(app)  # type: ignore[untyped-decorator]
     def begin(_app: Flask, user: Account, **_: object) -> None:
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             browser = browser_of(request.user_agent.string)
             cookie[KEY] = services.start_session(session, user.id, browser, now=clock.now())
 
     @user_logged_out.connect_via(app)  # type: ignore[untyped-decorator]
     def end(_app: Flask, user: Account, **_: object) -> None:
         now = clock.now()
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             found = services.find_session(session, user.id, cookie.pop(KEY, ""), now=now)
             if found is not None:
                 services.end_session(session, user.id, number=found.id)
@@ -69,7 +69,7 @@ def keep_record(app: Flask) -> None:
     """Lines in the audit log for what Flask-Security does by itself."""
 
     def line(user: Account, act: Act) -> None:
-        with house().store.writing() as session:
+        with app_state().store.writing() as session:
             note(session, user.username, act, now=clock.now())
 
     def changed_password(_app: Flask, user: Account, **_: object) -> None:

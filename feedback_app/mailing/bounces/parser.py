@@ -19,7 +19,7 @@ from email.policy import compat32
 from flufl.bounce import all_failures
 
 from feedback_app.mailing.models import BounceKind
-from feedback_app.mailing.return_addresses import ReturnAddresses, Sent
+from feedback_app.mailing.return_addresses import ReturnAddresses, ReturnedLetter
 
 # Where a server writes down whom a message was handed to, beside To.
 ARRIVED = ("to", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "cc")
@@ -36,42 +36,42 @@ logging.getLogger("flufl.bounce").addHandler(logging.NullHandler())
 logging.getLogger("flufl.bounce").propagate = False
 
 
-class Unreadable(Exception):  # noqa: N818 - reads as a sentence where it is raised
+class UnreadableReport(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """A message in which nothing can be made out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReturnedReport:
     """What one message says about one letter of the shop's."""
 
-    sent: Sent
+    sent: ReturnedLetter
     kind: BounceKind
     status: str | None
     digest: bytes
 
 
-def read_report(message: Message, returns: ReturnAddresses) -> Report | None:
+def read_report(message: Message, returns: ReturnAddresses) -> ReturnedReport | None:
     """What a message reports; None where it is no report, or not about a letter of ours. Raises Unreadable."""
     try:
         return _read(message, returns)
     except _SENSELESS as error:
-        raise Unreadable from error
+        raise UnreadableReport from error
 
 
-def _read(message: Message, returns: ReturnAddresses) -> Report | None:
+def _read(message: Message, returns: ReturnAddresses) -> ReturnedReport | None:
     complaint = _feedback(message)
     if complaint:
         # A complaint goes to where the shop takes them; which letter it is about, its parts say (RFC 5965, 3.2).
         sent = returns.first(_envelopes(message))
-        return Report(sent, BounceKind.COMPLAINT, None, _digest(message, sent)) if sent else None
+        return ReturnedReport(sent, BounceKind.COMPLAINT, None, _digest(message, sent)) if sent else None
     sent = returns.first(str(value) for name in ARRIVED for value in message.get_all(name, []))
     if sent is None:
         return None
     judged = _delivery_status(message) or _odd(message)
-    return Report(sent, *judged, _digest(message, sent)) if judged else None
+    return ReturnedReport(sent, *judged, _digest(message, sent)) if judged else None
 
 
-def _digest(message: Message, sent: Sent) -> bytes:
+def _digest(message: Message, sent: ReturnedLetter) -> bytes:
     """The same for every copy of a message, wherever it lies and whatever was written above it on its way."""
     said = str(message["message-id"] or "").strip() or message.as_string(unixfrom=False)
     return hashlib.sha256(f"{sent.mailing_id}/{sent.customer_id}/{said}".encode("utf-8", "replace")).digest()

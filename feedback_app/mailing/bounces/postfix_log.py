@@ -13,7 +13,7 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 
 # Postfix: `postfix/cleanup[42]: 4F2A: message-id=<…>` while it reads a letter, `postfix/qmgr[7]: 4F2A: from=<…>, …
@@ -139,7 +139,7 @@ def _doubtful(session: Session, mailing: Mailing) -> dict[str, int]:
 def _change(session: Session, numbers: Iterable[int], values: dict[str, object]) -> int:
     # A row that was settled at this moment by somebody else is left alone.
     return sum(
-        changed(
+        rows_changed(
             session,
             update(Delivery).where(Delivery.id == number, Delivery.state == DeliveryState.UNKNOWN).values(**values),
         )

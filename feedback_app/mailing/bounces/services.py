@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import WORDINGS, choose, frequencies
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Suppression, SuppressionReason
-from feedback_app.mailing.bounces.parser import Report
+from feedback_app.mailing.bounces.parser import ReturnedReport
 from feedback_app.mailing.models import Bounce, BounceKind, Delivery, DeliveryState
 
 WORDS = {
@@ -37,7 +37,7 @@ class Processed:
     unreadable: int = 0
 
 
-def note(session: Session, report: Report | None, so_far: Processed, *, now: datetime) -> Processed:
+def note(session: Session, report: ReturnedReport | None, so_far: Processed, *, now: datetime) -> Processed:
     """Act on one message's report; returns the numbers with it. One that was noted before changes nothing."""
     row = _delivery(session, report) if report else None
     if report is None or row is None:
@@ -64,7 +64,7 @@ def note(session: Session, report: Report | None, so_far: Processed, *, now: dat
     return replace(so_far, suppressed=so_far.suppressed + barred)
 
 
-def _delivery(session: Session, report: Report) -> Delivery | None:
+def _delivery(session: Session, report: ReturnedReport) -> Delivery | None:
     return session.scalar(
         select(Delivery)
         .where(Delivery.mailing_id == report.sent.mailing_id, Delivery.customer_id == report.sent.customer_id)

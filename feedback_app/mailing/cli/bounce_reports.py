@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.console import Context, Refused, pass_context, print_json, progress_bar
 from feedback_app.mailing.bounces.mailbox import MailboxRefused, messages
-from feedback_app.mailing.bounces.parser import Report, Unreadable, read_report
+from feedback_app.mailing.bounces.parser import ReturnedReport, UnreadableReport, read_report
 from feedback_app.mailing.bounces.services import Processed, note
 from feedback_app.mailing.return_addresses import ReturnAddresses
 from feedback_app.plurals import counted
@@ -39,7 +39,7 @@ def process(context: Context, paths: tuple[Path, ...], *, as_json: bool) -> None
                     tell(number, number + 1)
                     try:
                         report = read_report(message, returns)
-                    except Unreadable:
+                    except UnreadableReport:
                         done = replace(done, unreadable=done.unreadable + 1)
                         continue
                     done = context.store.write(partial(_note, report, done))
@@ -57,5 +57,5 @@ def process(context: Context, paths: tuple[Path, ...], *, as_json: bool) -> None
         click.echo(f"{done.unreadable} could not be read: they hold to no standard. They lie where they were.")
 
 
-def _note(report: Report | None, so_far: Processed, session: Session) -> Processed:
+def _note(report: ReturnedReport | None, so_far: Processed, session: Session) -> Processed:
     return note(session, report, so_far, now=clock.now())

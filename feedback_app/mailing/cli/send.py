@@ -20,11 +20,11 @@ from feedback_app.mailing.delivery.batches import Done
 from feedback_app.mailing.delivery.worker import IDLE_SECONDS, MailWorker, mail_worker, run_until
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import Desk, MailingMaker
+from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
 from feedback_app.mailing.letters.parsed import shown_letter
 from feedback_app.mailing.mailings import alarms, services
 from feedback_app.mailing.mailings.services import MailingRefused
-from feedback_app.mailing.mailings.source import Draft, DraftRefused, read_draft
+from feedback_app.mailing.mailings.source import MailingSource, SourceRefused, read_draft
 from feedback_app.mailing.models import OPEN_STATES, DeliveryState, MailingState
 from feedback_app.mailing.transports.base import opened
 from feedback_app.mailing.transports.results import Outcome, TransportRefused
@@ -235,18 +235,18 @@ def _show(letter: Letter, margin: str = "") -> None:
     click.echo()
 
 
-def _desk(context: Context) -> Desk:
-    return Desk.of(context.settings, context.signer)
+def _desk(context: Context) -> LetterContext:
+    return LetterContext.of(context.settings, context.signer)
 
 
-def _draft(context: Context, file: Path) -> Draft:
+def _draft(context: Context, file: Path) -> MailingSource:
     try:
         return read_draft(file, context.settings)
-    except DraftRefused as error:
+    except SourceRefused as error:
         raise Refused(str(error)) from error
 
 
-def _sample(context: Context, draft: Draft, text: str) -> Letter:
+def _sample(context: Context, draft: MailingSource, text: str) -> Letter:
     try:
         address = Address.parse(text)
         with context.store.reading() as session:

@@ -20,13 +20,13 @@ from feedback_app.db.prepared import Driver, session_of
 from feedback_app.db.store import Store
 from feedback_app.i18n import said
 from feedback_app.mailing.delivery import claims, ledger
-from feedback_app.mailing.delivery.send_rates import Pace
+from feedback_app.mailing.delivery.send_rates import SendRates
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import Desk, MailingMaker
+from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.canary import allowance
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.transports.base import Transport
 from feedback_app.mailing.transports.results import Answer, Outcome
 from feedback_app.security.crypto import CannotOpen
@@ -64,7 +64,7 @@ class Done:
 
 
 @dataclass(slots=True)
-class Windows:
+class BatchSender:
     """A worker's windows. `alive` is asked before every letter; after a no, the rest of the window goes back.
 
     So it does where somebody stopped the mailing, which is asked before every window and now and then within one.
@@ -72,9 +72,9 @@ class Windows:
 
     store: Store
     settings: Settings
-    desk: Desk
+    desk: LetterContext
     worker_id: str
-    pace: Pace
+    pace: SendRates
     alive: Callable[[datetime], bool]
     # Whose letters are on their way, by these' identifiers; and what has to be written down with the next commit.
     _on_their_way: dict[str, int] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Windows:
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
     # Whether a claim may have been kept of which this worker was told that it was not; none of it was sent.
     _is_in_doubt: bool = False
-    _makers: dict[tuple[int, Draft, str], MailingMaker] = field(default_factory=dict)
+    _makers: dict[tuple[int, MailingSource, str], MailingMaker] = field(default_factory=dict)
     # The last row of each mailing that was claimed for the first time.
     _last: dict[int, int] = field(default_factory=dict)
     # Of this process' own clock: when a window was claimed, and when it was last asked after its mailing.
@@ -130,11 +130,11 @@ class Windows:
     def _noted(self) -> None:
         self._answers, self._unsent, self._is_in_doubt = {}, {}, False
 
-    def _claim(self, mailing_id: int, now: datetime) -> claims.Window:
+    def _claim(self, mailing_id: int, now: datetime) -> claims.Batch:
         """Write down what is known and claim the next rows, in one commit."""
         most = self.pace.free(now, self.settings.max_in_flight - len(self._on_their_way))
 
-        def work(at: Session | Driver) -> claims.Window:
+        def work(at: Session | Driver) -> claims.Batch:
             self._note(at)
             allowed = allowance(at, mailing_id, most=most, halt_share=self.settings.halt_share, now=now)
             return claims.claim(
@@ -154,7 +154,7 @@ class Windows:
         self._claimed_at = self._asked_at = time.monotonic()
         return window
 
-    def _send(self, transport: Transport, mailing_id: int, window: claims.Window, done: Done, *, at: datetime) -> None:
+    def _send(self, transport: Transport, mailing_id: int, window: claims.Batch, done: Done, *, at: datetime) -> None:
         """Make and send a window's letters: the server reads some while the next are made.
 
         The last ones of a full window stay on their way while the next is claimed, if they are few.
@@ -220,7 +220,7 @@ class Windows:
         with self.store.asking() as driver:
             return not claims.is_sending(driver, mailing_id)
 
-    def _letters(self, mailing_id: int, window: claims.Window, at: datetime) -> Iterator[tuple[int, Letter | datetime]]:
+    def _letters(self, mailing_id: int, window: claims.Batch, at: datetime) -> Iterator[tuple[int, Letter | datetime]]:
         """A window's letters, by their rows' numbers, or the turns that they have to wait for. Raises GateRefused."""
         # Of what is said to all, by language: to look one up by its whole text takes longer.
         makers: dict[str, MailingMaker] = {}
@@ -250,7 +250,7 @@ class Windows:
         self._noted()
         log.error("A mailing was halted: %s", reason)
 
-    def _maker(self, mailing_id: int, draft: Draft | None, language: str) -> MailingMaker:
+    def _maker(self, mailing_id: int, draft: MailingSource | None, language: str) -> MailingMaker:
         # By its text, too: a cancelled mailing can come again with a mended one, and a digest has several.
         if draft is None:
             message = "a window that claimed something has a draft"

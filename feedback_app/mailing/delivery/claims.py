@@ -19,7 +19,7 @@ from feedback_app.customers.services import SEALED, Sealed
 from feedback_app.db.bulk import update_many
 from feedback_app.db.prepared import AnyNumber, Driver, Prepared, driver_of, session_of
 from feedback_app.mailing.mailings import digests
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
 
 CROWDED = "the customer has had today's letters"
@@ -72,18 +72,18 @@ class Claimed(NamedTuple):
 
     id: int
     reader: Sealed
-    draft: Draft | None
+    draft: MailingSource | None
     waited: bool
     message_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Batch:
     """What a claim took, and how many rows it skipped on the way. `last` is the last row that nobody had tried yet."""
 
     claimed: list[Claimed]
     skipped: int
-    draft: Draft | None = None
+    draft: MailingSource | None = None
     last: int = 0
 
 
@@ -98,7 +98,7 @@ def claim(
     fresh: int | None = None,
     after: int = 0,
     named: Callable[[int], str] | None = None,
-) -> Window:
+) -> Batch:
     """Take the next deliveries of a mailing for a worker, asking every customer's preference again.
 
     Once this is committed the rows are `submitting`: in doubt, if the worker is never heard of again. Rows of people
@@ -109,7 +109,7 @@ def claim(
     driver = driver_of(at)
     mailing = _SENDING.run(driver, mailing=mailing_id)
     if not mailing or most <= 0:
-        return Window([], 0)
+        return Batch([], 0)
     [(slug, topic, subject, nameless, body, rhythm)] = mailing
     digest = session_of(at).get_one(Mailing, mailing_id) if rhythm else None
     again = _DUE.run(driver, mailing=mailing_id, now=now, most=most)
@@ -159,8 +159,8 @@ def claim(
         "message_id": [one.message_id for one in claimed],
     }
     update_many(at, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
-    draft = Draft(slug, topic, subject, nameless, body)
-    return Window(claimed, len(skipped) + len(later), draft, last)
+    draft = MailingSource(slug, topic, subject, nameless, body)
+    return Batch(claimed, len(skipped) + len(later), draft, last)
 
 
 def is_sending(driver: Driver, mailing_id: int) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.models import Customer
 from feedback_app.db.bulk import update_many
 from feedback_app.db.prepared import Driver, session_of
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 from feedback_app.heartbeats import Worker, alive
 from feedback_app.mailing.models import IS_DEFERRED, ROWS, Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.transports.results import Answer, Outcome
@@ -127,7 +127,7 @@ def delay(attempts: int) -> timedelta:
 def rescue(session: Session, *, now: datetime) -> int:
     """Call `unknown` what a worker that is gone had in flight. Somebody may have it: it is never resent by itself."""
     living = alive(session, now=now)
-    return changed(
+    return rows_changed(
         session,
         update(Delivery)
         .where(
@@ -145,7 +145,7 @@ def rescue(session: Session, *, now: datetime) -> int:
 
 def mend_times(session: Session, *, now: datetime) -> int:
     """Bring back to now what was put off by a clock that ran ahead: nothing waits longer than the longest delay."""
-    return changed(
+    return rows_changed(
         session,
         update(Delivery)
         .where(

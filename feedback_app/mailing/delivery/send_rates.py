@@ -39,7 +39,7 @@ class Limit:
 
 
 @dataclass(slots=True)
-class Pace:
+class SendRates:
     """The rates of one worker; 0 is no limit. Units: letters a second."""
 
     send_rate: float

@@ -20,10 +20,10 @@ from feedback_app.db.store import Store
 from feedback_app.heartbeats import BEAT, PATIENCE, WorkerKind, beat, new_worker_id, sign_off
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.delivery import ledger
-from feedback_app.mailing.delivery.batches import Done, Windows
-from feedback_app.mailing.delivery.send_rates import Pace
+from feedback_app.mailing.delivery.batches import BatchSender, Done
+from feedback_app.mailing.delivery.send_rates import SendRates
 from feedback_app.mailing.gate.check import GateRefused
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.letters.kinds import make_single
 from feedback_app.mailing.mailings import digests, services
 from feedback_app.mailing.transports.base import Transport, opened
@@ -50,11 +50,11 @@ class MailWorker:
 
     store: Store
     settings: Settings
-    desk: Desk
+    desk: LetterContext
     transport: Transport
     id: str = field(default_factory=new_worker_id)
-    _pace: Pace = field(init=False)
-    _windows: Windows = field(init=False)
+    _pace: SendRates = field(init=False)
+    _windows: BatchSender = field(init=False)
     _sending: list[int] = field(default_factory=list)
     _last_beat: datetime | None = None
     _last_look: datetime | None = None
@@ -63,8 +63,8 @@ class MailWorker:
 
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
-        self._pace = Pace(self.settings.send_rate, self.settings.domain_rate)
-        self._windows = Windows(self.store, self.settings, self.desk, self.id, self._pace, self._beat)
+        self._pace = SendRates(self.settings.send_rate, self.settings.domain_rate)
+        self._windows = BatchSender(self.store, self.settings, self.desk, self.id, self._pace, self._beat)
 
     def work_once(self, stop: threading.Event | None = None) -> Done:
         """Do what is due now: a window of every mailing in turn, so that no long one keeps another waiting."""
@@ -222,7 +222,7 @@ class MailWorker:
 
 
 @contextmanager
-def mail_worker(store: Store, settings: Settings, desk: Desk) -> Iterator[MailWorker]:
+def mail_worker(store: Store, settings: Settings, desk: LetterContext) -> Iterator[MailWorker]:
     """A worker with its transport; it signs off at the end."""
     with opened(settings.smtp_url, settings.smtp_connections) as transport:
         worker = MailWorker(store, settings, desk, transport)

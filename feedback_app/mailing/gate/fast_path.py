@@ -21,7 +21,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from feedback_app.mailing.gate import check
-from feedback_app.mailing.gate.template import Filling, Frame, Slot
+from feedback_app.mailing.gate.template import Filling, LetterTemplate, Slot
 from feedback_app.patterns.address_patterns import BASE64_LETTERS, ENCLOSING, MOST_READINGS, plain, readings
 
 # In the head each has a line, or a pair of brackets, to itself: what the constant before it ends with, and how the one
@@ -71,14 +71,14 @@ class _Step(NamedTuple):
     is_plain: Callable[[bytes], object] | None
 
 
-class KnownFrame:
+class KnownTemplate:
     """A frame that was looked at, and answers for letters that differ from it in their slots alone.
 
     There is no way to make one of a frame that was not: making one is looking. Raises NotPlain, and GateRefused where
     the whole look stops it.
     """
 
-    def __init__(self, frame: Frame, *, sender: str, own: Collection[str]) -> None:
+    def __init__(self, frame: LetterTemplate, *, sender: str, own: Collection[str]) -> None:
         """Look at a frame twice, with different values, and at where its slots are."""
         self._sender = sender
         self._own = frozenset(own)
@@ -110,7 +110,7 @@ class KnownFrame:
             place = end
         return False
 
-    def _look(self, frame: Frame, token: str, name: str) -> None:
+    def _look(self, frame: LetterTemplate, token: str, name: str) -> None:
         recipient = f"{_letters(12)}@{_letters(12)}.example"
         values = {
             Slot.TO: recipient,
@@ -139,15 +139,15 @@ class KnownFrame:
                         raise NotPlain
 
 
-def get_to_know(frame: Frame, *, sender: str, own: Collection[str]) -> KnownFrame | None:
+def get_to_know(frame: LetterTemplate, *, sender: str, own: Collection[str]) -> KnownTemplate | None:
     """What answers for a frame's letters; None where every one of them needs the whole look."""
     try:
-        return KnownFrame(frame, sender=sender, own=own)
+        return KnownTemplate(frame, sender=sender, own=own)
     except (NotPlain, check.GateRefused):
         return None
 
 
-def _parted(frame: Frame) -> tuple[list[bytes], list[Slot]]:
+def _parted(frame: LetterTemplate) -> tuple[list[bytes], list[Slot]]:
     """The pieces of a frame, in turn. Raises NotPlain where two slots touch, or it begins or ends with one."""
     constants = [piece for piece in frame.pieces[::2] if not isinstance(piece, Slot)]
     slots = [piece for piece in frame.pieces[1::2] if isinstance(piece, Slot)]

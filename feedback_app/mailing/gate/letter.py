@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import InitVar, dataclass
 
 from feedback_app.mailing.gate import check
-from feedback_app.mailing.gate.fast_path import KnownFrame
+from feedback_app.mailing.gate.fast_path import KnownTemplate
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -23,15 +23,15 @@ class Letter:
     data: bytes
     own: InitVar[Collection[str]]
     author: InitVar[str | None] = None
-    known: InitVar[KnownFrame | None] = None
+    known: InitVar[KnownTemplate | None] = None
 
-    def __post_init__(self, own: Collection[str], author: str | None, known: KnownFrame | None) -> None:
+    def __post_init__(self, own: Collection[str], author: str | None, known: KnownTemplate | None) -> None:
         """Let the gate look at the bytes that will go on the wire."""
         sender = author or self.sender
         if type(self.data) is not bytes:
             message = "a letter was stopped at the gate: its bytes could be changed after the look"
             raise check.GateRefused(message)
-        if type(known) is not KnownFrame or not known.answers_for(
+        if type(known) is not KnownTemplate or not known.answers_for(
             self.data, sender=sender, recipient=self.recipient, own=own
         ):
             check.check(self.data, sender=sender, recipient=self.recipient, own=own)

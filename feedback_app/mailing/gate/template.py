@@ -41,7 +41,7 @@ class Filling(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class LetterTemplate:
     """Pieces of bytes, and slots between them."""
 
     pieces: tuple[bytes | Slot, ...]
@@ -55,7 +55,7 @@ class Frame:
         object.__setattr__(self, "places", places)
 
     @classmethod
-    def of(cls, text: str) -> "Frame":
+    def of(cls, text: str) -> "LetterTemplate":
         """The frame of a message with gaps. Raises ValueError for one that is no slot's."""
         return cls(
             tuple(Slot(piece) if place % 2 else piece.encode() for place, piece in enumerate(GAP.split(text)) if piece)

@@ -13,7 +13,7 @@ from feedback_app.customers.services import Person
 from feedback_app.i18n import marked, said
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import Desk, single_letter
+from feedback_app.mailing.letters.composer import LetterContext, single_letter
 from feedback_app.mailing.text.quoting import quoted, shortened
 from feedback_app.security.tokens import Claim, Purpose
 
@@ -26,7 +26,9 @@ ANSWERS_SUBJECT = marked("Answers to your comments")
 OWN_SUBJECT = marked("Your comments at %(shop)s")
 
 
-def confirm_answers(session: Session, desk: Desk, reader: Person, request: LetterRequest, *, now: datetime) -> Letter:
+def confirm_answers(
+    session: Session, desk: LetterContext, reader: Person, request: LetterRequest, *, now: datetime
+) -> Letter:
     """May we tell you of answers? It names nobody: whoever typed the address may not own it. Raises NotWanted."""
     following = session.get(Following, request.about)
     if following is None or (following.confirmed_at and not following.stopped_at):
@@ -50,7 +52,7 @@ def confirm_answers(session: Session, desk: Desk, reader: Person, request: Lette
     )
 
 
-def answers(session: Session, desk: Desk, reader: Person, request: LetterRequest, *, now: datetime) -> Letter:
+def answers(session: Session, desk: LetterContext, reader: Person, request: LetterRequest, *, now: datetime) -> Letter:
     """The answers that somebody has not been told about, thread by thread, each with its stop. Raises NotWanted.
 
     What was taken for the letter is noted with its request, so that it is the same when it has to be tried again.
@@ -99,7 +101,7 @@ def answers(session: Session, desk: Desk, reader: Person, request: LetterRequest
     )
 
 
-def own_comments(desk: Desk, reader: Person, request: LetterRequest, *, now: datetime) -> Letter:
+def own_comments(desk: LetterContext, reader: Person, request: LetterRequest, *, now: datetime) -> Letter:
     """The link to the comments that came with an address."""
     return single_letter(
         desk,
@@ -117,7 +119,7 @@ def own_comments(desk: Desk, reader: Person, request: LetterRequest, *, now: dat
     )
 
 
-def _told(desk: Desk, comment: Comment, thread: Thread) -> dict[str, str]:
+def _told(desk: LetterContext, comment: Comment, thread: Thread) -> dict[str, str]:
     return {
         "author": quoted(comment.author),
         "words": shortened(visible_text(comment.html)),
@@ -125,7 +127,7 @@ def _told(desk: Desk, comment: Comment, thread: Thread) -> dict[str, str]:
     }
 
 
-def _link(desk: Desk, claim: Claim, now: datetime, days: int) -> str:
+def _link(desk: LetterContext, claim: Claim, now: datetime, days: int) -> str:
     page = {Purpose.CONFIRM_ANSWERS: "confirm", Purpose.STOP_ANSWERS: "stop", Purpose.OWN_COMMENTS: "yours"}
     token = desk.signer.sign(claim, now=now, days=days)
     return f"{desk.settings.site_url}/feedback/comments/{page[claim.purpose]}/{token}"

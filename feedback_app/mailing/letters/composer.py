@@ -15,12 +15,12 @@ from feedback_app.config import Settings
 from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
 from feedback_app.i18n import ENGLISH, catalogue, marked, said
-from feedback_app.mailing.gate.fast_path import KnownFrame, get_to_know
+from feedback_app.mailing.gate.fast_path import KnownTemplate, get_to_know
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.gate.template import Filling, Frame, Slot
+from feedback_app.mailing.gate.template import Filling, LetterTemplate, Slot
 from feedback_app.mailing.letters import mime
 from feedback_app.mailing.letters.dkim import sealer
-from feedback_app.mailing.mailings.source import PLACEHOLDERS, Draft, draft_html, fill_html, fill_text
+from feedback_app.mailing.mailings.source import PLACEHOLDERS, MailingSource, draft_html, fill_html, fill_text
 from feedback_app.mailing.return_addresses import ReturnAddresses
 from feedback_app.mailing.text.from_html import plain_text
 from feedback_app.mailing.text.inline_css import inlined
@@ -38,7 +38,7 @@ LINK_SUBJECT = marked("Your link to %(shop)s")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class LetterContext:
     """What every letter is written with."""
 
     settings: Settings
@@ -47,7 +47,7 @@ class Desk:
     seal: Callable[[bytes], bytes] | None = None
 
     @classmethod
-    def of(cls, settings: Settings, signer: Signer) -> "Desk":
+    def of(cls, settings: Settings, signer: Signer) -> "LetterContext":
         """The desk of a shop, with the keys that it signs with. Raises KeyProblem."""
         return cls(settings, signer, sealer(settings))
 
@@ -114,7 +114,9 @@ def _dated(now: datetime) -> str:
 class MailingMaker:
     """Makes the letters of one mailing: what is the same for all is rendered, styled and encoded once."""
 
-    def __init__(self, desk: Desk, draft: Draft, mailing_id: int | None, language: str | None = None) -> None:
+    def __init__(
+        self, desk: LetterContext, draft: MailingSource, mailing_id: int | None, language: str | None = None
+    ) -> None:
         """Render a checked draft in a language's frame. Without a mailing the letters are samples."""
         self._language = language or desk.language_of(None)
         self._desk = desk
@@ -125,7 +127,7 @@ class MailingMaker:
         self._returns = ReturnAddresses(desk.signer, desk.settings.mail_from)
         text, html = self._bodies()
         self._frames = {LetterFormat.TEXT: self._frame(text, None), LetterFormat.HTML: self._frame(text, html)}
-        self._known: dict[LetterFormat, KnownFrame | None] = {}
+        self._known: dict[LetterFormat, KnownTemplate | None] = {}
 
     def message_id(self, person: Person) -> str:
         """The identifier of a person's letter."""
@@ -183,11 +185,11 @@ class MailingMaker:
         )
         return fill_text(text, values), fill_html(page, values | {"name": Slot.NAME_IN_HTML.gap})
 
-    def frame(self, form: LetterFormat) -> Frame:
+    def frame(self, form: LetterFormat) -> LetterTemplate:
         """What all letters of a form have in common."""
         return self._frames[form]
 
-    def _frame(self, text: str, html: str | None) -> Frame:
+    def _frame(self, text: str, html: str | None) -> LetterTemplate:
         headers = [
             *_head(self._desk, to=Slot.TO.gap, subject=self._draft.subject, message_id=Slot.MESSAGE_ID.gap),
             ("List-Unsubscribe", f"<{self._desk.unsubscribe_place}{Slot.UNSUBSCRIBE.gap}>"),
@@ -195,16 +197,18 @@ class MailingMaker:
             ("List-Id", f"<{self._draft.topic}.{self._desk.domain}>"),
         ]
         boundary = secrets.token_hex(12)
-        return Frame.of(mime.message(headers, date=Slot.DATE.gap, boundary=boundary, text=text, html=html, slots=True))
+        return LetterTemplate.of(
+            mime.message(headers, date=Slot.DATE.gap, boundary=boundary, text=text, html=html, slots=True)
+        )
 
-    def _known_frame(self, form: LetterFormat) -> KnownFrame | None:
+    def _known_frame(self, form: LetterFormat) -> KnownTemplate | None:
         # Looked at when the first letter is made: a frame that nobody gets need not be looked at.
         if form not in self._known:
             self._known[form] = get_to_know(self._frames[form], sender=self._sender, own=self._own)
         return self._known[form]
 
 
-def preferences_letter(desk: Desk, person: Person, *, request: int, now: datetime) -> Letter:
+def preferences_letter(desk: LetterContext, person: Person, *, request: int, now: datetime) -> Letter:
     """The letter with a link to somebody's choices. It names nobody: whoever typed the address may not own it."""
     language = desk.language_of(person)
     subject = said(LINK_SUBJECT, language) % {"shop": desk.settings.shop_name}
@@ -229,7 +233,7 @@ def preferences_letter(desk: Desk, person: Person, *, request: int, now: datetim
 
 
 def halted_letter(
-    desk: Desk, owner: Person, *, slug: str, reason: str, left: int, waiting: int, request: int, now: datetime
+    desk: LetterContext, owner: Person, *, slug: str, reason: str, left: int, waiting: int, request: int, now: datetime
 ) -> Letter:
     """The letter that tells the owner of a halt."""
     subject = f"{slug} has stopped"
@@ -256,7 +260,7 @@ def halted_letter(
 
 
 def single_letter(
-    desk: Desk,
+    desk: LetterContext,
     person: Person,
     *,
     template: str,
@@ -288,7 +292,7 @@ def single_letter(
 
 
 def _letter(
-    desk: Desk,
+    desk: LetterContext,
     person: Person,
     *,
     subject: str,
@@ -309,7 +313,7 @@ def _letter(
     return Letter(sender, person.address, message_id, data, settings.own_addresses)
 
 
-def _head(desk: Desk, *, to: str, subject: str, message_id: str) -> list[tuple[str, str]]:
+def _head(desk: LetterContext, *, to: str, subject: str, message_id: str) -> list[tuple[str, str]]:
     shop_name, sender = parseaddr(desk.settings.mail_from)
     answer_name, answer_to = parseaddr(desk.settings.reply_to)
     return [

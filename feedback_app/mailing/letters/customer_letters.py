@@ -13,7 +13,7 @@ from feedback_app.customers.subscriptions import Wish, gets_it
 from feedback_app.i18n import marked, said
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import Desk, single_letter
+from feedback_app.mailing.letters.composer import LetterContext, single_letter
 from feedback_app.security.tokens import Claim, Purpose
 
 SUBSCRIBE_DAYS = 7
@@ -28,7 +28,7 @@ RHYTHMS = {
 
 
 def confirm_subscription(
-    session: Session, desk: Desk, reader: Person, request: LetterRequest, *, now: datetime
+    session: Session, desk: LetterContext, reader: Person, request: LetterRequest, *, now: datetime
 ) -> Letter:
     """Is it true that you want to hear from us? It names nobody: whoever typed the address may not own it."""
     wish = Wish.of_code(request.about or 0)
@@ -56,7 +56,9 @@ def confirm_subscription(
     )
 
 
-def change_of_address(session: Session, desk: Desk, request: LetterRequest, side: Side, *, now: datetime) -> Letter:
+def change_of_address(
+    session: Session, desk: LetterContext, request: LetterRequest, side: Side, *, now: datetime
+) -> Letter:
     """Is it true that you want letters at another address, or at this one? Raises NotWanted."""
     change = _change_of(session, request)
     if change.done_at is not None:
@@ -86,7 +88,7 @@ def change_of_address(session: Session, desk: Desk, request: LetterRequest, side
     )
 
 
-def address_changed(session: Session, desk: Desk, request: LetterRequest, *, now: datetime) -> Letter:
+def address_changed(session: Session, desk: LetterContext, request: LetterRequest, *, now: datetime) -> Letter:
     """The last letter to the old address: from now on we write to the new one. Raises NotWanted."""
     change = _change_of(session, request)
     reader = _named_nowhere(session, change, addresses_of(session, change).old)

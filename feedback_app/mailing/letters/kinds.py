@@ -12,23 +12,23 @@ from feedback_app.customers.services import Person, person
 from feedback_app.letter_queue import LetterKind, LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters import comment_letters, customer_letters, owner_letters
-from feedback_app.mailing.letters.composer import Desk, MailingMaker, halted_letter, preferences_letter
+from feedback_app.mailing.letters.composer import LetterContext, MailingMaker, halted_letter, preferences_letter
 from feedback_app.mailing.mailings.services import counts
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import LEFT_STATES, DeliveryState, Mailing, MailingState
 
 OWNER = 0
 
 
-Maker = Callable[[Session, Desk, LetterRequest, datetime], Letter]
+Maker = Callable[[Session, LetterContext, LetterRequest, datetime], Letter]
 
 
-def make_single(session: Session, desk: Desk, request: LetterRequest, *, now: datetime) -> Letter:
+def make_single(session: Session, desk: LetterContext, request: LetterRequest, *, now: datetime) -> Letter:
     """The letter that was asked for. Raises NotWanted, GateRefused and CannotOpen."""
     return MAKERS[request.kind](session, desk, request, now)
 
 
-def reader_of(session: Session, desk: Desk, request: LetterRequest) -> Person:
+def reader_of(session: Session, desk: LetterContext, request: LetterRequest) -> Person:
     """Who gets the letter: the customer, or the owner. Raises NotWanted where there is none, and CannotOpen."""
     if request.customer_id is not None:
         return person(session, session.get_one(Customer, request.customer_id))
@@ -39,22 +39,22 @@ def reader_of(session: Session, desk: Desk, request: LetterRequest) -> Person:
     return Person(OWNER, address, None)
 
 
-def _preferences_link(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _preferences_link(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return preferences_letter(desk, reader_of(session, desk, request), request=request.id, now=now)
 
 
-def _mailing_copy(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _mailing_copy(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     """A mailing as the owner would get it: they see it before anybody else does."""
     owner = reader_of(session, desk, request)
     mailing = session.get(Mailing, request.about)
     if mailing is None or mailing.state is not MailingState.SENDING:
         message = "the mailing has been stopped"
         raise NotWanted(message)
-    draft = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
+    draft = MailingSource(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
     return MailingMaker(desk, draft, None).letter(owner, LetterFormat.HTML, now=now)
 
 
-def _mailing_halted(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _mailing_halted(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     owner = reader_of(session, desk, request)
     mailing = session.get(Mailing, request.about)
     if mailing is None or mailing.state is not MailingState.HALTED:
@@ -73,45 +73,45 @@ def _mailing_halted(session: Session, desk: Desk, request: LetterRequest, now: d
     )
 
 
-def _confirm_answers(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _confirm_answers(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     reader = reader_of(session, desk, request)
     return comment_letters.confirm_answers(session, desk, reader, request, now=now)
 
 
-def _answers(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _answers(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return comment_letters.answers(session, desk, reader_of(session, desk, request), request, now=now)
 
 
-def _own_comments(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _own_comments(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return comment_letters.own_comments(desk, reader_of(session, desk, request), request, now=now)
 
 
-def _comment_waits(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _comment_waits(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return owner_letters.comment_waits(session, desk, reader_of(session, desk, request), request, now=now)
 
 
-def _comments_wait(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _comments_wait(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return owner_letters.comments_wait(session, desk, reader_of(session, desk, request), request, now=now)
 
 
-def _sign_in_notice(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _sign_in_notice(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return owner_letters.sign_in_notice(desk, reader_of(session, desk, request), request, now=now)
 
 
-def _confirm_subscription(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _confirm_subscription(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     reader = reader_of(session, desk, request)
     return customer_letters.confirm_subscription(session, desk, reader, request, now=now)
 
 
-def _change_old(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _change_old(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return customer_letters.change_of_address(session, desk, request, Side.OLD, now=now)
 
 
-def _change_new(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _change_new(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return customer_letters.change_of_address(session, desk, request, Side.NEW, now=now)
 
 
-def _address_changed(session: Session, desk: Desk, request: LetterRequest, now: datetime) -> Letter:
+def _address_changed(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
     return customer_letters.address_changed(session, desk, request, now=now)
 
 

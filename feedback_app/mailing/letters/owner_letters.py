@@ -14,7 +14,7 @@ from feedback_app.customers.services import Person
 from feedback_app.i18n import ENGLISH
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import Desk, single_letter
+from feedback_app.mailing.letters.composer import LetterContext, single_letter
 from feedback_app.mailing.text.quoting import quoted, shortened
 from feedback_app.security.tokens import Claim, Purpose
 
@@ -24,7 +24,9 @@ AUTOMATIC = ("Auto-Submitted", "auto-generated")
 CHANGED = {"change_notice": "has a new password"}
 
 
-def comment_waits(session: Session, desk: Desk, owner: Person, request: LetterRequest, *, now: datetime) -> Letter:
+def comment_waits(
+    session: Session, desk: LetterContext, owner: Person, request: LetterRequest, *, now: datetime
+) -> Letter:
     """One comment waits, with a link for each thing that can be decided. Raises NotWanted."""
     waiting = still_waiting(session, [request.about or 0])
     if not waiting:
@@ -34,7 +36,9 @@ def comment_waits(session: Session, desk: Desk, owner: Person, request: LetterRe
     return _waits(desk, owner, waiting, count=1, subject=f"A comment waits: {title}", request=request, now=now)
 
 
-def comments_wait(session: Session, desk: Desk, owner: Person, request: LetterRequest, *, now: datetime) -> Letter:
+def comments_wait(
+    session: Session, desk: LetterContext, owner: Person, request: LetterRequest, *, now: datetime
+) -> Letter:
     """Many comments wait: the first of them, each with its links, and how many there are. Raises NotWanted."""
     waiting = still_waiting(session, json.loads(request.details or "[]"))
     count = count_waiting(session)
@@ -46,7 +50,7 @@ def comments_wait(session: Session, desk: Desk, owner: Person, request: LetterRe
 
 
 def _waits(
-    desk: Desk,
+    desk: LetterContext,
     owner: Person,
     waiting: list[tuple[Comment, Thread]],
     *,
@@ -74,7 +78,7 @@ def _waits(
     )
 
 
-def _told(desk: Desk, comment: Comment, thread: Thread, now: datetime) -> dict[str, object]:
+def _told(desk: LetterContext, comment: Comment, thread: Thread, now: datetime) -> dict[str, object]:
     return {
         "author": quoted(comment.author),
         "title": quoted(thread.title),
@@ -85,12 +89,12 @@ def _told(desk: Desk, comment: Comment, thread: Thread, now: datetime) -> dict[s
     }
 
 
-def _link(desk: Desk, comment: Comment, decision: Decision, now: datetime) -> str:
+def _link(desk: LetterContext, comment: Comment, decision: Decision, now: datetime) -> str:
     token = desk.signer.sign(Claim(Purpose.MODERATE, comment.id, decision.code), now=now, days=MODERATE_DAYS)
     return f"{desk.settings.site_url}/feedback/moderate/{token}"
 
 
-def sign_in_notice(desk: Desk, owner: Person, request: LetterRequest, *, now: datetime) -> Letter:
+def sign_in_notice(desk: LetterContext, owner: Person, request: LetterRequest, *, now: datetime) -> Letter:
     """Something about signing in has changed. It has no link: whoever reads it knows the way, and nobody is led."""
     said = json.loads(request.details or "{}")
     what = CHANGED.get(said.get("what", ""))

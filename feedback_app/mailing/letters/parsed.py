@@ -6,7 +6,7 @@ from email.message import EmailMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ParsedLetter:
     """A letter as a mail program shows it."""
 
     name: str
@@ -18,10 +18,10 @@ class Shown:
     html: str | None
 
 
-def shown_letter(data: bytes, name: str = "") -> Shown:
+def shown_letter(data: bytes, name: str = "") -> ParsedLetter:
     """A letter's bytes, read as a mail program reads them."""
     message = message_from_bytes(data, policy=policy.default)
-    return Shown(
+    return ParsedLetter(
         name=name,
         subject=str(message["Subject"]),
         to=str(message["To"]),

@@ -13,14 +13,14 @@ NOT_ACCEPTED = (DeliveryState.FAILED, DeliveryState.DEFERRED, DeliveryState.UNKN
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class NeedsAttention:
     """Which mailings are halted and why, and how many letters of which are in doubt, by their slugs."""
 
     halted: dict[str, str]
     doubtful: dict[str, int]
 
 
-def standing(session: Session) -> Standing:
+def standing(session: Session) -> NeedsAttention:
     """What needs a person at this moment."""
     halted = select(Mailing.slug, Mailing.reason).where(Mailing.state == MailingState.HALTED).order_by(Mailing.id)
     doubtful = (
@@ -30,13 +30,13 @@ def standing(session: Session) -> Standing:
         .group_by(Mailing.slug)
         .order_by(Mailing.slug)
     )
-    return Standing(
+    return NeedsAttention(
         {slug: reason or "why was not noted" for slug, reason in session.execute(halted)},
         {slug: number for slug, number in session.execute(doubtful)},  # noqa: C416 - rows, which `dict` is not typed for
     )
 
 
-def since(before: Standing, after: Standing) -> str | None:
+def since(before: NeedsAttention, after: NeedsAttention) -> str | None:
     """What has come to need a person meanwhile, in one line; None where nothing has."""
     said = [
         f"{slug} was halted: {reason} (undisclosed mail status {slug})"

@@ -19,9 +19,9 @@ from feedback_app.customers.consent import writable
 from feedback_app.customers.digest_schedule import COLLECTED, last_digest
 from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Preference, Topic
 from feedback_app.db.prepared import Driver, session_of
-from feedback_app.db.store import alone_in
+from feedback_app.db.store import advisory_lock
 from feedback_app.i18n import marked
-from feedback_app.mailing.mailings.source import NAMELESS, Draft
+from feedback_app.mailing.mailings.source import NAMELESS, MailingSource
 from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
 
 EVERY = timedelta(minutes=1)
@@ -50,7 +50,7 @@ def make_due(session: Session, *, hold_minutes: float, now: datetime) -> list[st
     """Make the digests whose week or month is over, held like any mailing. Returns their slugs."""
     if session.scalar(select(DigestItem.delivery_id).where(DigestItem.digest_id.is_(None)).limit(1)) is None:
         return []
-    alone_in(session, "digests")
+    advisory_lock(session, "digests")
     made = []
     for frequency, topic in ((frequency, topic) for frequency in COLLECTED for topic in Topic):
         end = last_digest(frequency, now)
@@ -112,7 +112,7 @@ def release(session: Session, mailing: Mailing, customer_id: int) -> None:
     )
 
 
-def drafts(session: Session, mailing: Mailing, numbers: Collection[int]) -> dict[int, Draft]:
+def drafts(session: Session, mailing: Mailing, numbers: Collection[int]) -> dict[int, MailingSource]:
     """What a digest says to each of these customers; who has nothing in it is absent."""
     query = (
         select(Delivery.customer_id, Delivery.mailing_id)
@@ -126,10 +126,10 @@ def drafts(session: Session, mailing: Mailing, numbers: Collection[int]) -> dict
             wanted[customer].append(source)
     ids = {source for sources in wanted.values() for source in sources}
     sources = {one.id: one for one in session.scalars(select(Mailing).where(Mailing.id.in_(ids)))}
-    texts: dict[tuple[int, ...], Draft] = {}
+    texts: dict[tuple[int, ...], MailingSource] = {}
     for numbers_of in {tuple(one) for one in wanted.values()}:
         body = "\n".join(f"## {sources[number].subject}\n\n{sources[number].body}" for number in numbers_of)
-        texts[numbers_of] = Draft(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, body)
+        texts[numbers_of] = MailingSource(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, body)
     return {customer: texts[tuple(one)] for customer, one in wanted.items()}
 
 

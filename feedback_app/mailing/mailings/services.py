@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.consent import not_paused, writable
 from feedback_app.customers.digest_schedule import COLLECTED
 from feedback_app.customers.models import Customer, Frequency, Preference, Suppression, Topic
-from feedback_app.db.store import changed
+from feedback_app.db.store import rows_changed
 from feedback_app.letter_queue import LetterKind, want_letter
 from feedback_app.mailing.mailings import digests
 from feedback_app.mailing.mailings.canary import canary_of
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import (
     IS_DEFERRED,
     LEFT_STATES,
@@ -40,7 +40,7 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class Excluded:
     """How many of a topic's customers a mailing would leave out, and why; `in_digests` get it with others, later."""
 
     no: int
@@ -58,7 +58,7 @@ def find_mailing(session: Session, slug: str) -> Mailing:
     return mailing
 
 
-def hold(session: Session, draft: Draft, *, minutes: float, now: datetime) -> Mailing:
+def hold(session: Session, draft: MailingSource, *, minutes: float, now: datetime) -> Mailing:
     """Freeze a draft's text and begin its hold.
 
     A cancelled mailing can be mended and held again as long as none of it left. Raises MailingRefused.
@@ -110,7 +110,7 @@ def cancel(session: Session, slug: str, *, now: datetime) -> Cancelled:
     """
     mailing = find_mailing(session, slug)
     stoppable = (MailingState.DRAFT, MailingState.HELD, MailingState.SENDING, MailingState.HALTED)
-    done = changed(
+    done = rows_changed(
         session,
         update(Mailing)
         .where(Mailing.id == mailing.id, Mailing.state.in_(stoppable))
@@ -120,7 +120,7 @@ def cancel(session: Session, slug: str, *, now: datetime) -> Cancelled:
         session.refresh(mailing)
         message = f"{slug} is {mailing.state} already: there is nothing left to cancel"
         raise MailingRefused(message)
-    stopped = changed(
+    stopped = rows_changed(
         session,
         update(Delivery)
         .where(
@@ -138,7 +138,7 @@ def cancel(session: Session, slug: str, *, now: datetime) -> Cancelled:
 def resume(session: Session, slug: str) -> None:
     """Continue a halted mailing; what a server has put off has two days again. Raises MailingRefused."""
     mailing = find_mailing(session, slug)
-    done = changed(
+    done = rows_changed(
         session,
         update(Mailing)
         .where(Mailing.id == mailing.id, Mailing.state == MailingState.HALTED)
@@ -153,7 +153,7 @@ def resume(session: Session, slug: str) -> None:
 
 def halt(session: Session, mailing_id: int, reason: str, *, now: datetime) -> None:
     """Stop a mailing until somebody has looked at it, and have the owner told."""
-    done = changed(
+    done = rows_changed(
         session,
         update(Mailing)
         .where(Mailing.id == mailing_id, Mailing.state == MailingState.SENDING)
@@ -189,7 +189,7 @@ def _in_digests(topic: Topic) -> ColumnElement[bool]:
     )
 
 
-def left_out(session: Session, topic: Topic, *, now: datetime) -> LeftOut:
+def left_out(session: Session, topic: Topic, *, now: datetime) -> Excluded:
     """Who is known and would not be written to, in numbers. A person counts once, by the first reason."""
 
     def count(query: Select[int]) -> int:
@@ -204,7 +204,7 @@ def left_out(session: Session, topic: Topic, *, now: datetime) -> LeftOut:
         )
         .exists()
     )
-    return LeftOut(
+    return Excluded(
         no=count(everybody.where(~barred, ~wants)),
         paused=count(everybody.where(~barred, wants, ~not_paused(now))),
         suppressed=count(everybody.where(barred)),
@@ -220,7 +220,7 @@ def release_due(session: Session, *, now: datetime) -> list[str]:
     due = select(Mailing.id).where(Mailing.state == MailingState.HELD, Mailing.due_at <= now)
     released = []
     for number in session.scalars(due).all():
-        won = changed(
+        won = rows_changed(
             session,
             update(Mailing)
             .where(Mailing.id == number, Mailing.state == MailingState.HELD, Mailing.due_at <= now)

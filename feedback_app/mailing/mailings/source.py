@@ -31,12 +31,12 @@ TAGS = {
 ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "width", "height"}}
 
 
-class DraftRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
+class SourceRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """A mailing's file can't be sent as it is; one line with file and line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class MailingSource:
     """What a mailing says, before it is said to anybody."""
 
     slug: str
@@ -46,28 +46,28 @@ class Draft:
     body: str
 
 
-def read_draft(path: Path, settings: Settings) -> Draft:
+def read_draft(path: Path, settings: Settings) -> MailingSource:
     """Read a mailing's file and check everything that can be checked without a network. Raises DraftRefused."""
     try:
         text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         message = f"{path}: {error.strerror}"
-        raise DraftRefused(message) from error
+        raise SourceRefused(message) from error
     except UnicodeDecodeError as error:
         message = f"{path}: this is not UTF-8: save the file again as UTF-8"
-        raise DraftRefused(message) from error
+        raise SourceRefused(message) from error
     head, body, first = _split(path, text)
     for name in ("subject", "topic", "slug"):
         if not head.get(name):
             message = f"{path}: the head has no `{name.capitalize()}:`"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
     if head["topic"] not in set(Topic):
         message = f"{path}: Topic is one of {', '.join(Topic)}"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,99}", head["slug"]):
         message = f"{path}: Slug is made of small letters, digits and hyphens"
-        raise DraftRefused(message)
-    draft = Draft(
+        raise SourceRefused(message)
+    draft = MailingSource(
         slug=head["slug"],
         topic=Topic(head["topic"]),
         subject=head["subject"],
@@ -88,75 +88,75 @@ def _split(path: Path, text: str) -> tuple[dict[str, str], str, int]:
         if not colon or name.strip().lower() not in HEAD:
             known = ", ".join(known.capitalize() for known in HEAD)
             message = f"{path}:{number}: the head has lines like `Subject: …` ({known}) and ends with an empty line"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
         name = name.strip().lower()
         if name in head:
             message = f"{path}:{number}: there are two lines `{name.capitalize()}:` in the head"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
         head[name] = value.strip()
     return head, "", len(lines)
 
 
-def _check(path: Path, draft: Draft, first: int, settings: Settings) -> None:
+def _check(path: Path, draft: MailingSource, first: int, settings: Settings) -> None:
     if not draft.body.strip():
         message = f"{path}: there is no text below the head"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     if "{" in draft.subject or len(draft.subject) > LONGEST_SUBJECT or not draft.subject.isprintable():
         message = f"{path}: Subject is one line of at most {LONGEST_SUBJECT} letters without placeholders"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     if not draft.nameless.isprintable():
         message = f"{path}: Nameless has invisible characters in it"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     if "{" in draft.nameless or "}" in draft.nameless:
         message = f"{path}: Nameless takes no placeholder: write a word for who has given no name, such as `{NAMELESS}`"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     # Addresses first: what is refused after may be quoted.
     own = settings.own_addresses
     for number, line in enumerate([draft.subject, draft.nameless, *draft.body.split("\n")], first - 2):
         if address_shaped(line, own):
             where = f"{path}:{number}" if number >= first else str(path)
             message = f"{where}: there is an address here that is not the shop's own; a letter shows no others"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
     lines = zip(draft.body.split("\n"), link_checks.without_code(draft.body).split("\n"), strict=True)
     for line_number, (line, line_without_code) in enumerate(lines, first):
         _check_line(f"{path}:{line_number}", line, line_without_code)
     _check_ends(path, draft, first, _check_shown(path, draft, own))
 
 
-def _check_shown(path: Path, draft: Draft, own: Collection[str]) -> str:
+def _check_shown(path: Path, draft: MailingSource, own: Collection[str]) -> str:
     """Look at the text as Markdown shows it, and return that: it can put together what no line has in it."""
     try:
         html = draft_html(draft)
     except RecursionError as error:
         message = f"{path}: lists and quotes stand too deep in others here: write them less deep"
-        raise DraftRefused(message) from error
+        raise SourceRefused(message) from error
     # An entity can say what nobody may type; what a placeholder leaves is known.
     if _invisible(re.sub(f"\ue000(?:{'|'.join(PLACEHOLDERS)})\ue001|\n", "", html)):
         message = f"{path}: an entity (such as &#1;) shows an invisible character here that letters don't take"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     if address_shaped(html, own) or address_shaped(plain_text(html), own):
         message = f"{path}: this shows an address that is not the shop's own; a letter shows no others"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     for name, value in re.findall(r'([\w-]+)="([^"]*)"', html):
         placeholders = _STAND_IN.findall(value)
         is_link = _STAND_IN.fullmatch(value) and placeholders[0] in LINKS
         if name in {"href", "src"} and placeholders and not (name == "href" and is_link):
             message = f"{path}: a link or an image can be {_known(LINKS)} as a whole, and has no other placeholder"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
         if name in {"title", "alt"} and set(placeholders) & set(LINKS):
             message = f"{path}: the title of a link or an image has no link in it"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
         if name in {"href", "src"} and not placeholders and not link_checks.good(value):
             message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
     # The cleaner takes a scheme that letters don't have, with its link; the shop's own address may stay as text.
     if re.search(r"<a(?![^>]* href=)[^>]*>[^<@]*</a>", html.replace("<a>", "<a >")):
         message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     return html
 
 
-def _check_ends(path: Path, draft: Draft, first: int, html: str) -> None:
+def _check_ends(path: Path, draft: MailingSource, first: int, html: str) -> None:
     """Look for links that Markdown makes none of, and for those of the reader's own that go on with other words."""
     found = link_checks.left_over(html)
     if found:
@@ -168,15 +168,15 @@ def _check_ends(path: Path, draft: Draft, first: int, html: str) -> None:
         where = _where(path, draft, first, re.escape(f"[{words}"))
         why = "it is not closed" if reference is None else f"there is no line `[{reference[:40]}]: https://…` for it"
         message = f"{where}: the link of “{words[:40]}” is broken: {why}; brackets that are no link are written \\["
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     name = link_checks.runs_on(plain_text(html))
     if name:
         where = _where(path, draft, first, rf"\{{\{{\s*{name}\s*\}}\}}[^\s)]")
         message = f"{where}: the link {_known([name])} is broken by what follows it: leave a blank there"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
 
 
-def _where(path: Path, draft: Draft, first: int, pattern: str) -> str:
+def _where(path: Path, draft: MailingSource, first: int, pattern: str) -> str:
     """The file, with the number of the first line that has this in it, if one has."""
     numbers = (number for number, line in enumerate(draft.body.split("\n"), first) if re.search(pattern, line))
     number = next(numbers, None)
@@ -191,18 +191,18 @@ def _check_line(where: str, line: str, line_without_code: str) -> None:
     for name in _PLACEHOLDER.findall(line):
         if name not in PLACEHOLDERS:
             message = f"{where}: there is no placeholder {{{{ {name[:40]} }}}}; there are {_known(PLACEHOLDERS)}"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
     rest = _PLACEHOLDER.sub("", line)
     if "{{" in rest or "}}" in rest or "{%" in rest:
         message = f"{where}: a placeholder is written {{{{ name }}}}, with two braces on each side"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     if _invisible(line):
         message = f"{where}: there is an invisible character here that letters don't take"
-        raise DraftRefused(message)
+        raise SourceRefused(message)
     for words, link in link_checks.written(line_without_code):
         if not _PLACEHOLDER.fullmatch(link) and not link.startswith("{{") and not link_checks.good(link):
             message = f"{where}: the link of “{words[:40]}” is broken: it starts with https:// (or http://) and a host"
-            raise DraftRefused(message)
+            raise SourceRefused(message)
 
 
 def _invisible(text: str) -> bool:
@@ -210,7 +210,7 @@ def _invisible(text: str) -> bool:
     return any(unicodedata.category(character) in {"Cc", "Co", "Cs"} for character in text.replace("\t", " "))
 
 
-def draft_html(draft: Draft) -> str:
+def draft_html(draft: MailingSource) -> str:
     """The text as HTML, cleaned, with stand-ins where the placeholders were."""
     marked = _PLACEHOLDER.sub(lambda match: f"\ue000{match.group(1)}\ue001", draft.body)
     rough = markdown.markdown(marked, extensions=["tables", "sane_lists", "smarty"], output_format="html")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.transports.results import Answer, Outcome
-from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.mailing.transports.smtp_pool import SmtpPool
 
 
 class Transport(Protocol):
@@ -98,7 +98,7 @@ class OutboxTransport:
 def opened(url: str, connections: int = 1) -> Iterator[Transport]:
     """The transport of a setting, over at most so many connections, closed at the end. Raises TransportRefused."""
     kind, _, rest = url.partition(":")
-    transport: Transport = OutboxTransport(Path(rest)) if kind == "outbox" else Lanes(url, connections)
+    transport: Transport = OutboxTransport(Path(rest)) if kind == "outbox" else SmtpPool(url, connections)
     try:
         yield transport
     finally:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from feedback_app.config import UNENCRYPTED, is_loopback
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused, scrub
-from feedback_app.mailing.transports.smtp_connection import SENSELESS, Broken, Connection, Server, connect
+from feedback_app.mailing.transports.smtp_connection import SENSELESS, Broken, Server, SmtpConnection, connect
 
 END = b".\r\n"
 RESET = b"RSET\r\n"
@@ -32,7 +32,7 @@ class _Useless(Exception):  # noqa: N818 - ends a dialogue
 class _Dialogue:
     """One connection, and where two letters stand on it."""
 
-    connection: Connection
+    connection: SmtpConnection
     # Servers hang up on connections that were idle. Only for the letter that one was opened for there is no better one
     # to be had.
     first: Letter | None

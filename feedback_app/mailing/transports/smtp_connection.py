@@ -66,7 +66,7 @@ class Server:
         return cls(parts.scheme, parts.hostname or "", port, login, parts.query == UNENCRYPTED)
 
 
-class Connection:
+class SmtpConnection:
     """A dialogue that is past its greetings."""
 
     def __init__(self, sock: socket.socket, extensions: Collection[str]) -> None:
@@ -161,7 +161,7 @@ class Connection:
         self._lines += lines
 
 
-def connect(server: Server, seconds: int = SECONDS) -> Connection:
+def connect(server: Server, seconds: int = SECONDS) -> SmtpConnection:
     """Open a connection (RFC 5321, 3.1), encrypt it where that was asked for (RFC 3207), sign in (RFC 4954).
 
     No answer on the way there may take longer than so many seconds. Certificates are checked, and there is no way back
@@ -186,7 +186,7 @@ def connect(server: Server, seconds: int = SECONDS) -> Connection:
         raise
 
 
-def _taken_over(smtp: smtplib.SMTP) -> Connection:
+def _taken_over(smtp: smtplib.SMTP) -> SmtpConnection:
     """The connection of a client that has done its part; it must hold nothing back."""
     sock, file = smtp.sock, smtp.file
     if sock is None:
@@ -204,7 +204,7 @@ def _taken_over(smtp: smtplib.SMTP) -> Connection:
     if file is not None:
         file.close()
     smtp.sock, smtp.file = None, None
-    return Connection(sock, smtp.esmtp_features)
+    return SmtpConnection(sock, smtp.esmtp_features)
 
 
 def _said(error: OSError) -> str:

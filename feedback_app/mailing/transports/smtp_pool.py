@@ -18,7 +18,7 @@ SHORT = 5
 PEACE = 600
 
 
-class Lanes:
+class SmtpPool:
     """SMTP connections that take letters in turn; one at first, at most so many as they may be.
 
     A server that does not let another one in, or puts one out, is left at those that it has.

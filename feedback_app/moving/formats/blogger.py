@@ -13,12 +13,12 @@ from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
     ForeignPost,
+    ForeignStatus,
     ForeignThread,
     Item,
     LeftBehind,
-    LeftOut,
     Reading,
-    Standing,
+    Skipped,
     moment_of,
 )
 from feedback_app.moving.formats.xml_stream import Element, pieces, text_of
@@ -61,9 +61,11 @@ def _old(entry: Element, reading: Reading) -> Iterator[Item]:
         parent = f"tag:blogger.com,1999:blog-{found[1]}.post-{found[2]}" if found else None
         post = "" if to is None else to.get("ref") or ""
         # A comment that is a draft there waits, or is spam: the file does not say which.
-        yield _comment(entry, number, post, parent, reading, standing=Standing.WAITING if draft else Standing.SHOWN)
+        yield _comment(
+            entry, number, post, parent, reading, standing=ForeignStatus.WAITING if draft else ForeignStatus.SHOWN
+        )
     elif kind not in {"settings", "template"}:
-        yield LeftOut(number, f"not a post: {kind or 'nothing said'}", is_post=True)
+        yield Skipped(number, f"not a post: {kind or 'nothing said'}", is_post=True)
 
 
 def _today(entry: Element, reading: Reading) -> Iterator[Item]:
@@ -71,18 +73,18 @@ def _today(entry: Element, reading: Reading) -> Iterator[Item]:
     kind = text_of(entry, f"{B}type")
     status = text_of(entry, f"{B}status")
     if text_of(entry, f"{B}trashed"):
-        yield LeftOut(number, "in the trash there", is_post=kind != "COMMENT", settled=True)
+        yield Skipped(number, "in the trash there", is_post=kind != "COMMENT", settled=True)
     elif kind == "POST":
         labels = tuple(one.get("term") or "" for one in entry.iterfind(f"{ATOM}category"))
         yield from _post(entry, number, text_of(entry, f"{B}filename"), labels, draft=status != "LIVE")
     elif kind == "COMMENT" and status == "SPAM":
-        yield LeftOut(number, "spam there", settled=True)
+        yield Skipped(number, "spam there", settled=True)
     elif kind == "COMMENT":
         post, parent = text_of(entry, f"{B}parent"), text_of(entry, f"{B}inReplyTo") or None
-        standing = Standing.SHOWN if status == "LIVE" else Standing.WAITING
+        standing = ForeignStatus.SHOWN if status == "LIVE" else ForeignStatus.WAITING
         yield _comment(entry, number, post, parent, reading, standing=standing)
     else:
-        yield LeftOut(number, f"not a post: {kind.lower() or 'nothing said'}", is_post=True)
+        yield Skipped(number, f"not a post: {kind.lower() or 'nothing said'}", is_post=True)
 
 
 def _post(entry: Element, number: str, place: str, labels: tuple[str, ...], *, draft: bool) -> Iterator[Item]:
@@ -102,7 +104,7 @@ def _post(entry: Element, number: str, place: str, labels: tuple[str, ...], *, d
 
 
 def _comment(
-    entry: Element, number: str, post: str, parent: str | None, reading: Reading, *, standing: Standing
+    entry: Element, number: str, post: str, parent: str | None, reading: Reading, *, standing: ForeignStatus
 ) -> Item:
     author = entry.find(f"{ATOM}author")
     name = ""
@@ -114,7 +116,7 @@ def _comment(
         reading.drop(LeftBehind.PICTURES, author.find(PICTURE) is not None)
     created = moment_of(text_of(entry, f"{ATOM}published"))
     if created is None or not post:
-        return LeftOut(number, "without a date or a thread")
+        return Skipped(number, "without a date or a thread")
     return ForeignComment(
         id=number,
         thread=post,

@@ -10,12 +10,12 @@ from typing import IO
 from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
+    ForeignStatus,
     ForeignThread,
     Item,
     LeftBehind,
-    LeftOut,
     Reading,
-    Standing,
+    Skipped,
     moment_of,
 )
 from feedback_app.moving.formats.xml_stream import Element, pieces, text_of
@@ -50,7 +50,7 @@ def _comment(post: Element, number: str, reading: Reading) -> Item:
 
     for tag in ("isDeleted", "isSpam"):
         if said(tag) == "true":
-            return LeftOut(number, "deleted there" if tag == "isDeleted" else "spam there", settled=True)
+            return Skipped(number, "deleted there" if tag == "isDeleted" else "spam there", settled=True)
     author = post.find(f"{{{DISQUS}}}author")
     reading.drop(LeftBehind.NETWORKS, said("ipAddress"))
     name = ""
@@ -61,7 +61,7 @@ def _comment(post: Element, number: str, reading: Reading) -> Item:
     created = moment_of(ours("createdAt") or said("createdAt"))
     thread = post.find(f"{{{DISQUS}}}thread")
     if created is None or thread is None:
-        return LeftOut(number, "without a date or a thread")
+        return Skipped(number, "without a date or a thread")
     parent = post.find(f"{{{DISQUS}}}parent")
     return ForeignComment(
         id=number,
@@ -72,6 +72,6 @@ def _comment(post: Element, number: str, reading: Reading) -> Item:
         kind=BodyKind.MARKDOWN if ours("text") else BodyKind.HTML,
         created_at=created,
         edited_at=moment_of(ours("editedAt")),
-        standing=Standing.WAITING if said("isApproved") == "false" else Standing.SHOWN,
+        standing=ForeignStatus.WAITING if said("isApproved") == "false" else ForeignStatus.SHOWN,
         by_owner=ours("byOwner") == "true",
     )

@@ -10,17 +10,17 @@ from typing import Any
 from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
+    ForeignStatus,
     ForeignThread,
     Item,
     LeftBehind,
-    LeftOut,
     Reading,
-    Standing,
-    Unreadable,
+    Skipped,
+    UnreadableExport,
 )
 
 # Isso's `mode`: 1 accepted, 2 waits, 4 deleted but kept for its answers.
-STANDINGS = {1: Standing.SHOWN, 2: Standing.WAITING}
+STANDINGS = {1: ForeignStatus.SHOWN, 2: ForeignStatus.WAITING}
 DELETED = 4
 COLUMNS = "id, tid, parent, created, modified, mode, author, text, remote_addr, email, website, likes, dislikes"
 
@@ -37,7 +37,7 @@ def read(path: Path, reading: Reading) -> Iterator[Item]:
                 yield _comment(row, reading)
     except sqlite3.DatabaseError as error:
         message = f"{path}: this is not a whole database of Isso's ({error}): copy it again while Isso is stopped"
-        raise Unreadable(message) from error
+        raise UnreadableExport(message) from error
 
 
 def _comment(row: tuple[Any, ...], reading: Reading) -> Item:
@@ -48,9 +48,9 @@ def _comment(row: tuple[Any, ...], reading: Reading) -> Item:
     reading.drop(LeftBehind.VOTES, likes or dislikes)
     moment = _moment(created)
     if mode == DELETED:
-        return LeftOut(str(number), "deleted there", settled=True)
+        return Skipped(str(number), "deleted there", settled=True)
     if mode not in STANDINGS or moment is None:
-        return LeftOut(str(number), "without a date or a thread")
+        return Skipped(str(number), "without a date or a thread")
     return ForeignComment(
         id=str(number),
         thread=str(thread),

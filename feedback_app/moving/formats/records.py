@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 
-class Unreadable(Exception):  # noqa: N818 - reads as a sentence where it is raised
+class UnreadableExport(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """The file as a whole can't be read; one line that says why and what to do."""
 
 
@@ -23,7 +23,7 @@ class BodyKind(StrEnum):
     MARKDOWN = "markdown"
 
 
-class Standing(StrEnum):
+class ForeignStatus(StrEnum):
     """What the other system had decided about a comment that is to come over."""
 
     SHOWN = "shown"
@@ -60,7 +60,7 @@ class ForeignComment:
     kind: BodyKind
     created_at: datetime
     edited_at: datetime | None = None
-    standing: Standing = Standing.SHOWN
+    standing: ForeignStatus = ForeignStatus.SHOWN
     by_owner: bool = False
 
 
@@ -81,7 +81,7 @@ class ForeignPost:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class Skipped:
     """Something that does not come over, and why.
 
     `is_post`: it is no comment. `settled`: it had no place on the site that it comes from either (spam, what was
@@ -94,7 +94,7 @@ class LeftOut:
     settled: bool = False
 
 
-Item = ForeignThread | ForeignComment | ForeignPost | LeftOut
+Item = ForeignThread | ForeignComment | ForeignPost | Skipped
 
 
 @dataclass(slots=True)

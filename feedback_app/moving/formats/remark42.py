@@ -7,13 +7,13 @@ from typing import IO, Any
 from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
+    ForeignStatus,
     ForeignThread,
     Item,
     LeftBehind,
-    LeftOut,
     Reading,
-    Standing,
-    Unreadable,
+    Skipped,
+    UnreadableExport,
     moment_of,
 )
 
@@ -28,7 +28,7 @@ def read(file: IO[bytes], name: str, reading: Reading) -> Iterator[Item]:
             # The version, the users and the posts: who was blocked, or verified, is no business of ours.
             if line and not line.startswith(b'{"version"'):
                 message = f"{name}: line 1: this is not a backup of Remark42's, which begins with its version"
-                raise Unreadable(message)
+                raise UnreadableExport(message)
             continue
         if line is None or line.strip():
             yield from _item(number, line, reading, seen)
@@ -42,7 +42,7 @@ def _item(number: int, line: bytes | None, reading: Reading, seen: set[str]) -> 
         edit = said.get("edit") or {}
         created, edited = moment_of(str(said["time"])), moment_of(str(edit.get("time") or ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        yield LeftOut(f"line {number}", "a line that is no comment")
+        yield Skipped(f"line {number}", "a line that is no comment")
         return
     reading.drop(LeftBehind.NETWORKS, user.get("ip"))
     reading.drop(LeftBehind.PICTURES, user.get("picture"))
@@ -51,9 +51,9 @@ def _item(number: int, line: bytes | None, reading: Reading, seen: set[str]) -> 
         seen.add(place)
         yield ForeignThread(place, (place,))
     if said.get("delete"):
-        yield LeftOut(id_, "deleted there", settled=True)
+        yield Skipped(id_, "deleted there", settled=True)
     elif created is None:
-        yield LeftOut(id_, "without a date or a thread")
+        yield Skipped(id_, "without a date or a thread")
     else:
         yield ForeignComment(
             id=id_,
@@ -64,7 +64,7 @@ def _item(number: int, line: bytes | None, reading: Reading, seen: set[str]) -> 
             kind=BodyKind.MARKDOWN if said.get("orig") else BodyKind.HTML,
             created_at=created,
             edited_at=edited,
-            standing=Standing.SHOWN,
+            standing=ForeignStatus.SHOWN,
             by_owner=user.get("admin") is True,
         )
 

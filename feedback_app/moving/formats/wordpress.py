@@ -13,12 +13,12 @@ from feedback_app.moving.formats.records import (
     BodyKind,
     ForeignComment,
     ForeignPost,
+    ForeignStatus,
     ForeignThread,
     Item,
     LeftBehind,
-    LeftOut,
     Reading,
-    Standing,
+    Skipped,
     moment_of,
 )
 from feedback_app.moving.formats.xml_stream import Element, pieces, text_of
@@ -27,7 +27,7 @@ NAMESPACE = re.compile(r"http://wordpress\.org/export/[\d.]+/")
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"
 DRAFTS = {"draft", "pending", "private"}
 PUBLISHED = {"publish", "future"}
-LEFT = {"0": Standing.WAITING, "1": Standing.SHOWN}
+LEFT = {"0": ForeignStatus.WAITING, "1": ForeignStatus.SHOWN}
 
 
 def namespace_of(root: Element) -> str:
@@ -78,11 +78,11 @@ def _item(item: Element, wp: str, excerpt: str, writers: set[str], reading: Read
                 lines=True,
             )
         else:
-            yield LeftOut(
+            yield Skipped(
                 number, f"a post that is {status or 'nothing'} there", is_post=True, settled=status == "trash"
             )
     else:
-        yield LeftOut(number, f"not a post: {kind or 'nothing said'}", is_post=True)
+        yield Skipped(number, f"not a post: {kind or 'nothing said'}", is_post=True)
     for comment in item.iterfind(f"{wp}comment"):
         yield _comment(comment, number if kind == "post" else None, wp, writers, reading)
 
@@ -96,15 +96,15 @@ def _comment(comment: Element, post: str | None, wp: str, writers: set[str], rea
     reading.drop(LeftBehind.NETWORKS, said("author_IP"))
     reading.drop(LeftBehind.WEBSITES, said("author_url"))
     if post is None:
-        return LeftOut(number, "below something that is not a post")
+        return Skipped(number, "below something that is not a post")
     if said("type") not in {"", "comment"}:
-        return LeftOut(number, f"a {said('type')}, not a comment", settled=True)
+        return Skipped(number, f"a {said('type')}, not a comment", settled=True)
     standing = LEFT.get(said("approved"))
     if standing is None:
-        return LeftOut(number, f"{'in the trash' if said('approved') == 'trash' else 'spam'} there", settled=True)
+        return Skipped(number, f"{'in the trash' if said('approved') == 'trash' else 'spam'} there", settled=True)
     created = moment_of(said("date_gmt")) or moment_of(said("date"))
     if created is None:
-        return LeftOut(number, "without a date or a thread")
+        return Skipped(number, "without a date or a thread")
     parent = said("parent")
     return ForeignComment(
         id=number,

@@ -5,7 +5,7 @@ from typing import IO, Any
 
 from lxml import etree
 
-from feedback_app.moving.formats.records import Unreadable
+from feedback_app.moving.formats.records import UnreadableExport
 
 # An element as lxml makes it; lxml ships no types.
 Element = Any
@@ -35,7 +35,7 @@ def pieces(file: IO[bytes], name: str, wanted: Collection[str]) -> Iterator[Elem
                 root = element
                 if root.getroottree().docinfo.internalDTD is not None:
                     message = f"{name}: it has a document type of its own, which no export has: it is not read"
-                    raise Unreadable(message)
+                    raise UnreadableExport(message)
                 yield root
             elif event == "start" and inside is None and element.tag in wanted:
                 inside = element
@@ -44,7 +44,7 @@ def pieces(file: IO[bytes], name: str, wanted: Collection[str]) -> Iterator[Elem
                 inside = None
                 _forget(element)
     except etree.XMLSyntaxError as error:
-        raise Unreadable(_broken(name, error)) from None
+        raise UnreadableExport(_broken(name, error)) from None
 
 
 def text_of(element: Element, name: str) -> str:

@@ -16,7 +16,7 @@ from feedback_app.comments.services import Post
 from feedback_app.config import Settings
 from feedback_app.customers.models import Topic
 from feedback_app.mailing.mailings.services import hold
-from feedback_app.mailing.mailings.source import LONGEST_SUBJECT, NAMELESS, Draft
+from feedback_app.mailing.mailings.source import LONGEST_SUBJECT, NAMELESS, MailingSource
 from feedback_app.mailing.models import Mailing
 from feedback_app.patterns.address_patterns import address_shaped
 
@@ -46,7 +46,7 @@ def slug_of(path: str) -> str:
     return f"{slug[:LONGEST_SLUG].rstrip('-')}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 
-def _draft(slug: str, post: Post, settings: Settings) -> Draft:
+def _draft(slug: str, post: Post, settings: Settings) -> MailingSource:
     own = settings.own_addresses
     title = " ".join(post.title.split())
     if address_shaped(title, own) or not title.isprintable():
@@ -57,7 +57,7 @@ def _draft(slug: str, post: Post, settings: Settings) -> Draft:
     body = f"Hello {{{{ name }}}},\n\nthere is a new post on our blog: [{_plain(title)}]({link})\n"
     if summary:
         body += f"\n{_plain(summary)}\n"
-    return Draft(slug, Topic.NEWS, _plain(title)[:LONGEST_SUBJECT], NAMELESS, body)
+    return MailingSource(slug, Topic.NEWS, _plain(title)[:LONGEST_SUBJECT], NAMELESS, body)
 
 
 def _plain(words: str) -> str:

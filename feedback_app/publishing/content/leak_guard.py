@@ -12,7 +12,7 @@ from feedback_app.publishing.files.scan import Stamp, stamp_of
 SHOP = "UNDISCLOSED_SHOP"
 
 
-class Desk:
+class LeakGuard:
     """What a build's guard works with, among Pelican's settings; the same for every build, so it says nothing."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -43,9 +43,9 @@ class Desk:
         return changed
 
 
-def desk_of(values: Mapping[str, Any]) -> Desk:
+def desk_of(values: Mapping[str, Any]) -> LeakGuard:
     """The desk among Pelican's settings."""
-    desk: Desk = values[SHOP]
+    desk: LeakGuard = values[SHOP]
     return desk
 
 

@@ -22,7 +22,7 @@ TOKEN_LETTERS = 24
 _HEAD = re.compile(r"([\w-]+)[ \t]*:[ \t]*(.*)")
 
 
-class NotWritten(Exception):  # noqa: N818 - reads as a sentence where it is raised
+class PostNotMade(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """A post can't be begun; one line that says why and what to do."""
 
 
@@ -36,7 +36,7 @@ class PostStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class PostFile:
     """A post as its head describes it. `date` is None where the head has none that can be read."""
 
     file: Path
@@ -66,10 +66,10 @@ def zone_of(configuration: Path) -> ZoneInfo:
         return ZoneInfo(run_path(str(configuration)).get("TIMEZONE", "UTC"))
     except FileNotFoundError as error:
         message = f"{configuration}: there is no such file here: run this in the folder of your shop"
-        raise NotWritten(message) from error
+        raise PostNotMade(message) from error
     except (ZoneInfoNotFoundError, ValueError) as error:
         message = f"{configuration}: TIMEZONE is no time zone that this machine knows: America/New_York, say"
-        raise NotWritten(message) from error
+        raise PostNotMade(message) from error
 
 
 def begin_post(content: Path, title: str, labels: Sequence[str], *, now: datetime) -> Path:
@@ -78,23 +78,23 @@ def begin_post(content: Path, title: str, labels: Sequence[str], *, now: datetim
     slug = slug_of(masked(title, {}))
     if not slug or len(title) > LONGEST_TITLE or not title.isprintable():
         message = f"a title is one line of at most {LONGEST_TITLE} letters, with a letter or a digit of ours in it"
-        raise NotWritten(message)
+        raise PostNotMade(message)
     labels = [" ".join(label.split()) for label in labels]
     if any(not label or "," in label or ";" in label or not label.isprintable() for label in labels):
         message = "a label is a word or a few, without commas: give --label once for each"
-        raise NotWritten(message)
+        raise PostNotMade(message)
     if any(address_shaped(text, ()) for text in (title, *labels)):
         message = "there is an address in the title or in a label: everybody would see it"
-        raise NotWritten(message)
+        raise PostNotMade(message)
     folder = content / "posts"
     if not folder.is_dir():
         message = f"{folder}: there is no such folder: run this in the folder of your shop"
-        raise NotWritten(message)
+        raise PostNotMade(message)
     if any(
         post.slug == slug and post.date and f"{post.date:%Y%m}" == f"{now:%Y%m}" for post in written(content, now=now)
     ):
         message = f"there is a post {slug!r} this month already: choose another title"
-        raise NotWritten(message)
+        raise PostNotMade(message)
     head = {
         "Title": title,
         "Date": f"{now:%Y-%m-%d %H:%M}",
@@ -110,14 +110,14 @@ def begin_post(content: Path, title: str, labels: Sequence[str], *, now: datetim
             new.write(f"{text}\n\n\n")
     except FileExistsError as error:
         message = f"{file}: there is a file of this name already"
-        raise NotWritten(message) from error
+        raise PostNotMade(message) from error
     except OSError as error:
         message = f"{file}: {error.strerror}"
-        raise NotWritten(message) from error
+        raise PostNotMade(message) from error
     return file
 
 
-def written(content: Path, *, now: datetime) -> list[Written]:
+def written(content: Path, *, now: datetime) -> list[PostFile]:
     """Every post, newest first; those without a readable date in front. `now` is the shop's own time."""
     posts = list(_written(content / "posts", now))
     return sorted(posts, key=lambda post: (post.date is None, post.date or now, post.slug), reverse=True)
@@ -129,7 +129,7 @@ def status_of(file: Path, *, now: datetime) -> PostStatus:
     return _status(head.get("status", ""), _date(head.get("date", ""), now), now)
 
 
-def _written(folder: Path, now: datetime) -> Iterator[Written]:
+def _written(folder: Path, now: datetime) -> Iterator[PostFile]:
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() not in KINDS or not file.is_file():
             continue
@@ -140,7 +140,7 @@ def _written(folder: Path, now: datetime) -> Iterator[Written]:
         status = _status(head.get("status", ""), date, now)
         labels = [label.strip() for label in re.split("[,;]", head.get("tags", "")) if label.strip()]
         path = f"/{date:%Y/%m}/{slug}.html" if date else f"/{slug}.html"
-        yield Written(file, title, slug, date, status, labels, path)
+        yield PostFile(file, title, slug, date, status, labels, path)
 
 
 def _head(file: Path) -> dict[str, str]:

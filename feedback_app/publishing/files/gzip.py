@@ -3,7 +3,7 @@
 import gzip
 from pathlib import Path
 
-from feedback_app.publishing.files.write import Written, write_if_changed
+from feedback_app.publishing.files.write import WriteCounts, write_if_changed
 
 ENDING = ".gz"
 KINDS = frozenset({".html", ".xml", ".css", ".js", ".svg", ".txt", ".json"})
@@ -21,7 +21,7 @@ def compressed(data: bytes) -> bytes:
     return gzip.compress(data, 9, mtime=0)
 
 
-def refresh(path: Path, written: Written) -> Path | None:
+def refresh(path: Path, written: WriteCounts) -> Path | None:
     """After a page was rewritten in place: the same for the one beside it. Returns its place, if there is one now."""
     beside = path.with_name(path.name + ENDING)
     if not worth_it(path):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from feedback_app.publishing.files.write import Written, files_below, mirror
+from feedback_app.publishing.files.write import WriteCounts, files_below, mirror
 
 _HERE = -100  # AT_FDCWD: paths are meant as everywhere else
 _EXCHANGE = 2  # RENAME_EXCHANGE (renameat2(2), Linux)
@@ -26,7 +26,7 @@ def stage_of(output: Path, instance: Path) -> Path:
     return instance / "stage"
 
 
-def swap(stage: Path, output: Path, keep: Collection[str], lasting: AbstractSet[str]) -> Written:
+def swap(stage: Path, output: Path, keep: Collection[str], lasting: AbstractSet[str]) -> WriteCounts:
     """Put a whole site in the place of the one that is there: a reader finds the one or the other, and no mixture.
 
     Files that are the same keep their times, so that caches know them. `keep` are folders of the output that are
@@ -51,7 +51,7 @@ def swap(stage: Path, output: Path, keep: Collection[str], lasting: AbstractSet[
     return written
 
 
-def place_together(stage: Path, output: Path, made: Iterable[str], gone: Iterable[str]) -> Written | None:
+def place_together(stage: Path, output: Path, made: Iterable[str], gone: Iterable[str]) -> WriteCounts | None:
     """Put some files into the site, and take some out, in one step: the rest come along as what they are.
 
     For pages that link to each other, of which none could be the first to come or the last to go. None where the system
@@ -59,7 +59,7 @@ def place_together(stage: Path, output: Path, made: Iterable[str], gone: Iterabl
     """
     output = output.resolve()
     made, gone = list(made), set(gone)
-    written = Written(removed=len(gone))
+    written = WriteCounts(removed=len(gone))
     for name in made:
         same = (output / name).exists() and _same(stage / name, output / name)
         written.unchanged += same
@@ -78,10 +78,10 @@ def place_together(stage: Path, output: Path, made: Iterable[str], gone: Iterabl
     return written
 
 
-def _compared(stage: Path, output: Path, keep: Iterable[str], lasting: AbstractSet[str]) -> Written:
+def _compared(stage: Path, output: Path, keep: Iterable[str], lasting: AbstractSet[str]) -> WriteCounts:
     others = tuple(f"{folder}{os.sep}" for folder in keep) or ("\0",)
     there = {name for name in files_below(output) if not name.startswith(others)} if output.exists() else set()
-    written = Written()
+    written = WriteCounts()
     for name in files_below(stage):
         if name in there and _same(stage / name, output / name):
             written.unchanged += 1

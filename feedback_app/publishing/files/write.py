@@ -17,7 +17,7 @@ class Output(NamedTuple):
 
 
 @dataclass(slots=True)
-class Written:
+class WriteCounts:
     """What became of the files, in numbers."""
 
     written: int = 0
@@ -42,7 +42,7 @@ def write_whole(path: Path, data: bytes, *, folders: bool = True) -> None:
         raise
 
 
-def write_if_changed(path: Path, data: bytes, written: Written, *, folders: bool = True) -> None:
+def write_if_changed(path: Path, data: bytes, written: WriteCounts, *, folders: bool = True) -> None:
     """Write a file only when it differs from what is there."""
     try:
         same = path.stat().st_size == len(data) and path.read_bytes() == data
@@ -64,12 +64,12 @@ def files_below(folder: Path) -> Iterator[str]:
             yield os.path.join(beside, name)  # noqa: PTH118 - of twenty thousand files
 
 
-def mirror(source: Path, target: Path, keep: Iterable[str] = (), lasting: Container[str] = ()) -> Written:
+def mirror(source: Path, target: Path, keep: Iterable[str] = (), lasting: Container[str] = ()) -> WriteCounts:
     """Make a folder the same as another: pages appear whole, what is gone is removed last.
 
     `keep` are folders of the target that are somebody else's, `lasting` files that stay.
     """
-    written = Written()
+    written = WriteCounts()
     wanted = set(files_below(source))
     # Pictures and styles first, pages after: a page that is there finds what it needs.
     for name in sorted(wanted, key=lambda name: (name.removesuffix(".gz").endswith((".html", ".xml")), name)):
@@ -83,9 +83,9 @@ def mirror(source: Path, target: Path, keep: Iterable[str] = (), lasting: Contai
     return written
 
 
-def place(source: Path, target: Path, names: Iterable[str], gone: Iterable[str], posts: Container[str]) -> Written:
+def place(source: Path, target: Path, names: Iterable[str], gone: Iterable[str], posts: Container[str]) -> WriteCounts:
     """Put some files into a site that stays up: who is linked to comes before who links to it, and goes last."""
-    written = Written()
+    written = WriteCounts()
 
     def rank(name: str) -> tuple[int, str]:
         # What is compressed stands where its original stands.

@@ -7,13 +7,13 @@ template's own text has changed.
 
 from jinja2.bccache import Bucket, BytecodeCache
 
-from feedback_app.publishing.incremental.cache import Shelf
+from feedback_app.publishing.incremental.cache import BuildCache
 
 
 class CompiledTemplates(BytecodeCache):
     """Jinja's way to the shelf."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: BuildCache) -> None:
         """For one site."""
         self.shelf = shelf
 

@@ -59,7 +59,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(slots=True)
-class Shelf:
+class BuildCache:
     """An open shelf."""
 
     database: sqlite3.Connection
@@ -67,7 +67,7 @@ class Shelf:
     is_childs: bool = False
 
     @classmethod
-    def at(cls, settings: Settings) -> "Shelf":
+    def at(cls, settings: Settings) -> "BuildCache":
         """The instance's shelf; an empty one where there is none, or none that this version can read."""
         path = settings.instance / "site.db"
         settings.instance.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ class Shelf:
         return shelf
 
     @classmethod
-    def made(cls, settings: Settings) -> "Shelf | None":
+    def made(cls, settings: Settings) -> "BuildCache | None":
         """The instance's shelf if a site was built and not forgotten since."""
         if not (settings.instance / "site.db").exists():
             return None

@@ -9,7 +9,7 @@ from pelican.contents import Content, Static
 from pelican.urlwrappers import URLWrapper
 
 from feedback_app.publishing.files.scan import digest
-from feedback_app.publishing.incremental.lazy_post import Listed, Month
+from feedback_app.publishing.incremental.lazy_post import LazyPost, Month
 
 # Values, by where they are, with their fingerprints; to be held on to, so that nothing else comes to be there.
 Known = dict[int, tuple[Any, bytes]]
@@ -18,7 +18,7 @@ Known = dict[int, tuple[Any, bytes]]
 class Fingerprints:
     """Of values as templates see them; how much of a post counts is said by whoever makes it."""
 
-    def __init__(self, of_post: Callable[[Listed], bytes], lists: Known | None = None) -> None:
+    def __init__(self, of_post: Callable[[LazyPost], bytes], lists: Known | None = None) -> None:
         """`of_post` gives a post's own, all of one length; `lists` are what is known of lists of posts already."""
         self._of_post = of_post
         self._lists: Known = {} if lists is None else lists
@@ -28,7 +28,7 @@ class Fingerprints:
     def of(self, value: Any) -> bytes:  # noqa: ANN401, PLR0911 - whatever a template may be given
         """A value's fingerprint."""
         match value:
-            case Listed():
+            case LazyPost():
                 return self._of_post(value)
             case str() | int() | float() | bytes() | None | date():
                 return repr(value).encode()
@@ -52,7 +52,7 @@ class Fingerprints:
             kept = known.get(id(value))
             if kept is not None and kept[0] is value:
                 return kept[1]
-        if set(map(type, value)) == {Listed}:
+        if set(map(type, value)) == {LazyPost}:
             # A label's posts, an archive's: all are of one length, so that one after the other says which.
             known, made = self._lists, digest(b"posts", b"".join(map(self._of_post, value)))
         elif isinstance(value, dict):

@@ -22,7 +22,7 @@ _LONGEST_SUMMARY = 600
 _GIVEN = frozenset({"newer", "older", "thread", "comment_count"})
 
 
-class Listed:
+class LazyPost:
     """A post in a list. What is not known of it here is asked of the whole article, which is loaded then.
 
     `version` changes with everything that the post's own file says, or that its text shows of others'; `face` with what
@@ -60,8 +60,8 @@ class Listed:
         )
         self._article: Article | None = None
         self._own_key: tuple[bytes, list[Any], bytes] | None = None
-        self._newer: Listed | None = None
-        self._older: Listed | None = None
+        self._newer: LazyPost | None = None
+        self._older: LazyPost | None = None
         if "tags" in card:
             self.tags = [makers.tag(name) for name in card["tags"]]
         self.announce: str | None = card.get("announce")
@@ -123,7 +123,7 @@ class Listed:
         self._newer = self._older = self._own_key = None
         self._related, self._own_edges = [], ""
 
-    def relate(self, others: "list[Listed]") -> None:
+    def relate(self, others: "list[LazyPost]") -> None:
         """Say which posts are like this one."""
         self._related = [Card(other) for other in others]
         self._own_edges = "\0".join([other.front for other in others])
@@ -225,12 +225,12 @@ class Card:
     __slots__ = ("_post",)
     SHOWN = frozenset({"title", "url", "slug", "date", "tags", "locale_date"})
 
-    def __init__(self, post: Listed) -> None:
+    def __init__(self, post: LazyPost) -> None:
         """A card of a post."""
         self._post = post
 
     @classmethod
-    def of(cls, post: Listed | None) -> "Card | None":
+    def of(cls, post: LazyPost | None) -> "Card | None":
         """A card of a post, if there is one."""
         return cls(post) if post else None
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
-from feedback_app.comments.threads.renderer import Place
+from feedback_app.comments.threads.renderer import SiteInfo
 from feedback_app.config import Settings
-from feedback_app.publishing.incremental.cache import Shelf
+from feedback_app.publishing.incremental.cache import BuildCache
 
 
 @contextmanager
-def site_lock(settings: Settings) -> Iterator[None]:
+def output_lock(settings: Settings) -> Iterator[None]:
     """One process at a time writes to the output folder."""
     settings.instance.mkdir(parents=True, exist_ok=True)
     with (settings.instance / "site.lock").open("w") as lock:
@@ -21,27 +21,27 @@ def site_lock(settings: Settings) -> Iterator[None]:
 
 def is_known(settings: Settings) -> bool:
     """Whether a site was built and not forgotten."""
-    shelf = Shelf.made(settings)
+    shelf = BuildCache.made(settings)
     if shelf is None:
         return False
     shelf.close()
     return True
 
 
-def place_of(shelf: Shelf) -> Place:
+def place_of(shelf: BuildCache) -> SiteInfo:
     """Where the blog was when it was built, for the renderer."""
-    return Place(shelf.fact("site_url"), shelf.fact("site_name"), ZoneInfo(shelf.fact("zone")))
+    return SiteInfo(shelf.fact("site_url"), shelf.fact("site_name"), ZoneInfo(shelf.fact("zone")))
 
 
-def keep_place(shelf: Shelf, place: Place) -> None:
+def keep_place(shelf: BuildCache, place: SiteInfo) -> None:
     """Remember where the blog is."""
     shelf.note(site_url=place.site_url, site_name=place.site_name, zone=place.zone.key)
 
 
 def forget_site(settings: Settings) -> None:
     """Know nothing of the site any more: the next build makes it anew."""
-    with site_lock(settings):
-        shelf = Shelf.made(settings)
+    with output_lock(settings):
+        shelf = BuildCache.made(settings)
         if shelf is not None:
             # Not taken away: somebody may be following it.
             shelf.clear()

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from feedback_app.comments.models import Shown, Thread
+from feedback_app.comments.models import ShownComment, Thread
 from feedback_app.comments.services import (
     MOST_NAMED,
     approved_comments,
@@ -18,7 +18,7 @@ from feedback_app.comments.threads.renderer import (
     FEED_LENGTH,
     NEVER,
     Entry,
-    Place,
+    SiteInfo,
     count_text,
     feed_path,
     site_feed,
@@ -28,16 +28,18 @@ from feedback_app.comments.threads.renderer import (
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
 from feedback_app.publishing.files.gzip import ENDING, refresh
-from feedback_app.publishing.files.write import Written, write_if_changed
-from feedback_app.publishing.incremental.cache import Shelf
-from feedback_app.publishing.incremental.output_lock import place_of, site_lock
+from feedback_app.publishing.files.write import WriteCounts, write_if_changed
+from feedback_app.publishing.incremental.cache import BuildCache
+from feedback_app.publishing.incremental.output_lock import output_lock, place_of
 from feedback_app.publishing.render.fragments import count_piece, data_piece, rebaked, thread_piece
 from feedback_app.publishing.render.machine_files import comments_data
 
 SITE_FEED = "feeds/comments.atom.xml"
 
 
-def pieces_of(path: str, comments: list[Shown], place: Place, *, closed: bool = False) -> dict[tuple[str, str], str]:
+def pieces_of(
+    path: str, comments: list[ShownComment], place: SiteInfo, *, closed: bool = False
+) -> dict[tuple[str, str], str]:
     """What a thread puts into pages, by kind and path."""
     return {
         ("thread", path): thread_piece(path, thread_html(path, comments, place, closed=closed)),
@@ -46,7 +48,7 @@ def pieces_of(path: str, comments: list[Shown], place: Place, *, closed: bool = 
     }
 
 
-def site_feed_xml(session: Session, place: Place) -> str:
+def site_feed_xml(session: Session, place: SiteInfo) -> str:
     """The feed of the whole blog's comments."""
     newest = newest_comments(session, FEED_LENGTH)
     return site_feed(
@@ -64,7 +66,7 @@ def catch_up(settings: Settings, store: Store, numbers: Collection[int] | None =
     What stands there when this ends is, byte for byte, what a full build would have written. Where the site is not
     what it was built as, nothing is known of it any more, and a build has to make it right.
     """
-    shelf = Shelf.made(settings)
+    shelf = BuildCache.made(settings)
     if shelf is None:
         return 0
     try:
@@ -73,7 +75,7 @@ def catch_up(settings: Settings, store: Store, numbers: Collection[int] | None =
             stale = _stale(session, shelf, paths_of(session, numbers) if known and numbers is not None else None)
         if not stale:
             return 0
-        with site_lock(settings), store.reading() as session:
+        with output_lock(settings), store.reading() as session:
             # Somebody else may have brought some of them up to date since.
             stale = _stale(session, shelf, stale)
             if not stale:
@@ -88,19 +90,19 @@ def catch_up(settings: Settings, store: Store, numbers: Collection[int] | None =
         shelf.close()
 
 
-def _stale(session: Session, shelf: Shelf, of: Collection[str] | None = None) -> dict[str, int]:
+def _stale(session: Session, shelf: BuildCache, of: Collection[str] | None = None) -> dict[str, int]:
     """The threads (of these) whose site is not of their version; where a post is not on the site, there is nothing."""
     shown = shelf.versions(of)
     now = thread_versions(session, of)
     return {path: version for path, version in now.items() if shown.get(path, version) != version}
 
 
-def rewrite(settings: Settings, session: Session, shelf: Shelf, stale: dict[str, int]) -> None:
+def rewrite(settings: Settings, session: Session, shelf: BuildCache, stale: dict[str, int]) -> None:
     """Put these threads, of these versions, into the pages that show something of them. Raises FileNotFoundError."""
     place = place_of(shelf)
     comments = approved_comments(session, stale)
     threads = {thread.path: thread for thread in session.scalars(select(Thread).where(Thread.path.in_(stale)))}
-    written = Written()
+    written = WriteCounts()
     pieces: dict[tuple[str, str], str] = {}
     for path in stale:
         closed = threads[path].closed_at is not None

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from feedback_app import clock
-from feedback_app.comments.models import Shown
+from feedback_app.comments.models import ShownComment
 from feedback_app.comments.services import (
     Post,
     approved_comments,
@@ -26,7 +26,7 @@ from feedback_app.comments.threads.renderer import (
     FEED_LENGTH,
     NEVER,
     Entry,
-    Place,
+    SiteInfo,
     count_text,
     site_feed,
     thread_feed,
@@ -35,9 +35,9 @@ from feedback_app.comments.threads.renderer import (
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
 from feedback_app.publishing.files.scan import Stamp, digest
-from feedback_app.publishing.incremental.cache import Piece, Shelf
-from feedback_app.publishing.incremental.lazy_post import Listed, words_of
-from feedback_app.publishing.pelican.post_index import Library
+from feedback_app.publishing.incremental.cache import BuildCache, Piece
+from feedback_app.publishing.incremental.lazy_post import LazyPost, words_of
+from feedback_app.publishing.pelican.post_index import PostIndex
 from feedback_app.publishing.render.fragments import count_piece, data_piece, thread_piece
 from feedback_app.publishing.render.machine_files import comments_data
 
@@ -50,9 +50,9 @@ class Build:
 
     store: Store
     settings: Settings
-    shelf: Shelf
-    library: Library | None = None
-    place: Place | None = None
+    shelf: BuildCache
+    library: PostIndex | None = None
+    place: SiteInfo | None = None
     # The posts that are published, by their addresses.
     posts: dict[str, Post] = field(default_factory=dict)
     # What each was made of: its file, and what that says.
@@ -77,7 +77,7 @@ class Build:
     named: Collection[Path] | None = None
     # Where the threads of posts are that have moved, and where old addresses lead.
     moves: Moves = field(default_factory=Moves)
-    _comments: dict[str, list[Shown]] = field(default_factory=dict)
+    _comments: dict[str, list[ShownComment]] = field(default_factory=dict)
 
     def begin(self) -> set[str]:
         """Ask the store which threads are not what the site shows of them; returns their paths."""
@@ -113,7 +113,7 @@ class Build:
         days = self.settings.close_after_days
         return post is not None and is_too_old(post.published_at, days=days, now=clock.now())
 
-    def feed(self, post: Listed) -> str:
+    def feed(self, post: LazyPost) -> str:
         """The feed of a post's comments."""
         assert self.place is not None  # noqa: S101 - set when Pelican started
         known = self.posts[post.address]
@@ -143,7 +143,7 @@ class Build:
         """Let go of the comments that were fetched."""
         self._comments = {}
 
-    def _of(self, address: str) -> list[Shown]:
+    def _of(self, address: str) -> list[ShownComment]:
         if address not in self._comments:
             self.fetch([address])
         return self._comments[address]
@@ -154,7 +154,7 @@ class Build:
         For templates: `{% call remember([article], "brief") %}…{% endcall %}`. Each piece has a name of its own.
         """
         posts = list(articles)
-        if set(map(type, posts)) != {Listed}:
+        if set(map(type, posts)) != {LazyPost}:
             return caller()
         place = f"{name} {len(posts) > 1} {posts[-1].path}"
         kept = self.pieces.get(place) or self._known_pieces.get(place) or self.shelf.piece(place)
@@ -166,7 +166,7 @@ class Build:
             self.asked.update(post.path for post in posts)
         return Markup(kept.html)  # noqa: S704 - a template made it
 
-    def listed(self, path: str) -> Listed | None:
+    def listed(self, path: str) -> LazyPost | None:
         """The post that a file is, if it is one."""
         return self.library.listed.get(path) if self.library is not None else None
 
@@ -181,14 +181,14 @@ class Build:
         if self._asked_of is not None:
             self._asked_of |= asked
 
-    def _piece(self, posts: list[Listed], caller: Callable[[], Markup]) -> Piece:
+    def _piece(self, posts: list[LazyPost], caller: Callable[[], Markup]) -> Piece:
         before = set(self.asked)
         self.asked.clear()
         html, asked = str(caller()), bool(self.asked)
         self.asked |= before
         return Piece(asked, self._piece_key(posts, asked=asked), html)
 
-    def _piece_key(self, posts: list[Listed], *, asked: bool) -> bytes:
+    def _piece_key(self, posts: list[LazyPost], *, asked: bool) -> bytes:
         keys = [post.own_key if asked else post.face for post in posts]
         # In full where it is short: a label can have a thousand posts.
         parts = [b"%d %b" % (self.counts.get(post.address, 0), key) for post, key in zip(posts, keys, strict=True)]
@@ -238,7 +238,7 @@ def source_of(article: Any, content: Path) -> str:  # noqa: ANN401 - Pelican's a
 def post_of(article: Any, content: Path) -> Post:  # noqa: ANN401 - Pelican's article, or a listed one
     """What a thread needs to know of its post."""
     # Pelican's own datetime class adds strftime's codes; the store wants a plain one, and compares its own with ours.
-    at = article.card["at"] if isinstance(article, Listed) else article.date.timestamp()
+    at = article.card["at"] if isinstance(article, LazyPost) else article.date.timestamp()
     moment = datetime.fromtimestamp(at, tz=UTC)
     return Post(
         f"/{article.url}",

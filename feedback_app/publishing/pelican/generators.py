@@ -13,10 +13,10 @@ from pelican.plugins import signals
 from pelican.utils import order_content
 
 from feedback_app.publishing.files.scan import Stamp, rescan, scan
-from feedback_app.publishing.incremental.lazy_post import Listed, Makers, Month
+from feedback_app.publishing.incremental.lazy_post import LazyPost, Makers, Month
 from feedback_app.publishing.pelican.context import BUILD, Build
 from feedback_app.publishing.pelican.internal_links import Links
-from feedback_app.publishing.pelican.post_index import WORTH_SHARING, Library, read_article
+from feedback_app.publishing.pelican.post_index import WORTH_SHARING, PostIndex, read_article
 from feedback_app.publishing.pelican.readers import KeptReaders
 from feedback_app.publishing.pelican.writer import KeyedWriter
 
@@ -24,7 +24,7 @@ from feedback_app.publishing.pelican.writer import KeyedWriter
 BATCH = 100
 
 
-class Articles(ArticlesGenerator):
+class PostsGenerator(ArticlesGenerator):
     """Makes lists of all posts, reading only those that changed, and the pages of those that something changed for."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Pelican has it
@@ -37,13 +37,13 @@ class Articles(ArticlesGenerator):
         self.as_before = False
         self._claimed: dict[str, bytes] = {}
         # Lists of labels and the like in the order of dates, by their page; as long as the lists are what they were.
-        self._dated: dict[str, list[Listed]] = {}
+        self._dated: dict[str, list[LazyPost]] = {}
         # What the site's map says of posts; None until it is known.
         self.mapped: list[tuple[str, str]] | None = None
         self._common: dict[str, bytes] = {}
         self._links = Links(Path(self.path))
         # Published posts whose own page may be another all the same.
-        self.renewed: list[Listed] = []
+        self.renewed: list[LazyPost] = []
         self.writer: KeyedWriter | None = None
         self.env.globals["remember"] = self.build.remember
 
@@ -95,9 +95,9 @@ class Articles(ArticlesGenerator):
             ignored=self.settings["IGNORE_FILES"],
         )
 
-    def _library(self) -> Library:
+    def _library(self) -> PostIndex:
         if self.build.library is None:
-            self.build.library = Library(self.build.shelf, Path(self.path))
+            self.build.library = PostIndex(self.build.shelf, Path(self.path))
         return self.build.library
 
     def _whole(self, path: str) -> Article:
@@ -105,10 +105,10 @@ class Articles(ArticlesGenerator):
         article.refresh_metadata_intersite_links()
         return article
 
-    def _arrange(self, listed: dict[str, Listed]) -> None:
+    def _arrange(self, listed: dict[str, LazyPost]) -> None:
         posts = sorted(listed.values(), key=lambda post: post.order, reverse=True)
-        self.articles: list[Listed] = []
-        self.drafts: list[Listed] = []
+        self.articles: list[LazyPost] = []
+        self.drafts: list[LazyPost] = []
         for post in posts:
             post.stand_alone()
             # A hidden post is where a draft is: where nobody comes who was not given its link.
@@ -121,7 +121,7 @@ class Articles(ArticlesGenerator):
             newer._older, older._newer = older, newer  # noqa: SLF001 - a pair that one arranges
         self._links.know(posts)
 
-    def _look_up(self, library: Library) -> None:
+    def _look_up(self, library: PostIndex) -> None:
         """Every text is what its file says, and what the files are that it shows something of."""
         self.context["generated_content"].update(library.listed)
         if not self.as_before:
@@ -135,12 +135,12 @@ class Articles(ArticlesGenerator):
         self.renewed = [post for post in fresh if post.status == "published"]
 
     def _sort(self) -> None:
-        tags: dict[str, list[Listed]] = {}
-        authors: dict[str, list[Listed]] = {}
-        categories: dict[str, list[Listed]] = {}
-        self.tags: dict[Tag, list[Listed]] = defaultdict(list)
-        by_author: dict[Author, list[Listed]] = defaultdict(list)
-        by_category: dict[Category, list[Listed]] = defaultdict(list)
+        tags: dict[str, list[LazyPost]] = {}
+        authors: dict[str, list[LazyPost]] = {}
+        categories: dict[str, list[LazyPost]] = {}
+        self.tags: dict[Tag, list[LazyPost]] = defaultdict(list)
+        by_author: dict[Author, list[LazyPost]] = defaultdict(list)
+        by_category: dict[Category, list[LazyPost]] = defaultdict(list)
         for post in self.articles:
             for tag in post.card.get("tags", ()):
                 if tag not in tags:
@@ -160,7 +160,7 @@ class Articles(ArticlesGenerator):
         self.period_archives = self._periods()
         self.months = self._months()
 
-    def _by_date(self, posts: list[Listed]) -> list[Listed]:
+    def _by_date(self, posts: list[LazyPost]) -> list[LazyPost]:
         return sorted(posts, key=lambda post: post.order[0], reverse=self.settings["NEWEST_FIRST_ARCHIVES"])
 
     def _periods(self) -> dict[str, list[dict[str, Any]]]:
@@ -169,7 +169,7 @@ class Articles(ArticlesGenerator):
             save_as = self.settings[f"{granularity.upper()}_ARCHIVE_SAVE_AS"]
             if not save_as:
                 continue
-            articles: dict[tuple[int, ...], list[Listed]] = defaultdict(list)
+            articles: dict[tuple[int, ...], list[LazyPost]] = defaultdict(list)
             for post in self.articles:
                 articles[_period(post, size)].append(post)
             for number, group in groupby(self.dates, key=lambda post: _period(post, size)):
@@ -235,7 +235,7 @@ class Articles(ArticlesGenerator):
                 post.put_away()
             self.build.drop_threads()
 
-    def due(self, writer: KeyedWriter) -> Iterator[Listed]:
+    def due(self, writer: KeyedWriter) -> Iterator[LazyPost]:
         """Posts whose page is not what it has to be; the names of the others' files are claimed."""
         given = {"category": None, "article": None}
         posts = self.articles
@@ -299,9 +299,9 @@ class Articles(ArticlesGenerator):
         return self.writer
 
 
-def _feed(post: Listed) -> str:
+def _feed(post: LazyPost) -> str:
     return post.comments_feed_url.lstrip("/")
 
 
-def _period(post: Listed, size: int) -> tuple[int, ...]:
+def _period(post: LazyPost, size: int) -> tuple[int, ...]:
     return (post.date.year, post.date.month, post.date.day)[:size]

@@ -20,7 +20,7 @@ from feedback_app.publishing.content.new_post import preview_path
 from feedback_app.publishing.files.assets import asset_urls
 from feedback_app.publishing.files.scan import digest
 from feedback_app.publishing.files.write import write_whole
-from feedback_app.publishing.incremental.lazy_post import Listed
+from feedback_app.publishing.incremental.lazy_post import LazyPost
 from feedback_app.publishing.masking import read_aliases
 from feedback_app.publishing.pelican.post_index import SLUG
 from feedback_app.publishing.pelican.related import relate
@@ -99,7 +99,7 @@ def _dress(content: Content) -> None:
 
 def dress_articles(generator: ArticlesGenerator) -> None:
     """Give published posts what their pages show of others, and the rest their private places, where they have none."""
-    if getattr(generator, "as_before", False) or not all(isinstance(post, Listed) for post in generator.articles):
+    if getattr(generator, "as_before", False) or not all(isinstance(post, LazyPost) for post in generator.articles):
         return
     relate(reversed(generator.articles))
     key = keys.signer(desk_of(generator.settings).settings).identifier_key
@@ -115,7 +115,7 @@ def brought(contents: list[Any]) -> dict[str, Path]:
     """The made pictures that posts and pages need, by their names in the site."""
     found: dict[str, Path] = {}
     for one in contents:
-        pictures = one.card.get("brings", ()) if isinstance(one, Listed) else getattr(one, "brings", ())
+        pictures = one.card.get("brings", ()) if isinstance(one, LazyPost) else getattr(one, "brings", ())
         found |= {name: Path(file) for name, file in pictures}
     return found
 
@@ -164,6 +164,6 @@ def write_redirects(pelican: Pelican, moves: Moves, posts: dict[str, Post]) -> N
 
 
 def _day(post: Any) -> str:  # noqa: ANN401 - Pelican's article, or a listed one
-    if isinstance(post, Listed):
+    if isinstance(post, LazyPost):
         return str(post.card.get("modified") or post.card["date"])[:10]
     return f"{getattr(post, 'modified', post.date):%Y-%m-%d}"

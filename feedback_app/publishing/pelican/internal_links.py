@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from feedback_app.publishing.files.scan import digest
-from feedback_app.publishing.incremental.lazy_post import Listed
+from feedback_app.publishing.incremental.lazy_post import LazyPost
 
 
 class Links:
@@ -17,13 +17,13 @@ class Links:
     def __init__(self, base: Path) -> None:
         """`base` is the content folder; no post is known yet."""
         self._base = base
-        self._posts: list[Listed] = []
+        self._posts: list[LazyPost] = []
         # The posts that take files along, by the files' places in the content.
-        self._taken: dict[str, Listed] = {}
+        self._taken: dict[str, LazyPost] = {}
         # The posts' versions, as they were in the build before.
         self._before: dict[str, bytes] = {}
 
-    def know(self, posts: Iterable[Listed]) -> None:
+    def know(self, posts: Iterable[LazyPost]) -> None:
         """These are the posts, the newest first.
 
         Where several would take a file along, the oldest does, so that no address of a file is lost. One that is not
@@ -41,7 +41,7 @@ class Links:
         self._before = {post.path: post.version for post in self._posts}
         self._follow(context)
 
-    def settle(self, context: Mapping[str, Any]) -> list[Listed]:
+    def settle(self, context: Mapping[str, Any]) -> list[LazyPost]:
         """Say where files will be, before anything else asks for it or moves them; where pages are is known by now.
 
         Returns the published posts that show something else for it than in the build before.
@@ -69,7 +69,7 @@ class Links:
             where = sorted(repr(one) for one in self._where(post, context))
             post.version = digest(post.known, repr(where).encode())
 
-    def _where(self, post: Listed, context: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    def _where(self, post: LazyPost, context: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         content = context["generated_content"]
         for what, value in post.card["links"]:
             for target in _targets(post.path, value):

@@ -18,8 +18,8 @@ from feedback_app.publishing.content.address_leaks import Leak, is_suspect
 from feedback_app.publishing.content.front_matter import line_of, problems
 from feedback_app.publishing.content.leak_guard import drop_connections, refuse_leaks
 from feedback_app.publishing.files.scan import Stamp, digest, is_racy, stamp_at, stamp_of
-from feedback_app.publishing.incremental.cache import Known, Shelf
-from feedback_app.publishing.incremental.lazy_post import Listed, Makers, card_of
+from feedback_app.publishing.incremental.cache import BuildCache, Known
+from feedback_app.publishing.incremental.lazy_post import LazyPost, Makers, card_of
 from feedback_app.publishing.incremental.process_pool import cores, shared
 from feedback_app.publishing.pelican.readers import KeptReaders, QuickArticle, links_of
 
@@ -39,15 +39,15 @@ class PostRefused(Exception):  # noqa: N818 - reads as a sentence where it is ra
     """A post can't be published as it is; one line that names its file."""
 
 
-class Library:
+class PostIndex:
     """The posts that there are."""
 
-    def __init__(self, shelf: Shelf, base: Path) -> None:
+    def __init__(self, shelf: BuildCache, base: Path) -> None:
         """Begin with what the shelf knows."""
         self.shelf = shelf
         self.base = base
         self.known = shelf.posts()
-        self.listed: dict[str, Listed] = {}
+        self.listed: dict[str, LazyPost] = {}
         # The files that were read in the latest build; and whether nothing but the texts of some posts is new since the
         # one before: all that lists know of them, and their order, is as it was.
         self.fresh: list[str] = []
@@ -95,7 +95,7 @@ class Library:
     def _list(self, makers: Makers) -> None:
         for path, known in self.known.items():
             if path not in self.listed and known.card:
-                self.listed[path] = Listed(path, known.card, known.face, known.digest, makers)
+                self.listed[path] = LazyPost(path, known.card, known.face, known.digest, makers)
                 self.only_texts = False
 
     def _changed(

@@ -17,7 +17,7 @@ from pelican.readers import MarkdownReader, Readers
 from pelican.urlwrappers import URLWrapper
 from pelican.utils import SafeDatetime
 
-from feedback_app.publishing.incremental.cache import Shelf
+from feedback_app.publishing.incremental.cache import BuildCache
 from feedback_app.publishing.pelican.quick import quick
 
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?: (\d\d):(\d\d)(?::(\d\d))?)?")
@@ -97,7 +97,7 @@ class OneMarkdown(MarkdownReader):
 class KeptReaders(Readers):
     """Pelican's readers, that keep what they have read on the shelf."""
 
-    def __init__(self, settings: dict[str, Any], shelf: Shelf) -> None:
+    def __init__(self, settings: dict[str, Any], shelf: BuildCache) -> None:
         """As Pelican makes them."""
         super().__init__(settings)
         self.shelf = shelf

@@ -6,19 +6,19 @@ leads to anyway. All are older: a new post changes no page but those beside it.
 
 from collections.abc import Iterable
 
-from feedback_app.publishing.incremental.lazy_post import Listed
+from feedback_app.publishing.incremental.lazy_post import LazyPost
 
 MOST = 3
 
 
-def relate(posts: Iterable[Listed]) -> None:
+def relate(posts: Iterable[LazyPost]) -> None:
     """Give every post its `related`, as cards, and note it among what its page depends on; they come oldest first."""
-    last: dict[str, Listed] = {}
-    before_last: dict[str, Listed] = {}
-    older: Listed | None = None
+    last: dict[str, LazyPost] = {}
+    before_last: dict[str, LazyPost] = {}
+    older: LazyPost | None = None
     for post in posts:
         labels = post.card.get("tags", ())
-        found: list[Listed] = []
+        found: list[LazyPost] = []
         for label in labels:
             # The older neighbour is linked anyway: the one before it, then.
             other = last.get(label) if last.get(label) is not older else before_last.get(label)

@@ -16,19 +16,19 @@ from feedback_app.publishing.incremental.cache import Piece
 from feedback_app.publishing.incremental.fingerprints import Fingerprints, Known
 from feedback_app.publishing.incremental.process_pool import cores, shared
 from feedback_app.publishing.pelican.context import BUILD, Build
-from feedback_app.publishing.pelican.generators import Articles
+from feedback_app.publishing.pelican.generators import PostsGenerator
 from feedback_app.publishing.pelican.hooks import write_extras
 from feedback_app.publishing.pelican.post_index import WORTH_SHARING, collecting
 from feedback_app.publishing.pelican.readers import OneMarkdown
-from feedback_app.publishing.pelican.static_files import Statics
+from feedback_app.publishing.pelican.static_files import StaticFilesGenerator
 from feedback_app.publishing.pelican.writer import KeyedWriter
 
-_OURS = {ArticlesGenerator: Articles, StaticGenerator: Statics}
+_OURS = {ArticlesGenerator: PostsGenerator, StaticGenerator: StaticFilesGenerator}
 
 log = logging.getLogger("pelican")
 
 
-class Bindery(Pelican):
+class PelicanRunner(Pelican):
     """Pelican for one configuration; it can bind again and again."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -64,14 +64,14 @@ class Bindery(Pelican):
                 generator.check_disabled_readers()
         self._checked = True
         for generator in self._generators:
-            if isinstance(generator, Articles):
+            if isinstance(generator, PostsGenerator):
                 generator.settle()
         signals.all_generators_finalized.send(self._generators)
         for generator in self._generators:
             if hasattr(generator, "refresh_metadata_intersite_links"):
                 generator.refresh_metadata_intersite_links()
         before = len(self._names)
-        if not all(generator.as_before for generator in self._generators if isinstance(generator, Articles)):
+        if not all(generator.as_before for generator in self._generators if isinstance(generator, PostsGenerator)):
             self._lists = {}
         faces = Fingerprints(attrgetter("face"), self._lists)
         writer = KeyedWriter(self.output_path, self.settings, known, self._names, faces)

@@ -12,7 +12,7 @@ from feedback_app.publishing.pelican.hooks import brought, cache_of
 from feedback_app.publishing.pelican.writer import KeyedWriter
 
 
-class Statics(StaticGenerator):
+class StaticFilesGenerator(StaticGenerator):
     """Copies pictures and the theme's own files, those that were touched."""
 
     def generate_output(self, writer: KeyedWriter) -> None:

@@ -21,7 +21,7 @@ from pelican.writers import FileOverwriteFailedError, Writer
 from feedback_app.publishing.files.scan import digest, stamp_at
 from feedback_app.publishing.files.write import Output
 from feedback_app.publishing.incremental.fingerprints import Fingerprints
-from feedback_app.publishing.incremental.lazy_post import Listed
+from feedback_app.publishing.incremental.lazy_post import LazyPost
 from feedback_app.publishing.pelican.context import BUILD, Build
 
 _PAGES = re.compile(r"(.+?)_(?:page|paginator|previous_page|next_page)")
@@ -148,7 +148,7 @@ class KeyedWriter(Writer):
         for name in sorted(names):
             if name in given:
                 value = given[name]
-                parts += [name.encode(), value.own_key if isinstance(value, Listed) else prints.of(value)]
+                parts += [name.encode(), value.own_key if isinstance(value, LazyPost) else prints.of(value)]
             elif name in context and (name not in self.settings or context[name] is not self.settings[name]):
                 parts += [name.encode(), prints.of(context[name])]
         return digest(*parts)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from feedback_app.comments.markup.sanitizer import visible_text
-from feedback_app.comments.models import Shown
+from feedback_app.comments.models import ShownComment
 from feedback_app.comments.threads.renderer import rfc3339
 
 MOVED = """<!DOCTYPE html>
@@ -55,7 +55,7 @@ def blog_posting(article: Any, site_url: str, site_name: str) -> Markup:  # noqa
     )
 
 
-def comments_data(path: str, comments: Iterable[Shown], site_url: str) -> Markup:
+def comments_data(path: str, comments: Iterable[ShownComment], site_url: str) -> Markup:
     """What was said about a post, for machines: the same post by its `@id`, with its comments."""
     url = f"{site_url}{quote(path)}"
     said = [

@@ -26,7 +26,7 @@ from feedback_app.mailing.bounces.mailbox import MailboxRefused, messages
 from feedback_app.mailing.bounces.parser import read_report
 from feedback_app.mailing.bounces.services import Processed, note
 from feedback_app.mailing.models import Bounce
-from feedback_app.mailing.return_addresses import ReturnAddresses, Sent
+from feedback_app.mailing.return_addresses import ReturnAddresses, ReturnedLetter
 from feedback_app.security.tokens import Signer
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.keys import SECRET_KEY
@@ -164,7 +164,7 @@ def test_a_return_address_is_the_shops_own_mailbox_and_tells_nothing(letters: li
 @given(st.integers(0, 2**24 - 1), st.integers(0, 2**40 - 1))
 def test_a_return_address_is_read_back_whatever_became_of_its_case(mailing: int, customer: int) -> None:
     address = RETURNS.address(mailing, customer)
-    assert RETURNS.read(f"<{address.upper()}>") == Sent(mailing, customer)
+    assert RETURNS.read(f"<{address.upper()}>") == ReturnedLetter(mailing, customer)
     assert RETURNS.address(mailing, customer) == address
 
 

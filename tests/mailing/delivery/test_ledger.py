@@ -21,7 +21,7 @@ from feedback_app.mailing.delivery import claims, ledger
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Delivery, Mailing, MailingState
 from feedback_app.mailing.transports.results import Answer, Outcome
-from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from tests.support.clock import Clock
 from tests.support.databases import POSTGRESQL
 from tests.support.mailings import CROWD, about, counts, gather, held, reasons, state, worker_to
@@ -470,7 +470,7 @@ def test_a_server_without_tls_gets_no_letter_where_tls_was_asked_for(store: Stor
     held(store, minutes=0, clock=clock)
     with mail_server() as server:
         worker = worker_to(server, store)
-        worker.transport = Lanes(server.url.replace("smtp:", "smtp+starttls:"), 3)
+        worker.transport = SmtpPool(server.url.replace("smtp:", "smtp+starttls:"), 3)
         worker.work_once()
     assert counts(store) == {"deferred": 1}
     assert [command.split(" ")[0] for command in server.commands if "quit" not in command.lower()] == ["ehlo"]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback_app.db.store import Store
-from feedback_app.mailing.delivery.send_rates import SECOND, Limit, Pace
+from feedback_app.mailing.delivery.send_rates import SECOND, Limit, SendRates
 from feedback_app.mailing.delivery.worker import MailWorker
 from feedback_app.mailing.mailings import services
 from tests.support.clock import OPPS_DAY, Clock
@@ -126,7 +126,7 @@ def test_whatever_is_asked_for_and_when_no_second_has_more_than_the_rate(
 
 @pytest.mark.parametrize("count", [20, 3000])
 def test_however_many_letters_wait_for_their_turn_only_so_many_are_given_one(count: int) -> None:
-    pace, given_away = Pace(0, 10), 0
+    pace, given_away = SendRates(0, 10), 0
     for _ in range(count):
         if pace.fresh(OPPS_DAY, 1):
             pace.later("somebody@x.example", OPPS_DAY, waited=False)

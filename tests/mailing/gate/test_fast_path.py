@@ -11,12 +11,12 @@ from feedback_app.customers.models import LetterFormat, Topic
 from feedback_app.customers.services import Person
 from feedback_app.mailing.gate import check
 from feedback_app.mailing.gate.check import GateRefused
-from feedback_app.mailing.gate.fast_path import KnownFrame, NotPlain, get_to_know
+from feedback_app.mailing.gate.fast_path import KnownTemplate, NotPlain, get_to_know
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.gate.template import Filling, Frame, Slot
+from feedback_app.mailing.gate.template import Filling, LetterTemplate, Slot
 from feedback_app.mailing.letters import mime
 from feedback_app.mailing.letters.composer import MailingMaker
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.mailings.source import MailingSource
 from tests.support.mailings import FREE_SOCKS, desk
 
 SHOP = "hello@socks.example"
@@ -35,7 +35,7 @@ VALUES = {
 
 def frame(
     text: str = "Hello =\r\nNAME=\r\n, free socks: https://socks.example/u/=\r\nUNSUBSCRIBE=\r\n\r\n", **changes: str
-) -> Frame:
+) -> LetterTemplate:
     """A frame of one part, with slots where a word in capitals is one's name."""
     head = {
         "From": SHOP,
@@ -51,22 +51,22 @@ def frame(
     whole = "".join(f"{name}: {value}\r\n" for name, value in head.items()) + "\r\n" + text
     for slot in sorted(Slot, key=lambda slot: -len(slot.name)):
         whole = whole.replace(slot.name, slot.gap)
-    return Frame.of(whole)
+    return LetterTemplate.of(whole)
 
 
-def letter(known_of: Frame, **values: str) -> bytes:
+def letter(known_of: LetterTemplate, **values: str) -> bytes:
     """A letter of a frame."""
     return known_of.filled(Filling(**{slot: values.get(slot, VALUES[slot]).encode() for slot in Slot}))
 
 
-def known(one: Frame) -> KnownFrame:
+def known(one: LetterTemplate) -> KnownTemplate:
     """A frame that the gate has come to know."""
     found = get_to_know(one, sender=SHOP, own=[SHOP])
     assert found is not None
     return found
 
 
-def answers(one: KnownFrame, data: bytes, recipient: str = ALICE) -> bool:
+def answers(one: KnownTemplate, data: bytes, recipient: str = ALICE) -> bool:
     """Whether the gate lets a letter pass for what it knows of its frame; if so, the whole look must pass it too."""
     answered = one.answers_for(data, sender=SHOP, recipient=recipient, own=[SHOP])
     if answered:
@@ -105,14 +105,14 @@ def test_a_letter_with_anything_but_a_plain_name_is_looked_at_as_a_whole(name: s
 def test_a_frame_that_is_filled_wrongly_once_the_gate_knows_it_gets_nothing_past_the_gate() -> None:
     """The gate reads a letter's own bytes, never with what made them."""
     maker = MailingMaker(desk(), FREE_SOCKS, 1)
-    filled = Frame.filled
+    filled = LetterTemplate.filled
 
-    def with_somebody_else(one: Frame, filling: Filling) -> bytes:
+    def with_somebody_else(one: LetterTemplate, filling: Filling) -> bytes:
         return filled(one, filling).replace(b"</body>", f"{BOB}</body>".encode())
 
     with pytest.MonkeyPatch.context() as patch:
         maker.letter(Person(1, ALICE, "Alice"), LetterFormat.HTML, now=OPPS_DAY)
-        patch.setattr(Frame, "filled", with_somebody_else)
+        patch.setattr(LetterTemplate, "filled", with_somebody_else)
         with pytest.raises(GateRefused, match="shows an address"):
             maker.letter(Person(2, ALICE, "Alice"), LetterFormat.HTML, now=OPPS_DAY)
 
@@ -191,7 +191,7 @@ def test_a_frame_whose_slots_touch_what_is_around_them_is_never_known(text: str)
 )
 def test_a_frame_with_a_slot_in_the_wrong_header_is_never_known(head: dict[str, str]) -> None:
     with pytest.raises((NotPlain, GateRefused)):
-        KnownFrame(frame(**head), sender=SHOP, own=[SHOP])
+        KnownTemplate(frame(**head), sender=SHOP, own=[SHOP])
 
 
 snippets = st.sampled_from([
@@ -248,7 +248,9 @@ made_up = st.fixed_dictionaries(
 def test_whatever_is_answered_for_passes_the_whole_look(
     body: str, nameless: str, values: dict[str, str], form: LetterFormat
 ) -> None:
-    one = MailingMaker(desk(mail_from=SHOP), Draft("x", Topic.SPECIALS, "Free socks", nameless, body), 1).frame(form)
+    one = MailingMaker(desk(mail_from=SHOP), MailingSource("x", Topic.SPECIALS, "Free socks", nameless, body), 1).frame(
+        form
+    )
     knowing = get_to_know(one, sender=SHOP, own=[SHOP])
     if knowing is None:
         return

@@ -13,7 +13,7 @@ from feedback_app.config import Settings, load_settings
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
 from feedback_app.mailing.gate.check import GateRefused, check
-from feedback_app.mailing.letters.composer import Desk, MailingMaker
+from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
 from feedback_app.mailing.letters.dkim import dkim_keys
 from feedback_app.security.crypto import KeyProblem
 from feedback_app.security.tokens import Signer
@@ -41,7 +41,7 @@ def settings_with(tmp_path: Path, **keys: PrivateKeyTypes) -> Settings:
 
 
 def letter_of(settings: Settings, form: LetterFormat = LetterFormat.HTML) -> bytes:
-    desk = Desk.of(settings, Signer(SECRET_KEY, "the signing key"))
+    desk = LetterContext.of(settings, Signer(SECRET_KEY, "the signing key"))
     return MailingMaker(desk, FREE_SOCKS, 1).letter(ALICE, form, now=OPPS_DAY).data
 
 

@@ -22,8 +22,8 @@ from feedback_app.customers.services import Person
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters import mime
-from feedback_app.mailing.letters.composer import Desk, MailingMaker, preferences_letter
-from feedback_app.mailing.mailings.source import Draft
+from feedback_app.mailing.letters.composer import LetterContext, MailingMaker, preferences_letter
+from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.transports.results import Outcome
 from feedback_app.mailing.transports.smtp import SmtpTransport
 from tests.support.mailings import FREE_SOCKS, desk, html_of, read, text_of
@@ -87,7 +87,11 @@ def wire(server: MailServer) -> Iterator[SmtpTransport]:
 
 
 def made(
-    person: Person, *, at: Desk | None = None, draft: Draft = FREE_SOCKS, form: LetterFormat = LetterFormat.HTML
+    person: Person,
+    *,
+    at: LetterContext | None = None,
+    draft: MailingSource = FREE_SOCKS,
+    form: LetterFormat = LetterFormat.HTML,
 ) -> Letter | None:
     """A letter, or None where the gate stopped it."""
     try:
@@ -199,7 +203,7 @@ def test_a_name_that_the_shop_takes_makes_a_letter_and_is_read_as_it_was_given(
 def test_whatever_a_subject_says_the_letter_has_one_reader(
     subject: str, server: MailServer, wire: SmtpTransport
 ) -> None:
-    letter = made(Person(1, ALICE.address, None), draft=Draft("s", Topic.SPECIALS, subject, "friend", "Hello."))
+    letter = made(Person(1, ALICE.address, None), draft=MailingSource("s", Topic.SPECIALS, subject, "friend", "Hello."))
     if letter:
         arrived(letter, server, wire)
 
@@ -213,7 +217,7 @@ def test_whatever_a_subject_says_the_letter_has_one_reader(
 def test_a_subject_is_read_as_it_was_written(subject: str, server: MailServer, wire: SmtpTransport) -> None:
     subject = subject.strip()
     assume(subject.isprintable() and "\uff20" not in subject and "\ufe6b" not in subject)
-    letter = made(Person(1, ALICE.address, None), draft=Draft("s", Topic.SPECIALS, subject, "friend", "Hello."))
+    letter = made(Person(1, ALICE.address, None), draft=MailingSource("s", Topic.SPECIALS, subject, "friend", "Hello."))
     assert letter
     assert arrived(letter, server, wire)["Subject"] == subject
 
@@ -231,7 +235,9 @@ def test_a_subject_is_read_as_it_was_written(subject: str, server: MailServer, w
 def test_whatever_a_text_says_the_letter_has_one_reader(body: str, server: MailServer, wire: SmtpTransport) -> None:
     assume("{" not in body and "\ue000" not in body)
     for form in LetterFormat:
-        letter = made(Person(1, ALICE.address, None), draft=Draft("s", Topic.SPECIALS, "S", "you", body), form=form)
+        letter = made(
+            Person(1, ALICE.address, None), draft=MailingSource("s", Topic.SPECIALS, "S", "you", body), form=form
+        )
         if letter:
             arrived(letter, server, wire)
 

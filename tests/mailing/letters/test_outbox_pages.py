@@ -16,7 +16,7 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery.worker import mail_worker
-from feedback_app.mailing.letters.composer import Desk
+from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.clock import Clock
 from tests.support.mailings import gather, held
 from tests.support.people import ALICE
@@ -35,7 +35,7 @@ def outbox(settings: Settings) -> Path:
 
 
 @pytest.fixture
-def letters(store: Store, settings: Settings, desk: Desk, clock: Clock, outbox: Path) -> list[str]:
+def letters(store: Store, settings: Settings, desk: LetterContext, clock: Clock, outbox: Path) -> list[str]:
     """A link and a mailing for Alice, in the outbox; returns the names of their files."""
     gather(store, ALICE)
     with store.writing() as session:

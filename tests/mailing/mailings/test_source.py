@@ -6,7 +6,14 @@ import pytest
 from bs4 import BeautifulSoup
 
 from feedback_app.config import load_settings
-from feedback_app.mailing.mailings.source import Draft, DraftRefused, draft_html, fill_html, fill_text, read_draft
+from feedback_app.mailing.mailings.source import (
+    MailingSource,
+    SourceRefused,
+    draft_html,
+    fill_html,
+    fill_text,
+    read_draft,
+)
 from feedback_app.mailing.text.from_html import plain_text
 from tests.support.shop import ROOT
 
@@ -19,7 +26,7 @@ VALUES = {
 }
 
 
-def draft_of(tmp_path: Path, text: str | bytes) -> Draft:
+def draft_of(tmp_path: Path, text: str | bytes) -> MailingSource:
     """The draft that a file with this text is. Raises DraftRefused."""
     path = tmp_path / "mailing.md"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -28,7 +35,7 @@ def draft_of(tmp_path: Path, text: str | bytes) -> Draft:
 
 def refusal(tmp_path: Path, text: str | bytes) -> str:
     """Why a text is refused: one line that begins with the file and has no address in it."""
-    with pytest.raises(DraftRefused) as refused:
+    with pytest.raises(SourceRefused) as refused:
         draft_of(tmp_path, text)
     words = str(refused.value)
     assert words.startswith(str(tmp_path / "mailing.md") + ":")
@@ -38,7 +45,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
     return words.removeprefix(str(tmp_path / "mailing.md"))
 
 
-def body(tmp_path: Path, text: str) -> Draft:
+def body(tmp_path: Path, text: str) -> MailingSource:
     """A draft with this text below a good head. Raises DraftRefused."""
     return draft_of(tmp_path, f"{HEAD}\n{text}\n")
 
@@ -193,9 +200,9 @@ def test_brackets_and_links_that_are_well_are_taken(text: str, tmp_path: Path) -
 
 
 def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(DraftRefused, match=r"nothing\.md: No such file or directory"):
+    with pytest.raises(SourceRefused, match=r"nothing\.md: No such file or directory"):
         read_draft(tmp_path / "nothing.md", load_settings({}))
-    with pytest.raises(DraftRefused, match="Is a directory"):
+    with pytest.raises(SourceRefused, match="Is a directory"):
         read_draft(tmp_path, load_settings({}))
 
 

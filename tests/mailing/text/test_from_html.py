@@ -8,15 +8,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feedback_app.customers.models import Topic
-from feedback_app.mailing.mailings.source import Draft, draft_html
+from feedback_app.mailing.mailings.source import MailingSource, draft_html
 from feedback_app.mailing.text.from_html import DEEPEST, plain_text
 
 LINKS = re.compile(r'https?://[^\s)"<]+')
 
 
-def about(body: str) -> Draft:
+def about(body: str) -> MailingSource:
     """A mailing with this text."""
-    return Draft("free-socks", Topic.SPECIALS, "Free socks", "friend", body)
+    return MailingSource("free-socks", Topic.SPECIALS, "Free socks", "friend", body)
 
 
 def read(body: str) -> str:

@@ -13,8 +13,8 @@ from feedback_app.heartbeats import PATIENCE
 from feedback_app.mailing.delivery import claims, ledger
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.transports import smtp_connection
-from feedback_app.mailing.transports.smtp_connection import Broken, Connection
-from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.mailing.transports.smtp_connection import Broken, SmtpConnection
+from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from tests.support.certificates import Authority
 from tests.support.clock import Clock
 from tests.support.mailings import CROWD, counts, gather, held, reasons, worker_to
@@ -51,7 +51,7 @@ def outcome(store: Store, clock: Clock, server: MailServer, url: str) -> tuple[d
     gather(store, ALICE)
     held(store, minutes=0, clock=clock)
     worker = worker_to(server, store)
-    worker.transport = Lanes(url, 3)
+    worker.transport = SmtpPool(url, 3)
     worker.work_once()
     worker.transport.close()
     return counts(store), reasons(store)[0] or ""
@@ -215,7 +215,7 @@ def test_a_server_that_says_a_digit_at_a_time_is_left_when_its_answer_takes_too_
 
     dripping = threading.Thread(target=drip)
     dripping.start()
-    connection = Connection(client, ())
+    connection = SmtpConnection(client, ())
     with pytest.raises(Broken, match="timed out"):
         connection.reply()
     over.set()
@@ -235,7 +235,7 @@ def test_of_a_group_that_could_not_be_written_whole_it_is_known_how_much_may_hav
                 shaking = pool.submit(context.wrap_socket, theirs, server_side=True)
                 ours = trusting.wrap_socket(ours, server_hostname="127.0.0.1")
                 theirs = shaking.result()
-        connection = Connection(ours, ())
+        connection = SmtpConnection(ours, ())
         with pytest.raises(Broken) as broken:
             connection.write(b"x" * 10_000_000)
         assert 0 < broken.value.left < 10_000_000

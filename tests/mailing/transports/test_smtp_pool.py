@@ -15,10 +15,10 @@ from feedback_app.db.prepared import Driver
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.mailing.delivery import batches, claims
-from feedback_app.mailing.delivery.batches import Windows
+from feedback_app.mailing.delivery.batches import BatchSender
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.transports import smtp_pool
-from feedback_app.mailing.transports.smtp_pool import Lanes
+from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from tests.support.clock import Clock
 from tests.support.mailings import CROWD, FREE_SOCKS, about, counts, gather, held, reasons, worker_to
 from tests.support.smtp import MailServer, mail_server
@@ -239,7 +239,7 @@ def test_a_refusal_on_one_connection_is_its_letters_alone(store: Store, server: 
 
 
 def test_who_sends_nothing_calls_nobody(server: MailServer) -> None:
-    transport = Lanes(server.url, 3)
+    transport = SmtpPool(server.url, 3)
     assert transport.heard() == transport.answers() == []
     transport.rest()
     transport.close()
@@ -254,13 +254,13 @@ def rolling(
     """Letters stay on their way over the next claim, also of small windows; returns how many did, each time."""
     monkeypatch.setattr(batches, "FEW", 1)
     stayed = list[int]()
-    claim = Windows._claim  # noqa: SLF001 - where it is seen
+    claim = BatchSender._claim  # noqa: SLF001 - where it is seen
 
-    def counted(self: Windows, mailing_id: int, now: datetime) -> claims.Window:
+    def counted(self: BatchSender, mailing_id: int, now: datetime) -> claims.Batch:
         stayed.append(len(self._on_their_way))
         return claim(self, mailing_id, now)
 
-    monkeypatch.setattr(Windows, "_claim", counted)
+    monkeypatch.setattr(BatchSender, "_claim", counted)
     return stayed
 
 

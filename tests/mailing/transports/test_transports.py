@@ -10,11 +10,11 @@ from feedback_app.config import load_settings
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import Desk, MailingMaker
+from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
 from feedback_app.mailing.transports.base import OutboxTransport, opened
 from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused, scrub
 from feedback_app.mailing.transports.smtp import SmtpTransport
-from feedback_app.mailing.transports.smtp_connection import Connection
+from feedback_app.mailing.transports.smtp_connection import SmtpConnection
 from feedback_app.security.tokens import Signer
 from tests.support.clock import OPPS_DAY
 from tests.support.keys import SECRET_KEY
@@ -29,7 +29,7 @@ COMMANDS = {"ehlo", "helo", "mail", "rcpt", "data", "rset", "quit"}
 @pytest.fixture
 def letter() -> Letter:
     """A letter to Alice."""
-    desk = Desk(load_settings({}), Signer(SECRET_KEY, "the signing key"))
+    desk = LetterContext(load_settings({}), Signer(SECRET_KEY, "the signing key"))
     return MailingMaker(desk, FREE_SOCKS, 1).letter(Person(1, ALICE.address, None), LetterFormat.HTML, now=OPPS_DAY)
 
 
@@ -179,13 +179,13 @@ def said_by(server: MailServer) -> list[str]:
 
 def test_an_envelope_travels_with_the_letter_before_it(letter: Letter, monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[bytes] = []
-    write = Connection.write
+    write = SmtpConnection.write
 
-    def noted(self: Connection, data: bytes) -> None:
+    def noted(self: SmtpConnection, data: bytes) -> None:
         groups.append(data)
         write(self, data)
 
-    monkeypatch.setattr(Connection, "write", noted)
+    monkeypatch.setattr(SmtpConnection, "write", noted)
     with mail_server() as server:
         transport = SmtpTransport(server.url)
         for _ in range(3):

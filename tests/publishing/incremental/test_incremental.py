@@ -17,7 +17,7 @@ from feedback_app.config import load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.publishing.builder import Builder, BuildRefused
 from feedback_app.publishing.pelican import generators
-from feedback_app.publishing.pelican.generators import Articles
+from feedback_app.publishing.pelican.generators import PostsGenerator
 from tests.support.blog import Blog, make_blog, tree
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.comments import say, set_status
@@ -277,8 +277,8 @@ def test_a_post_whose_text_alone_changes_has_no_list_put_in_order_again(
     for words in ("We are sorry.", "We are very sorry."):
         post.write_text(post.read_text(encoding="utf-8") + f"\n{words}\n", encoding="utf-8")
         with monkeypatch.context() as patched:
-            patched.setattr(Articles, "_arrange", again)
-            patched.setattr(Articles, "_sort", again)
+            patched.setattr(PostsGenerator, "_arrange", again)
+            patched.setattr(PostsGenerator, "_sort", again)
             builder.build()
         assert words in blog.page("2007/10/opps.html")
         assert tree(blog.output) == blog.built_elsewhere()
@@ -367,7 +367,7 @@ def test_what_a_plugin_says_that_a_page_depends_on_makes_it_again(blog: Blog) ->
     template.write_text("{{ article.edges }}{{ article.content|safe }}", encoding="utf-8")
     said = ["One"]
 
-    def say_it(generator: Articles) -> None:
+    def say_it(generator: PostsGenerator) -> None:
         for article in generator.articles:
             article.edges.append([said[0]])
 

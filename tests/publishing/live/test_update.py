@@ -19,7 +19,7 @@ from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.publishing import daemon
 from feedback_app.publishing.files.swap import swap
-from feedback_app.publishing.files.write import Written, write_if_changed
+from feedback_app.publishing.files.write import WriteCounts, write_if_changed
 from feedback_app.publishing.live import update
 from feedback_app.publishing.pelican.context import Build
 from feedback_app.publishing.render.fragments import count_piece, counted, rebaked, thread_piece
@@ -202,7 +202,7 @@ def test_an_approval_while_a_build_is_running_is_caught_up_after_it(
     blog.build()
     waiting = say(blog.store, moderation=Moderation.ALL)
 
-    def approve_and_swap(stage: Path, output: Path, keep: list[str], lasting: set[str]) -> Written:
+    def approve_and_swap(stage: Path, output: Path, keep: list[str], lasting: set[str]) -> WriteCounts:
         set_status(blog.store, APPROVED, waiting)
         return swap(stage, output, keep, lasting)
 
@@ -225,7 +225,7 @@ def test_a_follower_that_is_killed_between_two_files_is_redone(
     say(blog.store, post="/2007/06/biscuit.html")
     left = files
 
-    def write(path: Path, data: bytes, written: Written, *, folders: bool = True) -> None:
+    def write(path: Path, data: bytes, written: WriteCounts, *, folders: bool = True) -> None:
         nonlocal left
         if not left:
             # A kill in the middle of a file leaves no time to clean up.
