@@ -17,8 +17,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase
 
-from feedback_app.db.prepared import SQLITE
-
 # So long is a moment, with microseconds.
 _WITHOUT_ZONE = len("2007-10-10 13:41:00.000000")
 
@@ -89,3 +87,6 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map: ClassVar = {datetime: UTCDateTime}
+
+
+SQLITE = "sqlite"

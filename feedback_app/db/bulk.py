@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import ARRAY, Column, Dialect, Insert, Row, Table, Update, bindparam, func, insert, null, select, update
 from sqlalchemy.orm import Session
 
-from feedback_app.db.prepared import SQLITE, Driver, driver_of, given_as
+from feedback_app.db.base import SQLITE
+from feedback_app.db.prepared import Driver, driver_of, given_as
 
 
 def insert_many(session: Session, table: Table, rows: Sequence[dict[str, Any]], **same: Any) -> None:  # noqa: ANN401 - whatever columns hold

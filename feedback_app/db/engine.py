@@ -10,7 +10,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import make_url
 
-from feedback_app.db.prepared import SQLITE
+from feedback_app.db.base import SQLITE
 from feedback_app.db.write_lock import BUSY_MILLISECONDS
 
 

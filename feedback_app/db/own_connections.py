@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Dialect, Engine, PoolProxiedConnection
 
-from feedback_app.db.prepared import SQLITE, as_everybody_catches_it
+from feedback_app.db.base import SQLITE
+from feedback_app.db.prepared import as_everybody_catches_it
 from feedback_app.db.wal import Trust, Wal, take_over
 
 

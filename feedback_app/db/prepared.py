@@ -29,8 +29,6 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
-SQLITE = "sqlite"
-
 # What a column's values become on their way to the driver, or back; None where they are taken as they are.
 _Changes = Callable[[Any], Any] | None
 

@@ -13,9 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from feedback_app.config import Settings
-from feedback_app.db.base import Base
+from feedback_app.db.base import SQLITE, Base
 from feedback_app.db.engine import make_engine
-from feedback_app.db.prepared import SQLITE
 from feedback_app.db.store import Store
 from feedback_app.security.crypto import KeyProblem, Vault
 from feedback_app.security.keys import AddressKeys

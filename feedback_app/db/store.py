@@ -17,8 +17,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from feedback_app.db.base import SQLITE
 from feedback_app.db.own_connections import OwnConnections
-from feedback_app.db.prepared import SQLITE, Driver, NeedsSession
+from feedback_app.db.prepared import Driver, NeedsSession
 from feedback_app.db.write_lock import WriteLock
 
 MOST_TRIES = 8

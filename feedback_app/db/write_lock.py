@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
-from feedback_app.db.prepared import SQLITE
+from feedback_app.db.base import SQLITE
 
 BUSY_MILLISECONDS = 30_000
 TURN_SECONDS = 0.0002

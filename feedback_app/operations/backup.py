@@ -11,7 +11,7 @@ from typing import Literal
 
 from sqlalchemy import Engine
 
-from feedback_app.db.prepared import SQLITE
+from feedback_app.db.base import SQLITE
 from feedback_app.db.setup import LOOKUP_CHECK, SEALING_KEY
 from feedback_app.db.store import Store
 from feedback_app.operations.pg_dump import DumpProblem, dumped_rows, make_dump

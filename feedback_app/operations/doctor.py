@@ -17,7 +17,7 @@ from feedback_app.comments.markup.sanitizer import without_addresses
 from feedback_app.config import OUTBOX, UNENCRYPTED, Settings, is_loopback
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import person
-from feedback_app.db.prepared import SQLITE
+from feedback_app.db.base import SQLITE
 from feedback_app.db.setup import StoreProblem, head_revision, open_store
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE, Worker

@@ -18,7 +18,7 @@ from feedback_app.customers.address_changes import reseal_changes
 from feedback_app.customers.link_requests import reseal_typed
 from feedback_app.customers.models import Customer, Undo
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
-from feedback_app.db.prepared import SQLITE
+from feedback_app.db.base import SQLITE
 from feedback_app.db.setup import forget_sealing_key, note_sealing_key, sealing_keys, vault_of
 from feedback_app.db.store import Store
 from feedback_app.desk.services import reseal_secrets

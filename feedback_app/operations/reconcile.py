@@ -24,8 +24,7 @@ from feedback_app.customers.models import (
     SuppressionReason,
     Undo,
 )
-from feedback_app.db.base import Base
-from feedback_app.db.prepared import SQLITE
+from feedback_app.db.base import SQLITE, Base
 from feedback_app.db.setup import SEALING_KEY, StoreFact
 from feedback_app.db.store import rows_changed
 from feedback_app.heartbeats import Worker

@@ -19,8 +19,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings
+from feedback_app.db.base import SQLITE
 from feedback_app.db.engine import make_engine
-from feedback_app.db.prepared import SQLITE
 from feedback_app.db.setup import StoreProblem, head_revision, migrate, setup_lock
 from feedback_app.heartbeats import PATIENCE, Worker
 from feedback_app.operations.backup import BackupProblem, Contents, copy_store, examine, sync_folder

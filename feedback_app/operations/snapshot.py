@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, ConfirmationAsked, Following, Notice, Thread
 from feedback_app.customers.models import Customer, Preference, Suppression
-from feedback_app.db.base import Base
-from feedback_app.db.prepared import SQLITE
+from feedback_app.db.base import SQLITE, Base
 from feedback_app.db.setup import LOOKUP_CHECK, StoreFact
 from feedback_app.db.store import rows_changed
 from feedback_app.desk.models import Owner, OwnerPasskey, RecoveryCode

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from feedback_app.comments.services import grouped_versions, numbered_versions
-from feedback_app.db.prepared import SQLITE
+from feedback_app.db.base import SQLITE
 from feedback_app.db.store import Store
 
 LOOK_SECONDS = 0.005
