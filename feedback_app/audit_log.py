@@ -5,11 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Index, String, insert, or_, select, text, update
+from sqlalchemy import JSON, ColumnElement, Index, String, or_, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from feedback_app.db.base import Base, few, word
-from feedback_app.db.prepared import Driver, Prepared
 
 COMMAND = "command line"
 # Nobody is named here who is not an owner.
@@ -77,10 +76,6 @@ class AuditLine(Base):
     after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
-_LINES = Base.metadata.tables["audit_lines"]
-_JOT = Prepared(insert(_LINES), columns=[column.name for column in _LINES.columns if column.name != "id"])
-
-
 def new_batch() -> str:
     """A name for what one press does, that no other has and nobody can guess."""
     return secrets.token_hex(16)
@@ -113,14 +108,6 @@ def note(
     )
     session.add(line)
     return line
-
-
-def jot(
-    driver: Driver, who: str, act: Act, about: str, *, now: datetime, comment_id: int | None, thread_id: int | None
-) -> None:
-    """Add a line that nothing undoes, as the driver takes it: for what happens all the time."""
-    of = {"comment_id": comment_id, "thread_id": thread_id}
-    _JOT.run(driver, at=now, who=who, act=act, about=about[:500], batch=None, before=None, after=None, **of)
 
 
 def lines_of(session: Session, batch: str) -> list[AuditLine]:

@@ -8,16 +8,17 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.comments import notifications
 from feedback_app.comments.author_edits import (
-    change_own,
-    delete_own,
-    is_new,
-    is_own,
-    own_changeable,
-    own_of_customer,
-    request_own_link,
+    change_comment,
+    comments_of_customer,
+    delete_comment,
+    is_other_text,
+    may_change,
+    request_comments_link,
+    sent_and_changeable,
 )
 from feedback_app.comments.forms import ChangeForm, MailLinkForm
-from feedback_app.comments.models import ALIVE, Comment, Following, Thread
+from feedback_app.comments.models import CHANGEABLE, Comment, Following, Thread
+from feedback_app.comments.spam.verdicts import Evidence
 from feedback_app.comments.views import LATE, TOO_MUCH, admits_network, rules, service_says, too_late
 from feedback_app.config import Switch
 from feedback_app.customers.models import Customer
@@ -41,7 +42,7 @@ def mine() -> ResponseReturnValue:
     form = MailLinkForm()
     now = clock.now()
     with app_state().store.reading() as reading:
-        comments = own_changeable(reading, session.get("comments", []), now=now)
+        comments = sent_and_changeable(reading, session.get("comments", []), now=now)
     page = {"form": form, "comments": comments, "token": None}
     if request.method != "POST":
         return render_template("comments/mine.html", **page, problem=None)
@@ -51,7 +52,7 @@ def mine() -> ResponseReturnValue:
         return render_template("comments/mine.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "600"}
     with app_state().store.writing() as writing:
         quiet = app_state().settings.rate_limits is Switch.ON
-        request_own_link(writing, form.email.typed, now=now, quiet=quiet)
+        request_comments_link(writing, form.email.typed, now=now, quiet=quiet)
     return redirect(url_for("own_comments.link_asked"), code=303)
 
 
@@ -68,7 +69,7 @@ def yours(token: str) -> ResponseReturnValue:
     if claim is None:
         return _bad_link()
     with app_state().store.reading() as reading:
-        comments = own_of_customer(reading, claim.person)
+        comments = comments_of_customer(reading, claim.person)
     return render_template("comments/mine.html", form=None, comments=comments, token=token, problem=None)
 
 
@@ -87,17 +88,24 @@ def change() -> ResponseReturnValue:
         return render_template("comments/change.html", **page, problem=None)
     if not form.validate():
         return render_template("comments/change.html", **page, problem=too_late() if forged(form) else None), 400
-    # Whoever has a link that is good is turned away by no limit.
+    # A request with a valid link is never turned away by a rate limit.
     if not _has_link(comment) and not admits_network("changes"):
         return render_template("comments/change.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "60"}
-    new = is_new(comment, form.body.data)
-    said = service_says(app_state().settings, comment.author, form.body.data, thread.path) if new else []
+    new = is_other_text(comment, form.body.data)
+    findings = service_says(app_state().settings, comment.author, form.body.data, thread.path) if new else []
     with app_state().store.writing() as writing:
         again = _own(writing, lock=True)
         if again is None:
             return _not_own(form.body.data)
         comment = again[0]
-        change_own(writing, comment, form.body.data, rules=rules(app_state().settings), now=clock.now(), said=said)
+        change_comment(
+            writing,
+            comment,
+            form.body.data,
+            rules=rules(app_state().settings),
+            now=clock.now(),
+            evidence=Evidence(reasons=findings),
+        )
     return render_template("comments/changed.html", comment=comment, thread=thread)
 
 
@@ -118,7 +126,7 @@ def delete() -> ResponseReturnValue:
     with app_state().store.writing() as writing:
         again = _own(writing, lock=True)
         if again:
-            delete_own(writing, again[0], now=clock.now())
+            delete_comment(writing, again[0], now=clock.now())
     return render_template("comments/deleted.html", thread=thread)
 
 
@@ -163,9 +171,9 @@ def _about_answers(token: str, purpose: Purpose, ask: str, done: str) -> Respons
     def act(writing: Session) -> None:
         again = writing.get(Following, claim.person, with_for_update=True)
         if again is not None and purpose is Purpose.CONFIRM_ANSWERS:
-            notifications.confirm(writing, again, now=clock.now())
+            notifications.confirm_following(writing, again, now=clock.now())
         elif again is not None:
-            notifications.stop(again, now=clock.now())
+            notifications.stop_following(again, now=clock.now())
 
     app_state().store.write(act)
     if purpose is Purpose.CONFIRM_ANSWERS:
@@ -179,9 +187,9 @@ def _own(reading: Session, *, lock: bool = False) -> tuple[Comment, Thread] | No
     """The comment that is asked for, if it is this browser's, or that of the person whom the link was mailed to."""
     number = number_of(request.args.get("comment", ""))
     comment = reading.get(Comment, number, with_for_update=lock) if number else None
-    if comment is None or comment.status not in ALIVE:
+    if comment is None or comment.status not in CHANGEABLE:
         return None
-    if not _has_link(comment) and not is_own(comment, session.get("comments", []), now=clock.now()):
+    if not _has_link(comment) and not may_change(comment, session.get("comments", []), now=clock.now()):
         return None
     return comment, reading.get_one(Thread, comment.thread_id)
 

@@ -26,7 +26,7 @@ class CommentStatus(StrEnum):
 
 
 # What can still be changed by the one who wrote it; the rest was turned down, or taken back.
-ALIVE = (CommentStatus.PENDING, CommentStatus.APPROVED)
+CHANGEABLE = (CommentStatus.PENDING, CommentStatus.APPROVED)
 
 
 class Closing(StrEnum):

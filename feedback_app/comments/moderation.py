@@ -16,7 +16,7 @@ from feedback_app.audit_log import Act, AuditLine, lines_of, note
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.markup.sanitizer import without_addresses
 from feedback_app.comments.models import Closing, Comment, CommentStatus, Thread
-from feedback_app.comments.services import TakenBack, answer_as_owner, change_text, decide, touch
+from feedback_app.comments.services import TakenBack, answer_as_owner, bump_versions, change_status, change_text
 
 COMMENT = (
     "status",
@@ -71,7 +71,7 @@ def decide_as(
     rows = session.execute(asked).all()
     gone = [comment.id for comment, _ in rows if comment.taken_back and comment.status is not decision.status]
     before = {comment.id: _values(comment, COMMENT) for comment, _ in rows}
-    changed = decide(session, numbers, decision.status, now=now)
+    changed = change_status(session, numbers, decision.status, now=now)
     for comment, title in rows:
         about = f"comment {comment.id} on {title}: {decision.status}"
         _note(session, Act.DECIDED, about, comment, before[comment.id], who=who, now=now, batch=batch)
@@ -93,7 +93,7 @@ def edit_as_owner(
         comment.author = author
         comment.edited_at = comment.changed_at = now
         if comment.status is CommentStatus.APPROVED:
-            touch(session, {comment.thread_id})
+            bump_versions(session, {comment.thread_id})
     change_text(session, comment, text, now=now)
     if _values(comment, COMMENT) == before:
         return False
@@ -181,9 +181,9 @@ def _put_back(session: Session, kept: Comment | Thread, before: dict[str, Any]) 
         setattr(kept, name, _read(name, value))
     session.flush()
     if isinstance(kept, Thread):
-        touch(session, {kept.id})
+        bump_versions(session, {kept.id})
     elif CommentStatus.APPROVED in shown | {kept.status}:
-        touch(session, {kept.thread_id})
+        bump_versions(session, {kept.thread_id})
 
 
 def _set_closing(
@@ -202,7 +202,7 @@ def _set_closing(
         return False
     thread.closing, thread.closed_at = closing, closed_at
     session.flush()
-    touch(session, {thread.id})
+    bump_versions(session, {thread.id})
     after = _values(thread, THREAD)
     note(session, who, act, thread.title, now=now, batch=batch, thread_id=thread.id, before=before, after=after)
     return True

@@ -19,37 +19,37 @@ RHYTHM = timedelta(hours=1)
 # How many comments a digest shows; it says how many there are.
 MOST_SHOWN = 20
 # What its author changes while it waits is told of again.
-UNTOLD = (
+NOT_YET_TOLD = (
     Comment.status == CommentStatus.PENDING,
     or_(Comment.owner_told_at.is_(None), Comment.owner_told_at < Comment.changed_at),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
+class WaitingComments:
     """Comments that the owner has not been told of, and whether they go into one letter."""
 
     numbers: list[int]
     together: bool
 
 
-def find_untold(session: Session, *, now: datetime) -> Untold | None:
+def find_waiting(session: Session, *, now: datetime) -> WaitingComments | None:
     """What the owner is to be told of now; None when there is nothing, or not yet."""
-    numbers = list(session.scalars(select(Comment.id).where(*UNTOLD).order_by(Comment.id)))
+    numbers = list(session.scalars(select(Comment.id).where(*NOT_YET_TOLD).order_by(Comment.id)))
     if not numbers or _since(session, LetterKind.COMMENTS_WAIT, now - RHYTHM):
         return None
     single = _since(session, LetterKind.COMMENT_WAITS, now - RHYTHM)
-    return Untold(numbers, together=single + len(numbers) > MOST_SINGLE)
+    return WaitingComments(numbers, together=single + len(numbers) > MOST_SINGLE)
 
 
-def want_letters(session: Session, *, now: datetime) -> int:
+def queue_letters(session: Session, *, now: datetime) -> int:
     """Note the letters about what waits; returns how many. One process at a time: two would tell of it twice."""
     advisory_lock(session, "letters about what waits")
-    untold = find_untold(session, now=now)
+    untold = find_waiting(session, now=now)
     if untold is None:
         return 0
     session.execute(
-        update(Comment).where(*UNTOLD).values(owner_told_at=now),
+        update(Comment).where(*NOT_YET_TOLD).values(owner_told_at=now),
         execution_options={"synchronize_session": False},
     )
     if untold.together:

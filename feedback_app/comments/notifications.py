@@ -21,7 +21,6 @@ from feedback_app.customers.models import (
     Suppression,
     Topic,
 )
-from feedback_app.db.prepared import Prepared, driver_of
 from feedback_app.db.store import advisory_lock
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 
@@ -29,7 +28,6 @@ from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 OLDEST_NEWS = timedelta(days=60)
 # In the place of the moment of telling, for what its reader has written.
 NO_NEED = datetime(1970, 1, 1, tzinfo=UTC)
-_NEWS = Prepared(select(Notice.id).where(Notice.told_at.is_(None)).limit(1))
 
 
 def follow(session: Session, thread: int, customer: Customer, *, proven: bool, now: datetime) -> bool:
@@ -45,7 +43,7 @@ def follow(session: Session, thread: int, customer: Customer, *, proven: bool, n
     elif following.confirmed_at and not following.stopped_at:
         return False
     if proven:
-        confirm(session, following, now=now)
+        confirm_following(session, following, now=now)
         return False
     if session.get(Suppression, customer.fingerprint) or session.get(ConfirmationAsked, customer.fingerprint):
         return False
@@ -54,7 +52,7 @@ def follow(session: Session, thread: int, customer: Customer, *, proven: bool, n
     return True
 
 
-def confirm(session: Session, following: Following, *, now: datetime) -> None:
+def confirm_following(session: Session, following: Following, *, now: datetime) -> None:
     """The address' owner says yes: to this thread, and to being told about answers at all, if that was a no so far."""
     customer = session.get_one(Customer, following.customer_id, with_for_update=True)
     customer.confirmed_at = customer.confirmed_at or now
@@ -72,12 +70,12 @@ def confirm(session: Session, following: Following, *, now: datetime) -> None:
         )
 
 
-def stop(following: Following, *, now: datetime) -> None:
+def stop_following(following: Following, *, now: datetime) -> None:
     """No more letters about this thread to this person."""
     following.stopped_at = following.stopped_at or now
 
 
-def tell_of_answers(session: Session, comments: Sequence[Comment], *, now: datetime) -> None:
+def notify_of_replies(session: Session, comments: Sequence[Comment], *, now: datetime) -> None:
     """Note for whom these comments, shown from now on, are an answer. Who has said no, or wrote it, gets no note."""
     for comment in comments:
         following = _to_be_told(session, comment)
@@ -85,14 +83,14 @@ def tell_of_answers(session: Session, comments: Sequence[Comment], *, now: datet
             session.add(Notice(following_id=following.id, comment_id=comment.id, at=now))
 
 
-def wrote_both(session: Session, comment: Comment) -> None:
+def skip_own_reply(session: Session, comment: Comment) -> None:
     """Note that one browser wrote a comment and what it answers: there is nobody to tell."""
     following = _to_be_told(session, comment)
     if following is not None:
         session.add(Notice(following_id=following.id, comment_id=comment.id, at=comment.created_at, told_at=NO_NEED))
 
 
-def want_due_letters(session: Session, *, now: datetime) -> int:
+def queue_due_letters(session: Session, *, now: datetime) -> int:
     """Note a letter for everybody who is to be told about answers now, as often as they chose; returns how many.
 
     One process at a time: two would note two letters for one person.
@@ -106,9 +104,6 @@ def want_due_letters(session: Session, *, now: datetime) -> int:
 
 def has_due_letters(session: Session, *, now: datetime) -> bool:
     """Whether anybody is to be told about answers now."""
-    if not _NEWS.run(driver_of(session)):
-        # It is asked four times a second, and mostly of shops where there is no news.
-        return False
     return session.scalar(_due(now).limit(1)) is not None
 
 
@@ -128,7 +123,7 @@ def _due(now: datetime) -> Select[int]:
     )
 
 
-def take_untold(session: Session, customer: int, *, now: datetime) -> list[Notice]:
+def take_unsent(session: Session, customer: int, *, now: datetime) -> list[Notice]:
     """What a person has not been told about; it counts as told from now on.
 
     Nothing if the person does not want to hear of it by now.
@@ -142,7 +137,7 @@ def take_untold(session: Session, customer: int, *, now: datetime) -> list[Notic
     return notices
 
 
-def still_news(
+def still_wanted(
     session: Session, customer: int, notices: Sequence[int], *, now: datetime
 ) -> list[tuple[Following, Comment, Thread]]:
     """Of these notices what a person still wants to hear, oldest first, with threads; asked right before a letter."""

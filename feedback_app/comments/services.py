@@ -5,27 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup.sanitizer import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, ShownComment, Thread
-from feedback_app.comments.notifications import tell_of_answers
+from feedback_app.comments.notifications import notify_of_replies
 from feedback_app.comments.spam.verdicts import repeat_hash
-from feedback_app.db.prepared import Driver, Prepared
 from feedback_app.db.store import rows_changed
 
 # What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
 LARGEST_NUMBER = 2**31 - 1
-# Threads whose numbers follow one another are looked at together: a group is named by its threads' numbers, divided.
-GROUP = 512
-# For changes in more groups, all threads are asked about.
-MOST_GROUPS = 8
-_LAST = Prepared(select(func.max(Thread.id)))
-_IN_GROUP = (Thread.id >= bindparam("first"), Thread.id < bindparam("end"))
-_SUM = Prepared(select(func.count(), func.sum(Thread.version)).where(*_IN_GROUP))
-_VERSIONS = Prepared(select(Thread.id, Thread.version))
-_VERSIONS_IN = Prepared(select(Thread.id, Thread.version).where(*_IN_GROUP))
 # How many threads are named in one question; for more, all are asked about.
 MOST_NAMED = 500
 _SHOWN = [getattr(Comment, name) for name in ShownComment._fields]
@@ -73,7 +63,7 @@ def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False
     gone = [path for path, (*_, is_open) in known.items() if is_open and path not in published]
     if not dry:
         update_posts(session, new, gone)
-        remake_html(session)
+        rerender_outdated(session)
     return len(new) + len(gone)
 
 
@@ -87,7 +77,7 @@ def update_posts(session: Session, posts: Sequence[Post], gone: Sequence[str]) -
         session.execute(update(Thread).where(Thread.path == path).values(open=False))
 
 
-def remake_html(session: Session) -> int:
+def rerender_outdated(session: Session) -> int:
     """Render every comment again that was rendered by other rules than those in force; returns how many there were."""
     old = list(session.scalars(select(Comment).where(Comment.rules != RULES)))
     seen = set()
@@ -97,7 +87,7 @@ def remake_html(session: Session) -> int:
             seen.add(comment.thread_id)
         comment.html, comment.rules = html, RULES
     session.flush()
-    touch(session, seen)
+    bump_versions(session, seen)
     return len(old)
 
 
@@ -136,8 +126,8 @@ def answer_as_owner(
     )
     session.add(comment)
     session.flush()
-    touch(session, {thread.id})
-    tell_of_answers(session, [comment], now=now)
+    bump_versions(session, {thread.id})
+    notify_of_replies(session, [comment], now=now)
     return comment
 
 
@@ -152,10 +142,10 @@ def change_text(session: Session, comment: Comment, text: str, *, now: datetime)
     comment.edited_by_owner = False
     session.flush()
     if comment.status is CommentStatus.APPROVED:
-        touch(session, {comment.thread_id})
+        bump_versions(session, {comment.thread_id})
 
 
-def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, now: datetime) -> int:
+def change_status(session: Session, numbers: Sequence[int], status: CommentStatus, *, now: datetime) -> int:
     """Give comments a status; returns how many had another one. Raises NoSuchComment, and then changes none.
 
     What its author took back stays as it is.
@@ -173,13 +163,13 @@ def decide(session: Session, numbers: Sequence[int], status: CommentStatus, *, n
     for comment in others:
         comment.status, comment.changed_at = status, now
     session.flush()
-    touch(session, seen)
+    bump_versions(session, seen)
     if status is CommentStatus.APPROVED:
-        tell_of_answers(session, others, now=now)
+        notify_of_replies(session, others, now=now)
     return len(others)
 
 
-def touch(session: Session, threads: set[int]) -> None:
+def bump_versions(session: Session, threads: set[int]) -> None:
     """Note that something which readers see of these threads is another."""
     session.execute(update(Thread).where(Thread.id.in_(threads)).values(version=Thread.version + 1))
 
@@ -203,34 +193,12 @@ def thread_versions(session: Session, of: Collection[str] | None = None) -> dict
     """The version of every thread (or of these), by its path."""
     if of is not None and len(of) <= MOST_NAMED:
         return dict(session.execute(select(Thread.path, Thread.version).where(Thread.path.in_(list(of)))).all())
-    # As the driver has them: whoever keeps a site asks after every change, for ten thousand rows.
-    rows = session.connection().exec_driver_sql("SELECT path, version FROM threads")
-    return dict(rows.cursor.fetchall()) if rows.cursor is not None else {}
+    return dict(session.execute(select(Thread.path, Thread.version)).all())
 
 
-def grouped_versions(driver: Driver) -> dict[int, tuple[int, int]]:
-    """How many threads each group has, and the sum of their versions, which is another after every change: they grow.
-
-    Asked after whatever happened in the store: to be given ten thousand rows takes as long as to put a comment into
-    its page.
-    """
-    [(last,)] = _LAST.run(driver)
-    sums: dict[int, tuple[int, int]] = {}
-    for group in range((last or 0) // GROUP + 1):
-        [(number, total)] = _SUM.run(driver, first=group * GROUP, end=(group + 1) * GROUP)
-        sums[group] = number, total or 0
-    return sums
-
-
-def numbered_versions(driver: Driver, groups: Collection[int] | None = None) -> dict[int, int]:
-    """The version of every thread, or of those of these groups, by its number."""
-    if groups is None or len(groups) > MOST_GROUPS:
-        return dict(_VERSIONS.run(driver))
-    return {
-        number: version
-        for group in groups
-        for number, version in _VERSIONS_IN.run(driver, first=group * GROUP, end=(group + 1) * GROUP)
-    }
+def numbered_versions(session: Session) -> dict[int, int]:
+    """Return the version of every thread, by its number."""
+    return dict(session.execute(select(Thread.id, Thread.version)).all())
 
 
 def paths_of(session: Session, numbers: Collection[int]) -> list[str]:

@@ -9,23 +9,23 @@ from limits import parse
 from markupsafe import Markup
 
 from feedback_app import clock
-from feedback_app.comments.author_edits import accept_work, is_own, own_in_thread
+from feedback_app.comments.author_edits import accept_work, may_change, sent_in_thread
 from feedback_app.comments.forms import CommentForm
 from feedback_app.comments.markup.sanitizer import comment_html
 from feedback_app.comments.models import Comment, CommentStatus, OpenThread
-from feedback_app.comments.posting import open_thread, post_comment, post_words, prepare_text
+from feedback_app.comments.posting import open_thread, post_comment, prepare_text
 from feedback_app.comments.services import find_parent, find_thread
 from feedback_app.comments.spam import akismet
 from feedback_app.comments.spam.form_seal import (
-    LONGEST,
-    SHORTEST,
+    LONGEST_OPEN,
+    SHORTEST_OPEN,
     form_hash,
+    make_work,
     opened_at,
     seal_form,
-    work_for,
-    worked_for,
+    verified_work,
 )
-from feedback_app.comments.spam.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Rules, Signs, settled_by_work
+from feedback_app.comments.spam.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Evidence, Rules, settled_by_work
 from feedback_app.comments.threads.closing import is_closed
 from feedback_app.comments.threads.renderer import form_url, received_url
 from feedback_app.config import Settings, Switch
@@ -55,13 +55,13 @@ comments.after_request(keep_private)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _FormRequest:
     """What somebody asks of the form: on which post, in answer to what, and what it brought along.
 
     `opened` is when it was opened, None where it does not say so in our hand; `trap` is the field that nobody can see.
     """
 
-    at: AppState
+    state: AppState
     form: CommentForm
     thread: OpenThread
     parent: Comment | None
@@ -73,23 +73,23 @@ class _Asked:
 @comments.route("/new", methods=["GET", "POST"])
 def new() -> ResponseReturnValue:
     """Show the form; preview; post."""
-    at, form = app_state(), CommentForm()
+    state, form = app_state(), CommentForm()
     where, sent = request.args, request.form
-    with at.store.asking() as driver:
-        thread = open_thread(driver, where.get("post", ""))
+    with state.store.reading() as reading:
+        thread = open_thread(reading, where.get("post", ""))
     if thread is None:
         return render_template("comments/no_post.html", text=form.body.data), 404
-    if is_closed(thread, days=at.settings.close_after_days, now=clock.now()):
+    if is_closed(thread, days=state.settings.close_after_days, now=clock.now()):
         return render_template("comments/closed.html", thread=thread, text=form.body.data), 403
-    parent = _parent(at, thread, where["parent"]) if "parent" in where else None
+    parent = _parent(state, thread, where["parent"]) if "parent" in where else None
     seal = sent.get("seal", "")
-    asked = _Asked(at, form, thread, parent, seal, opened_at(at.signer, seal), sent.get("website", ""))
+    asked = _FormRequest(state, form, thread, parent, seal, opened_at(state.signer, seal), sent.get("website", ""))
     if "parent" in where and parent is None:
         return _page(asked, problem=GONE), 404
     return _page(asked) if request.method != "POST" else _sent(asked, preview=sent.get("action") == "preview")
 
 
-def _sent(asked: _Asked, *, preview: bool) -> ResponseReturnValue:
+def _sent(asked: _FormRequest, *, preview: bool) -> ResponseReturnValue:
     form = asked.form
     if not form.validate():
         return _page(asked, problem=too_late() if forged(form) else None), 400
@@ -98,7 +98,7 @@ def _sent(asked: _Asked, *, preview: bool) -> ResponseReturnValue:
     if preview:
         shown = Markup(comment_html(form.body.data))  # noqa: S704 - the gate's own output
         return _page(asked, preview=shown)
-    if _is_timed(asked) and asked.opened and clock.now() - asked.opened > LONGEST:
+    if _is_timed(asked) and asked.opened and clock.now() - asked.opened > LONGEST_OPEN:
         return _page(asked, problem=TOO_LATE), 400
     return _post(asked)
 
@@ -109,20 +109,20 @@ def received() -> ResponseReturnValue:
     now = clock.now()
     with app_state().store.reading() as reading:
         thread = find_thread(reading, request.args.get("post", ""))
-        mine = own_in_thread(reading, thread, session.get("comments", [])) if thread else []
+        mine = sent_in_thread(reading, thread, session.get("comments", [])) if thread else []
     if thread is None:
         return render_template("comments/no_post.html", text=None), 404
     comment = mine[-1] if mine else None
     waits = comment.status is CommentStatus.PENDING if comment else request.args.get("waits") == "yes"
     work = None
     if comment and waits and settled_by_work(comment.reasons):
-        work = work_for(app_state().signer, comment.id, now=now)
+        work = make_work(app_state().signer, comment.id, now=now)
     return render_template(
         "comments/received.html",
         thread=thread,
         waits=waits,
         comment=comment,
-        changeable=comment is not None and is_own(comment, session.get("comments", []), now=now),
+        changeable=comment is not None and may_change(comment, session.get("comments", []), now=now),
         work=work,
         asked=request.args.get("asked") == "yes",
         form=ButtonForm(),
@@ -134,7 +134,7 @@ def work() -> ResponseReturnValue:
     """A browser has worked for a comment that looked suspicious."""
     form = ButtonForm()
     now = clock.now()
-    number = worked_for(app_state().signer, request.form.get("altcha", ""), now=now) if form.validate() else None
+    number = verified_work(app_state().signer, request.form.get("altcha", ""), now=now) if form.validate() else None
     path = request.args.get("post", "")
     if number is not None:
         with app_state().store.writing() as writing:
@@ -166,15 +166,15 @@ def rules(settings: Settings) -> Rules:
     return Rules(settings.moderation, settings.spam_words, settings.most_links)
 
 
-def _parent(at: AppState, thread: OpenThread, number: str) -> Comment | None:
+def _parent(state: AppState, thread: OpenThread, number: str) -> Comment | None:
     known = number_of(number)
     if known is None:
         return None
-    with at.store.reading() as reading:
+    with state.store.reading() as reading:
         return find_parent(reading, thread.id, known)
 
 
-def _page(asked: _Asked, *, preview: Markup | None = None, problem: str | None = None) -> str:
+def _page(asked: _FormRequest, *, preview: Markup | None = None, problem: str | None = None) -> str:
     thread, parent = asked.thread, asked.parent
     late = asked.opened is None or problem in {TOO_LATE, LATE}
     return render_template(
@@ -186,24 +186,24 @@ def _page(asked: _Asked, *, preview: Markup | None = None, problem: str | None =
         parent=parent,
         preview=preview,
         problem=problem,
-        service=asked.at.settings.akismet_url is not None,
-        seal=seal_form(asked.at.signer, now=clock.now()) if late else asked.seal,
+        service=asked.state.settings.akismet_url is not None,
+        seal=seal_form(asked.state.signer, now=clock.now()) if late else asked.seal,
         trap=asked.trap,
     )
 
 
-def _admitted(asked: _Asked, *, preview: bool) -> bool:
+def _admitted(asked: _FormRequest, *, preview: bool) -> bool:
     if not _is_timed(asked):
         return True
-    admit = asked.at.limits.admit
+    admit = asked.state.limits.admit
     if preview:
         return admit(PREVIEW_LIMIT, "preview", app_state().limits.client_network_hash())
     return admits_network("comments") and admit(THREAD_LIMIT, "thread", str(asked.thread.id))
 
 
-def _is_timed(asked: _Asked) -> bool:
+def _is_timed(asked: _FormRequest) -> bool:
     """Whether it matters how much comes, and how long a form was open."""
-    return asked.at.settings.rate_limits is Switch.ON
+    return asked.state.settings.rate_limits is Switch.ON
 
 
 def admits_network(what: str) -> bool:
@@ -213,18 +213,18 @@ def admits_network(what: str) -> bool:
     )
 
 
-def _reasons(asked: _Asked) -> list[str]:
+def _reasons(asked: _FormRequest) -> list[str]:
     """What the form and the services have against a comment."""
     form, reasons = asked.form, []
     if asked.trap:
         reasons.append(TRAPPED)
-    reasons += service_says(asked.at.settings, form.author.data, form.body.data, asked.thread.path)
+    reasons += service_says(asked.state.settings, form.author.data, form.body.data, asked.thread.path)
     if _is_timed(asked):
         if asked.opened is None:
             reasons.append(NO_TIME)
-        elif clock.now() - asked.opened < SHORTEST:
+        elif clock.now() - asked.opened < SHORTEST_OPEN:
             reasons.append(TOO_FAST)
-        if not asked.at.limits.admit(CALM, "calm", app_state().limits.client_network_hash()):
+        if not asked.state.limits.admit(CALM, "calm", app_state().limits.client_network_hash()):
             reasons.append(CROWDED)
     return reasons
 
@@ -245,37 +245,32 @@ def service_says(settings: Settings, author: str, text: str, path: str) -> list[
     return [said] if said else []
 
 
-def _post(asked: _Asked) -> ResponseReturnValue:
-    form, thread, parent, store = asked.form, asked.thread, asked.parent, asked.at.store
+def _post(asked: _FormRequest) -> ResponseReturnValue:
+    form, thread, parent, store = asked.form, asked.thread, asked.parent, asked.state.store
     mine: list[int] = session.get("comments", [])
+    proven = tuple(session.get("proven", ()))
     same = (asked.seal, thread.id, parent.id if parent else 0, form.author.data, form.email.data, form.body.data)
-    signs, once = Signs(mine, _reasons(asked)), form_hash(*same) if asked.opened else None
-    # Only now: a service may have been asked.
-    rated, now = rules(asked.at.settings), clock.now()
-    words = prepare_text(form.author.data, form.body.data, rated)
-    if parent or form.address:
-        # Somebody has to be asked, or told.
-        proven = tuple(session.get("proven", ()))
-        comment = store.write(
-            lambda writing: post_comment(
-                writing,
-                thread.id,
-                words,
-                address=form.address,
-                parent=parent,
-                rules=rated,
-                signs=signs,
-                now=now,
-                form_hash=once,
-                notify=form.notify.data,
-                proven=proven,
-            )
+    once = form_hash(*same) if asked.opened else None
+    evidence = Evidence(mine, _reasons(asked))
+    shop_rules = rules(asked.state.settings)
+    prepared = prepare_text(form.author.data, form.body.data, shop_rules)
+    # The time is taken only now: a spam service may have been asked.
+    now = clock.now()
+    posted = store.write(
+        lambda writing: post_comment(
+            writing,
+            thread.id,
+            prepared,
+            rules=shop_rules,
+            evidence=evidence,
+            now=now,
+            address=form.address,
+            parent=parent,
+            form_hash=once,
+            notify=form.notify.data,
+            proven=proven,
         )
-    else:
-        comment = store.drive(
-            lambda driver: post_words(driver, thread.id, words, rules=rated, signs=signs, now=now, form_hash=once)
-        )
-    session["comments"] = [*(number for number in mine if number != comment.id), comment.id][-MOST_REMEMBERED:]
-    waits = comment.status is CommentStatus.PENDING
-    # To a place that is known: to look for it, and to write a page about it, takes longer than to keep the comment.
-    return "", 303, {"Location": received_url(thread.path, waits=waits, asked=form.notify.data)}
+    )
+    session["comments"] = [*(number for number in mine if number != posted.id), posted.id][-MOST_REMEMBERED:]
+    waits = posted.status is CommentStatus.PENDING
+    return redirect(received_url(thread.path, waits=waits, asked=form.notify.data), code=303)

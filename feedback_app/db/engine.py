@@ -15,9 +15,12 @@ from feedback_app.db.write_lock import BUSY_MILLISECONDS
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for a store's URL, with what SQLite must be told on every connection.
+    """Return an engine for a store's URL.
 
-    An error names no parameters: they are what people typed, and errors end in logs.
+    On SQLite a connection's execution options choose how a transaction begins: at once with the write lock
+    (`writing=True`), not at all (`autocommit=True`), or at the first read (neither).
+
+    Errors name no parameters: those are what people typed, and errors end up in logs.
     """
     if make_url(url).get_backend_name() != SQLITE:
         return create_engine(url, pool_pre_ping=True, hide_parameters=True)
@@ -28,19 +31,20 @@ def make_engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a DBAPI connection has no common type
-    # The driver's own way of beginning transactions is off: the "begin" event says which kind is wanted.
+    # The driver begins no transactions by itself: `_begin_sqlite` says which kind is wanted.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
-    # FULL, not NORMAL: with NORMAL a commit in WAL mode can be lost with the power, and a lost commit here is a lost
-    # "no" or a letter sent twice. Where others would have to wait for it, it is done apart: see wal.py.
+    # FULL, not NORMAL: with NORMAL a power cut can lose a commit in WAL mode, and a lost commit here is a lost "no" or
+    # a letter sent twice.
     cursor.execute("PRAGMA synchronous = FULL")
-    # What is erased is overwritten, not just forgotten: a copied file must not hold it in its free pages.
+    # Erased data is overwritten, so that a copied file does not hold it in free pages.
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get("autocommit", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writing", False) else "BEGIN")

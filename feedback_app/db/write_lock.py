@@ -1,4 +1,4 @@
-"""Whose turn it is to write to a SQLite file."""
+"""The write lock of a SQLite store: its writers, threads and processes alike, stand in a queue."""
 
 import fcntl
 import os
@@ -12,41 +12,44 @@ from sqlalchemy import Engine
 from feedback_app.db.base import SQLITE
 
 BUSY_MILLISECONDS = 30_000
-TURN_SECONDS = 0.0002
+RETRY_SECONDS = 0.0002
 
 
 class WriteLock:
-    """Whose turn it is to write to a SQLite file, among all threads and processes of this machine.
+    """Lets one writer at a time begin a transaction, among all threads and processes of this machine.
 
-    SQLite itself lets whoever finds it busy sleep for longer and longer, and somebody who comes later go first: under
-    load some wait for half a second. Whoever waits here is next a moment after. It only puts writers in a row: it
-    is still SQLite's own lock that keeps them apart, also from those who never heard of this one.
+    SQLite alone makes a writer that finds the database locked sleep for longer and longer, and lets later writers
+    overtake it: under load some wait half a second. With this lock the next writer begins within a millisecond. It
+    only forms the queue; SQLite's own lock keeps writers apart, also those that do not use this one.
     """
 
     def __init__(self, engine: Engine) -> None:
-        """For an engine's file; PostgreSQL, and what is only in memory, needs none."""
+        """Make the lock of an engine's file; PostgreSQL and a database in memory need none."""
         database = engine.url.database if engine.dialect.name == SQLITE else None
         self._path = f"{database}-turn" if database and not database.startswith((":", "file:")) else None
         self._threads = threading.Lock()
-        # This process' own, opened when it is first needed.
+        # Opened by each process when it first writes.
         self._file: int | None = None
         self._process = 0
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Have it for the length of the `with`; after half a minute without, SQLite is asked all the same."""
+    def held(self) -> Iterator[None]:
+        """Hold the lock for the length of the `with`.
+
+        After half a minute of waiting the writer goes on without it and lets SQLite decide.
+        """
         if self._path is None:
             yield
             return
-        until = time.monotonic() + BUSY_MILLISECONDS / 1000
+        deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
         if not self._threads.acquire(timeout=BUSY_MILLISECONDS / 1000):
             yield
             return
         try:
             file = self._opened(self._path)
             try:
-                while not _locked(file) and time.monotonic() < until:
-                    time.sleep(TURN_SECONDS)
+                while not _try_lock(file) and time.monotonic() < deadline:
+                    time.sleep(RETRY_SECONDS)
                 yield
             finally:
                 fcntl.flock(file, fcntl.LOCK_UN)
@@ -54,7 +57,7 @@ class WriteLock:
             self._threads.release()
 
     def close(self) -> None:
-        """Let go of the file, when nobody has the turn."""
+        """Close the file as soon as no thread holds the lock."""
         with self._threads:
             if self._file is not None:
                 os.close(self._file)
@@ -62,7 +65,7 @@ class WriteLock:
 
     def _opened(self, path: str) -> int:
         if self._file is not None and self._process != os.getpid():
-            # A fork's lock on its parent's would be its parent's, too.
+            # A lock on a file that was inherited by a fork would be the parent's lock, too.
             os.close(self._file)
             self._file = None
         if self._file is None:
@@ -70,7 +73,7 @@ class WriteLock:
         return self._file
 
 
-def _locked(file: int) -> bool:
+def _try_lock(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

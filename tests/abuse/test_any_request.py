@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 from feedback_app import clock as real_clock
 from feedback_app.app import Serving, create_app
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.services import decide
+from feedback_app.comments.services import change_status
 from feedback_app.config import load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.security.keys import signer
@@ -207,7 +207,7 @@ class Visitors(RuleBasedStateMachine):
     def the_shop_decides(self, number: int, status: CommentStatus) -> None:
         with self.store.writing() as session:
             if session.get(Comment, number):
-                decide(session, [number], status, now=self.now)
+                change_status(session, [number], status, now=self.now)
 
     @rule(closed=st.booleans(), gone=st.booleans())
     def a_post_closes_or_goes(self, *, closed: bool, gone: bool) -> None:

@@ -24,7 +24,7 @@ from flask import Flask
 from feedback_app.app import create_app
 from feedback_app.comments.posting import post_comment, prepare_text
 from feedback_app.comments.services import Post, approved_comments, find_thread, register_posts
-from feedback_app.comments.spam.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.comments.threads.renderer import SiteInfo
 from feedback_app.config import Moderation, load_settings
 from feedback_app.db.setup import open_store
@@ -273,7 +273,7 @@ def _bake(site: Path) -> None:
                     address=None,
                     parent=None,
                     rules=Rules(Moderation.NONE, most_links=9),
-                    signs=Signs(),
+                    evidence=Evidence(),
                     now=now + timedelta(minutes=step),
                 )
         with store.reading() as session:

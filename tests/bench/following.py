@@ -19,7 +19,7 @@ from sqlalchemy import insert, select
 from feedback_app import clock
 from feedback_app.comments.markup.sanitizer import RULES, comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.services import decide
+from feedback_app.comments.services import change_status
 from feedback_app.config import Settings, load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
@@ -109,7 +109,7 @@ def _approve(settings: Settings, store: Store, number: int, path: str) -> tuple[
     page, feed = settings.output / path.lstrip("/"), settings.output / "feeds" / "comments.atom.xml"
     mark = f'id="comment-{number}"'.encode()
     with store.writing() as session:
-        decide(session, [number], CommentStatus.APPROVED, now=clock.now())
+        change_status(session, [number], CommentStatus.APPROVED, now=clock.now())
     committed = time.perf_counter()
     deadline = committed + PATIENCE
     while mark not in page.read_bytes():

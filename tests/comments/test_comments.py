@@ -1,28 +1,26 @@
 """Posting, deciding, following: what the services promise."""
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import CommentStatus
-from feedback_app.comments.posting import Posted, post_words, prepare_text
+from feedback_app.comments.posting import Posted, post_comment, prepare_text
 from feedback_app.comments.services import (
     NoSuchComment,
     approved_comments,
-    decide,
+    change_status,
     find_parent,
     find_thread,
     list_comments,
     newest_comments,
     thread_versions,
 )
-from feedback_app.comments.spam.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation
-from feedback_app.db import wal
-from feedback_app.db.prepared import Driver, driver_of
 from feedback_app.db.store import Store
 from tests.support.clock import OPPS_DAY
 from tests.support.comments import BISCUIT, OPPS, publish, say, set_status, thread_of
@@ -81,7 +79,7 @@ def test_deciding_on_a_number_that_is_none_changes_nothing(store: Store) -> None
     comment = say(store, moderation=Moderation.ALL)
     for unknown in (comment.id + 1, 2**31, 2**70):
         with pytest.raises(NoSuchComment, match=f"no comment {unknown}"), store.writing() as session:
-            decide(session, [comment.id, unknown], APPROVED, now=OPPS_DAY)
+            change_status(session, [comment.id, unknown], APPROVED, now=OPPS_DAY)
     with store.reading() as session:
         assert [row.status for row, _ in list_comments(session)] == [PENDING]
 
@@ -121,9 +119,9 @@ def test_the_same_form_sent_many_times_at_once_is_one_comment(store: Store) -> N
     words = prepare_text("Nora", "Use Bcc, friends.", rules)
 
     def press(_: int) -> Posted:
-        return store.drive(
-            lambda driver: post_words(
-                driver, thread.id, words, rules=rules, signs=Signs(), now=OPPS_DAY, form_hash=b"f" * 32
+        return store.write(
+            lambda session: post_comment(
+                session, thread.id, words, rules=rules, evidence=Evidence(), now=OPPS_DAY, form_hash=b"f" * 32
             )
         )
 
@@ -135,30 +133,17 @@ def test_the_same_form_sent_many_times_at_once_is_one_comment(store: Store) -> N
     assert version(store) == 1
 
 
-@pytest.mark.parametrize("backend", [SQLITE], indirect=True)
-def test_whoever_is_told_that_a_comment_is_kept_can_rely_on_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[int] = []
-
-    def sync(_file: int) -> None:
-        with closing(sqlite3.connect(str(store.engine.url.database))) as another:
-            kept.extend(another.execute("SELECT count(*) FROM comments").fetchone())
-
-    monkeypatch.setattr(wal, "_sync", sync)
-    thread, rules = thread_of(store), Rules(Moderation.NONE)
-    words = prepare_text("Nora", "Use Bcc.", rules)
-    store.drive(lambda driver: post_words(driver, thread.id, words, rules=rules, signs=Signs(), now=OPPS_DAY))
-    assert kept == [1]
-
-
 def test_a_comment_that_breaks_off_leaves_nothing(store: Store) -> None:
     thread, rules = thread_of(store), Rules(Moderation.NONE)
 
-    def break_off(driver: Driver) -> None:
-        post_words(driver, thread.id, prepare_text("Nora", "Use Bcc.", rules), rules=rules, signs=Signs(), now=OPPS_DAY)
+    def break_off(session: Session) -> None:
+        post_comment(
+            session, thread.id, prepare_text("Nora", "Use Bcc.", rules), rules=rules, evidence=Evidence(), now=OPPS_DAY
+        )
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        store.drive(break_off)
+        store.write(break_off)
     with store.reading() as session:
         assert list_comments(session) == []
     assert version(store) == 0
@@ -189,7 +174,7 @@ def test_a_post_that_is_gone_takes_no_comments_and_gets_them_back_with_its_retur
 def test_the_comments_of_some_posts_are_found_without_a_look_at_those_of_all_others(store: Store) -> None:
     asked: list[str] = []
     with store.reading() as session:
-        driver = driver_of(session).connection
+        driver: Any = session.connection().connection.dbapi_connection
         driver.set_trace_callback(asked.append)
         approved_comments(session, [OPPS.path, BISCUIT.path])
         driver.set_trace_callback(None)

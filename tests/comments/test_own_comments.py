@@ -10,9 +10,9 @@ from werkzeug.test import TestResponse
 
 from feedback_app.app import create_app
 from feedback_app.audit_log import Act, newest_lines
-from feedback_app.comments.author_edits import change_own, request_own_link
+from feedback_app.comments.author_edits import change_comment, request_comments_link
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.services import answer_as_owner, decide, find_thread
+from feedback_app.comments.services import answer_as_owner, change_status, find_thread
 from feedback_app.comments.spam import akismet
 from feedback_app.comments.spam.verdicts import CHANGED, Rules
 from feedback_app.config import Moderation, Settings
@@ -115,7 +115,7 @@ def test_a_change_is_judged_like_a_comment(store: Store) -> None:
     ):
         comment = say(store, "Short.")
         with store.writing() as session:
-            change_own(session, session.get_one(Comment, comment.id), words, rules=Rules(moderation), now=OPPS_DAY)
+            change_comment(session, session.get_one(Comment, comment.id), words, rules=Rules(moderation), now=OPPS_DAY)
         assert (last(store).status is CommentStatus.PENDING) == waits
         assert (CHANGED in last(store).reasons) == waits
         assert "bob@" not in last(store).text + last(store).html
@@ -134,7 +134,9 @@ def test_a_change_to_what_somebody_said_before_waits(store: Store) -> None:
         ("Buy the BEST socks in town, here.", [f"the same words as comment {first.id}", CHANGED]),
     ):
         with store.writing() as session:
-            change_own(session, session.get_one(Comment, comment.id), words, rules=Rules(Moderation.NONE), now=OPPS_DAY)
+            change_comment(
+                session, session.get_one(Comment, comment.id), words, rules=Rules(Moderation.NONE), now=OPPS_DAY
+            )
         assert (last(store).status is CommentStatus.PENDING) == bool(reasons)
         assert last(store).reasons == reasons
 
@@ -148,7 +150,7 @@ def test_a_spam_service_is_asked_about_a_change_too(
         client = create_app(make_settings(moderation="none", akismet_url=url), store).test_client()
         send(client)
         with store.writing() as session:
-            decide(session, [1], CommentStatus.APPROVED, now=OPPS_DAY)
+            change_status(session, [1], CommentStatus.APPROVED, now=OPPS_DAY)
         assert "service of somebody else" in client.get(CHANGE.format(1)).text
         press(client, CHANGE.format(1), body=WORDS)
         assert len(asked) == 1
@@ -187,7 +189,12 @@ def test_what_readers_change_and_take_back_is_in_the_log_without_their_words(cli
         lines = newest_lines(session)
     assert [(line.who, line.act, line.about, line.comment_id) for line in lines] == [
         ("a reader", Act.TAKEN_BACK, "their comment 1 on Opps!: its words are gone", 1),
-        ("a reader", Act.CHANGED, "their comment 1 on Opps!: waits: there is an address in it", 1),
+        (
+            "a reader",
+            Act.CHANGED,
+            "their comment 1 on Opps!: waits: there is an address in it; changed after it was approved",
+            1,
+        ),
         ("a reader", Act.CHANGED, "their comment 1 on Opps!: shown at once", 1),
     ]
     assert all(secret not in repr(vars(line)) for line in lines for secret in ("Zora", "new words", "bob@"))
@@ -198,7 +205,9 @@ def test_a_change_shows_in_the_thread_and_a_change_to_the_same_is_none(store: St
     before = thread_of(store).version
     for words, version in (("Short.", before), ("Longer.", before + 1)):
         with store.writing() as session:
-            change_own(session, session.get_one(Comment, comment.id), words, rules=Rules(Moderation.NONE), now=OPPS_DAY)
+            change_comment(
+                session, session.get_one(Comment, comment.id), words, rules=Rules(Moderation.NONE), now=OPPS_DAY
+            )
         assert thread_of(store).version == version
 
 
@@ -239,7 +248,7 @@ def test_strangers_have_six_links_a_day_mailed_to_an_address_and_one_in_five_min
 
     def ask(*, sent: bool = True) -> bool:
         with store.writing() as session:
-            asked = request_own_link(session, address, now=clock.now(), quiet=True)
+            asked = request_comments_link(session, address, now=clock.now(), quiet=True)
             if sent:
                 session.execute(update(LetterRequest).values(sent_at=clock.now()))
         return asked

@@ -15,9 +15,8 @@ from feedback_app.app import create_app
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.comments.services import list_comments
 from feedback_app.comments.spam import akismet, verdicts
-from feedback_app.comments.spam.verdicts import Rules, Signs, judge, judge_words
+from feedback_app.comments.spam.verdicts import Evidence, Rules, Verdict, judge_new, judge_text
 from feedback_app.config import Moderation, Settings
-from feedback_app.db.prepared import driver_of
 from feedback_app.db.store import Store
 from feedback_app.web.app_state import AppState
 from feedback_app.web.rate_limits import client_network
@@ -296,9 +295,11 @@ def test_reasons_are_only_about_what_is_new(store: Store) -> None:
     first = say(store, moderation=Moderation.FIRST)
     set_status(store, CommentStatus.APPROVED, first)
     with store.reading() as session:
-        words = judge_words(author="Nora", text="Other words.", html="<p>Other words.</p>", rules=Rules())
-        said = judge(driver_of(session), words, before=None, rules=Rules(), signs=Signs([first.id]))
-        assert said == []
+        found = judge_text(author="Nora", text="Other words.", html="<p>Other words.</p>", rules=Rules())
+        verdict = judge_new(
+            session, text_reasons=found, repeated=None, resent=False, rules=Rules(), evidence=Evidence([first.id])
+        )
+        assert verdict == Verdict(CommentStatus.APPROVED, [])
         kept_: list[Comment] = [comment for comment, _ in list_comments(session)]
     assert kept_[0].reasons == [verdicts.FIRST_ONE]
 

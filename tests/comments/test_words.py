@@ -3,7 +3,7 @@
 import pytest
 
 from feedback_app.comments.markup.sanitizer import comment_html
-from feedback_app.comments.spam.verdicts import Rules, count_links, judge_words
+from feedback_app.comments.spam.verdicts import Rules, count_links, judge_text
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ from feedback_app.comments.spam.verdicts import Rules, count_links, judge_words
     ],
 )
 def test_a_listed_word_is_found_as_readers_see_it(body: str) -> None:
-    said = judge_words(author="Nora", text=body, html=comment_html(body), rules=Rules(words=("casino",)))
+    said = judge_text(author="Nora", text=body, html=comment_html(body), rules=Rules(words=("casino",)))
     assert said == ["on the shop's list: casino"]
 
 
 @pytest.mark.parametrize("body", ["A casinoesque *evening*", "cas ino", "cas\nino"])
 def test_a_word_that_readers_do_not_see_is_not_found(body: str) -> None:
-    assert judge_words(author="Nora", text=body, html=comment_html(body), rules=Rules(words=("casino",))) == []
+    assert judge_text(author="Nora", text=body, html=comment_html(body), rules=Rules(words=("casino",))) == []
 
 
 FOUR = "http://a.example http://b.example, (http://c.example) HTTPS://d.example/x"
@@ -57,5 +57,5 @@ def test_links_are_counted_be_they_only_written_out(body: str, links: int) -> No
 
 
 def test_four_links_that_are_only_written_out_wait() -> None:
-    said = judge_words(author="Nora", text=FOUR, html=comment_html(FOUR), rules=Rules(most_links=2))
+    said = judge_text(author="Nora", text=FOUR, html=comment_html(FOUR), rules=Rules(most_links=2))
     assert said == ["4 links"]

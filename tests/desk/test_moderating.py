@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from feedback_app.audit_log import AuditLine, forget_words, lines_of, new_batch
 from feedback_app.cli import undisclosed
-from feedback_app.comments.author_edits import delete_own
+from feedback_app.comments.author_edits import delete_comment
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.markup.sanitizer import comment_html, says_anything
 from feedback_app.comments.models import Comment, CommentStatus, Thread
@@ -319,7 +319,7 @@ def test_words_that_are_to_be_gone_do_not_stand_in_the_log(store: Store, clock: 
     another = press(store, ("edit", "The shop's words."), other.id, clock)
     with store.writing() as session:
         if how == "taken back":
-            delete_own(session, session.get_one(Comment, comment.id), now=clock.now())
+            delete_comment(session, session.get_one(Comment, comment.id), now=clock.now())
         elif how == "erased":
             customer = find_customer(session, Address.parse("nora@example.com"))
             assert customer

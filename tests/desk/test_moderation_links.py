@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from feedback_app.audit_log import Act, newest_lines
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.moderation_mail import want_letters
+from feedback_app.comments.moderation_mail import queue_letters
 from feedback_app.comments.services import change_text
 from feedback_app.config import Moderation, Settings
 from feedback_app.db.store import Store
@@ -214,6 +214,6 @@ def test_what_is_decided_before_the_letter_leaves_is_told_no_more(
     publish(store, OPPS)
     comment = wait(store, clock)
     with store.writing() as session:
-        assert want_letters(session, now=clock.now()) == 1
+        assert queue_letters(session, now=clock.now()) == 1
     set_status(store, CommentStatus.SPAM, comment)
     assert letters(settings, store, desk) == []

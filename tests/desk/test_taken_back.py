@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from feedback_app.cli import undisclosed
-from feedback_app.comments.author_edits import delete_own
+from feedback_app.comments.author_edits import delete_comment
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation, Settings
@@ -21,7 +21,7 @@ def take_back(store: Store) -> Comment:
     """A comment that Nora's reader wrote and took back."""
     comment = say(store, "I wish I had not said this.")
     with store.writing() as session:
-        delete_own(session, session.get_one(Comment, comment.id), now=OPPS_DAY)
+        delete_comment(session, session.get_one(Comment, comment.id), now=OPPS_DAY)
     return comment
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from feedback_app.audit_log import Act, newest_lines
 from feedback_app.comments.markup.sanitizer import comment_html, visible_text
 from feedback_app.comments.models import Comment, CommentStatus, Notice, Thread
-from feedback_app.comments.services import Post, approved_comments, decide, list_comments
+from feedback_app.comments.services import Post, approved_comments, change_status, list_comments
 from feedback_app.customers.models import Customer
 from feedback_app.db.store import Store
 from feedback_app.moving.export_comments import export_disqus
@@ -198,7 +198,7 @@ def test_what_the_owner_took_down_here_does_not_come_back(store: Store) -> None:
     bring(store, EXPORTS / "disqus.xml")
     with store.writing() as session:
         number = session.scalars(select(Comment.id).where(Comment.author == "Ida")).one()
-        decide(session, [number], CommentStatus.DELETED, now=LATER)
+        change_status(session, [number], CommentStatus.DELETED, now=LATER)
     bring(store, EXPORTS / "disqus.xml")
     assert [author for author, _, _ in thread(store)] == ["Nora", "Rob"]
 

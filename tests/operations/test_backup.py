@@ -21,8 +21,8 @@ from sqlalchemy.orm import Session
 from feedback_app.cli import undisclosed
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
 from feedback_app.comments.posting import post_comment, prepare_text
-from feedback_app.comments.services import Post, decide, register_posts
-from feedback_app.comments.spam.verdicts import Rules, Signs
+from feedback_app.comments.services import Post, change_status, register_posts
+from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.console import Context
 from feedback_app.customers.address_changes import Side, ask_for_change, say_yes
@@ -144,7 +144,7 @@ def comment(store: Store, person: Person, words: str, *, now: datetime = OPPS_DA
             address=Address.parse(person.address),
             parent=None,
             rules=Rules(Moderation.NONE),
-            signs=Signs(()),
+            evidence=Evidence(()),
             now=now,
         )
         return made.id
@@ -558,7 +558,7 @@ def test_a_comment_that_was_taken_down_since_stays_down(busy: Store, monday: Pat
     back_up(busy, monday)
     with busy.writing() as session:
         [number] = session.scalars(select(Comment.id).where(Comment.author == BOB.name))
-        decide(session, [number], CommentStatus.REJECTED, now=LATER)
+        change_status(session, [number], CommentStatus.REJECTED, now=LATER)
     put_back(settings, monday)
     with busy.reading() as session:
         assert session.get_one(Comment, number).status is CommentStatus.REJECTED

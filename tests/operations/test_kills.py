@@ -20,9 +20,9 @@ import pytest
 from sqlalchemy import func, select, text
 
 from feedback_app.comments.models import Comment, Thread
-from feedback_app.comments.posting import post_comment, post_words, prepare_text
+from feedback_app.comments.posting import post_comment, prepare_text
 from feedback_app.comments.services import Post, register_posts
-from feedback_app.comments.spam.verdicts import Rules, Signs
+from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS, choose
@@ -90,18 +90,19 @@ class Writer:
 
     def comment(self, store: Store, number: int) -> str:
         words, rules = f"{self.name}-{number}", Rules(Moderation.NONE)
-        weighed = prepare_text("Nora", words, rules)
+        prepared = prepare_text("Nora", words, rules)
         if number % 2:
-            # Without an address it goes the short way.
             with store.reading() as session:
                 below = session.scalars(select(Thread.id)).one()
-            store.drive(lambda driver: post_words(driver, below, weighed, rules=rules, signs=Signs(()), now=OPPS_DAY))
+            store.write(
+                lambda session: post_comment(session, below, prepared, rules=rules, evidence=Evidence(), now=OPPS_DAY)
+            )
             return f"comment {words}"
         with store.writing() as session:
             thread = session.scalars(select(Thread)).one()
             post_comment(
-                session, thread.id, weighed, address=Address.parse(f"{words}@example.net"), parent=None,
-                rules=rules, signs=Signs(()), now=OPPS_DAY,
+                session, thread.id, prepared, address=Address.parse(f"{words}@example.net"), parent=None,
+                rules=rules, evidence=Evidence(), now=OPPS_DAY,
             )  # fmt: skip
         return f"comment {words}"
 

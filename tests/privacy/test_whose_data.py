@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from feedback_app.audit_log import AuditLine
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.posting import post_comment, prepare_text
-from feedback_app.comments.services import Post, decide, find_parent, find_thread, register_posts
-from feedback_app.comments.spam.verdicts import Rules, Signs
+from feedback_app.comments.services import Post, change_status, find_parent, find_thread, register_posts
+from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import history, may_write_to
@@ -56,7 +56,7 @@ def comment(session: Session, *, author: str, address: str | None, parent: int |
         address=Address.parse(address) if address else None,
         parent=find_parent(session, thread.id, parent) if parent else None,
         rules=Rules(Moderation.NONE),
-        signs=Signs([]),
+        evidence=Evidence([]),
         now=OPPS_DAY,
     )
     return made.id
@@ -209,7 +209,7 @@ def test_rejected_comments_are_purged_after_thirty_days_and_answers_to_them_stay
     with store.writing() as session:
         question = comment(session, author="Eve", address=None)
         answer = comment(session, author="Nora", address=None, parent=question)
-        decide(session, [question], status, now=OPPS_DAY)
+        change_status(session, [question], status, now=OPPS_DAY)
     with store.writing() as session:
         assert purge(session, now=OPPS_DAY + timedelta(days=29)).comments == 0
     with store.writing() as session:

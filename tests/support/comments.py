@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.posting import post_comment, prepare_text
-from feedback_app.comments.services import Post, decide, find_thread, register_posts
-from feedback_app.comments.spam.verdicts import Rules, Signs
+from feedback_app.comments.services import Post, change_status, find_thread, register_posts
+from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
 from feedback_app.db.store import Store
@@ -55,7 +55,7 @@ def say(
             address=Address.parse(address) if address else None,
             parent=parent,
             rules=Rules(moderation),
-            signs=Signs(earlier or []),
+            evidence=Evidence(earlier or []),
             now=now,
             notify=notify,
             proven=proven,
@@ -66,7 +66,7 @@ def say(
 def set_status(store: Store, status: CommentStatus, *comments: Comment, now: datetime = OPPS_DAY) -> int:
     """The shop decides; returns how many had another status."""
     with store.writing() as session:
-        return decide(session, [comment.id for comment in comments], status, now=now)
+        return change_status(session, [comment.id for comment in comments], status, now=now)
 
 
 def comment_of(store: Store, number: int) -> Comment:

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.routing import Rule
 
-from feedback_app.comments.author_edits import request_own_link
+from feedback_app.comments.author_edits import request_comments_link
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, Following
 from feedback_app.customers.address_changes import Side, ask_for_change, say_yes
@@ -162,7 +162,7 @@ def everything_that_is_mailed(store: Store, sink: MailServer, clock: Clock) -> l
     say(store, "An answer.", author="Nora", parent=question, now=OPPS_DAY)
     with store.writing() as session:
         request_link(session, Address.parse(ALICE.address), now=clock.now(), quiet=False)
-        request_own_link(session, Address.parse(BOB.address), now=clock.now(), quiet=False)
+        request_comments_link(session, Address.parse(BOB.address), now=clock.now(), quiet=False)
         want_confirmation(session, Address.parse("tess@example.com"), WISH, asked_at=clock.now(), now=clock.now())
         want_confirmation(session, Address.parse(CAROL.address), WISH, asked_at=clock.now(), now=clock.now())
         ask_for_change(session, session.get_one(Customer, bob), Address.parse("robert@example.net"), now=clock.now())

@@ -12,8 +12,8 @@ from itsdangerous import BadSignature
 from feedback_app.security.signing import Seals
 from feedback_app.security.tokens import Signer
 
-SHORTEST = timedelta(seconds=3)
-LONGEST = timedelta(hours=24)
+SHORTEST_OPEN = timedelta(seconds=3)
+LONGEST_OPEN = timedelta(hours=24)
 # About a second of a browser's work: 256 derivations on average, of 5,000 rounds each.
 ROUNDS = 5_000
 PREFIX = "00"
@@ -39,7 +39,7 @@ def form_hash(*parts: object) -> bytes:
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).digest()
 
 
-def work_for(signer: Signer, comment: int, *, now: datetime) -> str:
+def make_work(signer: Signer, comment: int, *, now: datetime) -> str:
     """The work that settles what is suspicious about a comment, as JSON for the browser (ALTCHA, version 2)."""
     challenge = altcha.create_challenge(
         "PBKDF2/SHA-256",
@@ -52,7 +52,7 @@ def work_for(signer: Signer, comment: int, *, now: datetime) -> str:
     return json.dumps(challenge.to_dict())
 
 
-def worked_for(signer: Signer, payload: str, *, now: datetime) -> int | None:
+def verified_work(signer: Signer, payload: str, *, now: datetime) -> int | None:
     """The number of the comment for which work was done, or None when it was not, or not in time."""
     if not altcha.verify_solution(payload, signer.work_key).verified:
         return None

@@ -1,7 +1,7 @@
-"""What makes a comment wait: signs noticed by the form, the words themselves, and what was said before.
+"""Verdicts: whether a comment is shown or waits for the owner, and why.
 
-Nothing is thrown away by a verdict. Each reason is a line for the owner, kept with the comment; those that a browser
-can settle by work (`PROVABLE`) are gone once it has.
+A verdict throws nothing away. Each reason is a line for the owner, kept with the comment; those that work by the
+reader's browser can settle (`PROVABLE`) are gone once it has worked.
 """
 
 import hashlib
@@ -9,32 +9,19 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html import unescape
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup.sanitizer import UNSEEN, has_address, shows_address, visible_text
 from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation
-from feedback_app.db.prepared import AnyNumber, Driver, Prepared
 
 SHORTEST_REPEAT = 20
 REPEAT_TIME = timedelta(days=7)
 
-# The first comment of the last days that says the same.
-SAID_BEFORE = (
-    select(Comment.id)
-    .where(
-        Comment.repeat_hash == bindparam("said", type_=Comment.repeat_hash.type),
-        Comment.created_at > bindparam("since", type_=Comment.created_at.type),
-    )
-    .order_by(Comment.id)
-    .limit(1)
-)
-_APPROVED_AMONG = Prepared(
-    select(Comment.id).where(AnyNumber(Comment.id, "numbers"), Comment.status == CommentStatus.APPROVED).limit(1)
-)
 _LINK = re.compile(r'<a href="(?P<url>[^"]*)"[^>]*>(?P<words>.*?)</a>', re.DOTALL)
 _URL = re.compile(r"https?://")
 EVERY_ONE = "every comment waits (moderation is `all`)"
@@ -55,7 +42,7 @@ PROVABLE = frozenset({TOO_FAST, NO_TIME, CROWDED})
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the shop lets through: its moderation, its words, and how many links a comment may have."""
+    """The shop's rules: its moderation setting, its list of words, and how many links a comment may have."""
 
     moderation: Moderation = Moderation.FIRST
     words: tuple[str, ...] = ()
@@ -63,40 +50,82 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
-    """What was noticed while a comment came in, besides its words; `reasons` are the form's and the services' own.
+class Evidence:
+    """What is known about a comment besides its text.
 
-    `earlier` are the comments that the same browser sent before.
+    `reasons` are the findings of the form's checks and of the spam service; `earlier` are the numbers of the comments
+    that the same browser sent before.
     """
 
     earlier: Sequence[int] = ()
     reasons: Sequence[str] = ()
 
 
-def repeat_hash(text: str) -> bytes | None:
-    """By what the same words are found again, whatever their case and blanks; None for what many people say."""
-    plain = " ".join(text.casefold().split())
-    return hashlib.sha256(plain.encode()).digest()[:16] if len(plain) >= SHORTEST_REPEAT else None
+NOTHING_KNOWN = Evidence()
 
 
-def judge(driver: Driver, words: Sequence[str], *, before: int | None, rules: Rules, signs: Signs) -> list[str]:
-    """Every reason for which a new comment waits, the weightiest first; none when it can be shown at once.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The status that a comment gets, and every reason against it, the weightiest first."""
 
-    `words` are the reasons in its words, `before` is a comment of the last days (`REPEAT_TIME`) that says the same.
+    status: CommentStatus
+    reasons: list[str]
+
+    @property
+    def summary(self) -> str:
+        """The verdict as the audit log says it."""
+        if self.status is CommentStatus.APPROVED:
+            return SHOWN
+        return f"waits: {'; '.join(self.reasons)}" if self.reasons else "waits"
+
+
+def judge_new(
+    session: Session,
+    *,
+    text_reasons: Sequence[str],
+    repeated: int | None,
+    resent: bool,
+    rules: Rules,
+    evidence: Evidence,
+) -> Verdict:
+    """Judge a new comment: it is shown only if nothing speaks against it.
+
+    `text_reasons` are the findings of `judge_text`, `repeated` is an earlier comment with the same words, `resent` says
+    that the same form was sent before and its comment is gone.
     """
-    reasons = list(words)
-    if before is not None:
-        reasons.append(f"{REPEATED} {before}")
-    reasons += signs.reasons
+    reasons = [*text_reasons, *_repeats(repeated), *evidence.reasons]
     if rules.moderation is Moderation.ALL:
         reasons.append(EVERY_ONE)
-    elif rules.moderation is Moderation.FIRST and not _has_been_approved(driver, signs.earlier):
+    elif rules.moderation is Moderation.FIRST and not _has_been_approved(session, evidence.earlier):
         reasons.append(FIRST_ONE)
-    return reasons
+    if resent:
+        reasons.append(SENT_BEFORE)
+    return Verdict(CommentStatus.PENDING if reasons else CommentStatus.APPROVED, reasons)
 
 
-def judge_words(*, author: str, text: str, html: str, rules: Rules) -> list[str]:
-    """What is to be said against the words alone."""
+def judge_edit(
+    comment: Comment,
+    *,
+    text_reasons: Sequence[str],
+    repeated: int | None,
+    rules: Rules,
+    evidence: Evidence,
+) -> Verdict:
+    """Judge its author's new text for a comment.
+
+    An approved comment waits again if something speaks against the new text, or if every comment waits. A comment that
+    waits goes on waiting, with the new reasons added to its own.
+    """
+    reasons = [*text_reasons, *_repeats(repeated), *evidence.reasons]
+    if comment.status is CommentStatus.APPROVED:
+        if reasons or rules.moderation is Moderation.ALL:
+            return Verdict(CommentStatus.PENDING, [*reasons, CHANGED])
+        return Verdict(CommentStatus.APPROVED, list(comment.reasons))
+    return Verdict(comment.status, [*(reason for reason in comment.reasons if reason not in reasons), *reasons])
+
+
+def judge_text(*, author: str, text: str, html: str, rules: Rules) -> list[str]:
+    """Return what speaks against a comment's name and text alone."""
     reasons = []
     if shows_address(text, html):
         reasons.append(ADDRESS_IN_TEXT)
@@ -106,51 +135,69 @@ def judge_words(*, author: str, text: str, html: str, rules: Rules) -> list[str]
     if links > rules.most_links:
         reasons.append(f"{links} links")
     if rules.words:
-        said = _as_read(f"{author}\n{text}") + _as_read(f"{author}\n{visible_text(html)}")
-        reasons += [f"on the shop's list: {word}" for word in rules.words if _says(said, word)]
+        readings = _readings(f"{author}\n{text}") + _readings(f"{author}\n{visible_text(html)}")
+        reasons += [f"on the shop's list: {word}" for word in rules.words if _contains(readings, word)]
     return reasons
 
 
-def count_links(html: str) -> int:
-    """How many links there are in a comment's HTML, those that are only written out among them.
+def repeat_hash(text: str) -> bytes | None:
+    """Return the hash used to detect repeated comments, whatever their case and blanks.
 
-    A link whose words are its own address is one.
+    None for texts so short that many people write them.
     """
-    if ":" not in html and html.isascii():
-        # As most have none.
-        return 0
-    rest = _LINK.sub(lambda link: " " if _is_its_own_name(link) else link["words"], html)
-    return html.count("<a href=") + max(len(_URL.findall(text)) for text in _as_read(visible_text(rest)))
+    plain = " ".join(text.casefold().split())
+    return hashlib.sha256(plain.encode()).digest()[:16] if len(plain) >= SHORTEST_REPEAT else None
 
 
-def _is_its_own_name(link: re.Match[str]) -> bool:
-    # There is a colon in every address that a link may have.
-    return ":" in link["words"] and visible_text(link["words"]).rstrip("/") == unescape(link["url"]).rstrip("/")
+def find_repeat(
+    session: Session, text_hash: bytes | None, *, now: datetime, besides: Comment | None = None
+) -> int | None:
+    """Return the number of the first comment of the last week (`REPEAT_TIME`) with the same words."""
+    if text_hash is None:
+        return None
+    query = select(Comment.id).where(Comment.repeat_hash == text_hash, Comment.created_at > now - REPEAT_TIME)
+    if besides is not None:
+        query = query.where(Comment.id != besides.id)
+    return session.scalar(query.order_by(Comment.id).limit(1))
+
+
+def count_links(html: str) -> int:
+    """Count the links in a comment's HTML, those included that are only written out.
+
+    A link whose text is its own address counts once.
+    """
+    rest = _LINK.sub(lambda link: " " if _shows_its_address(link) else link["words"], html)
+    return html.count("<a href=") + max(len(_URL.findall(text)) for text in _readings(visible_text(rest)))
 
 
 def settled_by_work(reasons: Sequence[str]) -> bool:
-    """Whether a browser's work can settle all that is said against a comment."""
+    """Return whether work by the browser can settle everything that speaks against a comment."""
     return bool(reasons) and PROVABLE.issuperset(reasons)
 
 
-def _as_read(text: str) -> list[str]:
-    """A text as it looks: letters without disguise and case; what is invisible is left out, or parts words."""
+def _repeats(repeated: int | None) -> list[str]:
+    return [] if repeated is None else [f"{REPEATED} {repeated}"]
+
+
+def _shows_its_address(link: re.Match[str]) -> bool:
+    return visible_text(link["words"]).rstrip("/") == unescape(link["url"]).rstrip("/")
+
+
+def _readings(text: str) -> list[str]:
+    """Return a text as it reads without disguise and case: invisible characters left out, or taken as blanks."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    if plain.isascii():
-        return [_with_single_blanks(plain)]
     unseen = {ord(letter) for letter in plain if unicodedata.category(letter) == "Cf" or letter in UNSEEN}
-    return [_with_single_blanks(plain.translate(dict.fromkeys(unseen, instead))) for instead in ("", " ")]
+    return [" ".join(plain.translate(dict.fromkeys(unseen, instead)).split()) for instead in ("", " ")]
 
 
-def _with_single_blanks(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _says(texts: Sequence[str], word: str) -> bool:
-    [plain, *_] = _as_read(word)
+def _contains(texts: Sequence[str], word: str) -> bool:
+    [plain, *_] = _readings(word)
     found = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)")
     return any(found.search(text) for text in texts)
 
 
-def _has_been_approved(driver: Driver, earlier: Sequence[int]) -> bool:
-    return bool(earlier) and bool(_APPROVED_AMONG.run(driver, numbers=list(earlier)))
+def _has_been_approved(session: Session, earlier: Sequence[int]) -> bool:
+    if not earlier:
+        return False
+    approved = select(Comment.id).where(Comment.id.in_(earlier), Comment.status == CommentStatus.APPROVED).limit(1)
+    return session.scalar(approved) is not None

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.comments.moderation_mail import find_untold, want_letters
-from feedback_app.comments.notifications import has_due_letters, want_due_letters
+from feedback_app.comments.moderation_mail import find_waiting, queue_letters
+from feedback_app.comments.notifications import has_due_letters, queue_due_letters
 from feedback_app.config import Settings, Switch
 from feedback_app.customers.link_requests import has_typed, look_up_typed
 from feedback_app.db.store import Store
@@ -168,18 +168,18 @@ class MailWorker:
             typed, answered = has_typed(session), has_due_letters(session, now=clock.now())
             wanted = session.scalar(_due_single(clock.now())) is not None
             # Where no owner is set there is nobody to tell; once there is one, they are told of all that waits.
-            waits = self.settings.owner_email is not None and find_untold(session, now=clock.now()) is not None
+            waits = self.settings.owner_email is not None and find_waiting(session, now=clock.now()) is not None
         while typed:
             # Again when it had to give way: the same address may be typed and looked up elsewhere at this moment.
             typed = self.store.write(self._look_up_typed) > 0
             wanted = True
         if waits:
             with self.store.writing() as session:
-                want_letters(session, now=clock.now())
+                queue_letters(session, now=clock.now())
             wanted = True
         if answered:
             with self.store.writing() as session:
-                want_due_letters(session, now=clock.now())
+                queue_due_letters(session, now=clock.now())
             wanted = True
         # Mostly there is none, and nobody has to wait until that is known.
         if wanted:

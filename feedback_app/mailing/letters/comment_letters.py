@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup.sanitizer import visible_text
 from feedback_app.comments.models import Comment, Following, Thread
-from feedback_app.comments.notifications import still_news, take_untold
+from feedback_app.comments.notifications import still_wanted, take_unsent
 from feedback_app.customers.models import Customer, LetterFormat, Topic
 from feedback_app.customers.services import Person
 from feedback_app.i18n import marked, said
@@ -58,11 +58,11 @@ def answers(session: Session, desk: LetterContext, reader: Person, request: Lett
     What was taken for the letter is noted with its request, so that it is the same when it has to be tried again.
     """
     if request.details is None:
-        request.details = json.dumps([notice.id for notice in take_untold(session, reader.id, now=now)])
+        request.details = json.dumps([notice.id for notice in take_unsent(session, reader.id, now=now)])
         session.flush()
     threads: dict[int, dict[str, object]] = {}
     told: list[dict[str, str]]
-    for following, comment, thread in still_news(session, reader.id, json.loads(request.details), now=now):
+    for following, comment, thread in still_wanted(session, reader.id, json.loads(request.details), now=now):
         about = threads.setdefault(
             following.id,
             {

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from feedback_app.comments.services import grouped_versions, numbered_versions
+from feedback_app.comments.services import numbered_versions
 from feedback_app.db.base import SQLITE
 from feedback_app.db.store import Store
 
@@ -34,7 +34,6 @@ class Follower:
         self._ear: Any = None
         self._heard: object = None
         # What threads were like when they were last looked at: groups of them, and each.
-        self._groups: dict[int, tuple[int, int]] = {}
         self._versions: dict[int, int] | None = None
         # The threads that have changed and were not asked for yet; None when nobody can say which.
         self._news: set[int] | None = None
@@ -126,12 +125,8 @@ class Follower:
         self._looked_at = time.monotonic()
         self._sure_at = self._looked_at + SURE_SECONDS
         before = self._versions
-        with self._store.asking() as driver:
-            # First: what changes between the two questions is in groups that will not be as they were next time.
-            groups = grouped_versions(driver)
-            others = [group for group, sums in groups.items() if self._groups.get(group) != sums]
-            now = numbered_versions(driver, None if before is None else others)
-        self._groups = groups
+        with self._store.reading() as session:
+            now = numbered_versions(session)
         if before is None:
             self._versions = now
             self._news = None
