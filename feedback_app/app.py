@@ -38,6 +38,7 @@ from feedback_app.web.live_reload import reload_pages
 from feedback_app.web.rate_limits import RateLimits
 from feedback_app.web.site_files import serve_site
 
+MAX_BODY_BYTES = 256 * 1024
 FORM_SECONDS = 24 * 3600
 # The parts of the app that are translated.
 SPOKEN = frozenset({"customers", "leaving", "joining", "new_address", "own_data"})
@@ -57,6 +58,8 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     signer = keys.signer(settings)
     app = App(__name__, static_folder=None)
     app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
         SECRET_KEY=signer.session_keys[0],
         SECRET_KEY_FALLBACKS=signer.session_keys[1:],
         SESSION_COOKIE_NAME="undisclosed",

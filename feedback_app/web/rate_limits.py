@@ -41,8 +41,6 @@ class RateLimits:
             strategy="moving-window",
             enabled=settings.rate_limits is Switch.ON,
         )
-        # What is there already gets no hooks around every request: the views ask by themselves.
-        app.extensions.setdefault("limiter", set()).add(self._limiter)
         self._limiter.init_app(app)
 
     def admit(self, limit: RateLimitItem, *who: str) -> bool:

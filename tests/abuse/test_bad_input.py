@@ -9,10 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from feedback_app.app import MAX_BODY_BYTES
 from feedback_app.comments.markup.sanitizer import LONGEST_TEXT, comment_html
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.db.store import Store
-from feedback_app.web.app_class import MOST_BYTES
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.comment_form import FORM, WORDS, comments_in, kept, opened, send, soup_of, token_of
 from tests.support.comments import BISCUIT, OPPS, publish, say, set_status
@@ -146,7 +146,7 @@ def test_markdown_made_to_be_slow_is_not(client: FlaskClient, store: Store, what
     assert len(comments_in(store)) == (1 if answer.status_code == 303 else 0)
 
 
-@pytest.mark.parametrize("size", [MOST_BYTES + 1, 10_000_000])
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10_000_000])
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"])
 @ON_ONE
 def test_too_much_is_refused_in_words(client: FlaskClient, store: Store, size: int, kind: str) -> None:

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.routing import Rule
 
-from feedback_app.app import Serving, create_app
+from feedback_app.app import MAX_BODY_BYTES, Serving, create_app
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.address_changes import ask_for_change
 from feedback_app.customers.addresses import Address
@@ -23,7 +23,6 @@ from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE, WorkerKind, beat
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.security.tokens import Claim, Purpose
-from feedback_app.web.app_class import MOST_BYTES
 from feedback_app.web.headers import HEADERS
 from feedback_app.web.problem_details import PROGRAMS
 from tests.support.clock import OPPS_DAY, Clock
@@ -239,7 +238,7 @@ def test_ten_megabytes_are_too_much(client: FlaskClient, store: Store, desk: Let
         answer = client.post(path, data=start + b"x" * 10_000_000, content_type=content_type)
         assert answer.status_code == 413
         helps(answer.text, "Too much at once")
-    answer = client.post("/feedback/preferences", data=b"email=" + b"x" * MOST_BYTES, content_type=content_type)
+    answer = client.post("/feedback/preferences", data=b"email=" + b"x" * MAX_BODY_BYTES, content_type=content_type)
     assert answer.status_code == 413
     assert rows(store) == before
 

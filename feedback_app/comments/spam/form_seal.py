@@ -4,12 +4,10 @@ import hashlib
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 import altcha
-from itsdangerous import BadSignature
+from itsdangerous import BadSignature, URLSafeSerializer
 
-from feedback_app.security.signing import Seals
 from feedback_app.security.tokens import Signer
 
 SHORTEST_OPEN = timedelta(seconds=3)
@@ -60,7 +58,6 @@ def verified_work(signer: Signer, payload: str, *, now: datetime) -> int | None:
     return int(said["comment"]) if said["until"] >= now.timestamp() else None
 
 
-@lru_cache(maxsize=8)
-def _serializer(signer: Signer) -> Seals:
-    # The last key signs there; the first does here.
-    return Seals(signer.session_keys[::-1], salt="comment form")
+def _serializer(signer: Signer) -> URLSafeSerializer:
+    # itsdangerous signs with the last key; `session_keys` has the current one first.
+    return URLSafeSerializer(signer.session_keys[::-1], salt="comment form")
