@@ -14,10 +14,10 @@ from flask.testing import FlaskClient
 from feedback_app.app import create_app
 from feedback_app.config import LANGUAGES, Settings
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import WORDINGS
-from feedback_app.customers.models import Customer, Frequency, Topic, Wording
+from feedback_app.customers.models import Customer, Frequency, Wording
 from feedback_app.customers.services import request_link
 from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.i18n import ENGLISH, TRANSLATIONS, said
 from feedback_app.mailing.letters.composer import LetterContext
@@ -125,7 +125,7 @@ def test_what_was_agreed_to_is_kept_in_the_words_that_stood_there(
     assert "15. Oktober 2007" in told(answer)
     [line] = [one for one in record_of(store, bob) if one.topic is Topic.NEWS]
     with store.reading() as session:
-        assert session.get_one(Wording, line.wording_hash).text == said(WORDINGS[Topic.NEWS], "de")
+        assert session.get_one(Wording, line.wording_hash).text == said(Topic.NEWS.info.wording, "de")
 
 
 def test_what_is_wrong_is_said_in_german_too(client: FlaskClient) -> None:
@@ -179,7 +179,7 @@ def test_each_customer_gets_letters_in_the_frame_of_their_language(
         assert ('<html lang="de">' in html_of(data)) == german, subject
         assert ("No more of these" in text_of(data)) == (subject == "Free socks" and not german)
     assert "weil Sie von unseren Angeboten hören möchten" in text_of(letters[BOB.address, "Free socks"])
-    assert said(WORDINGS[Topic.NEWS], "de") in text_of(letters["tess@example.com", "Briefe von Mongrel Socks?"])
+    assert said(Topic.NEWS.info.wording, "de") in text_of(letters["tess@example.com", "Briefe von Mongrel Socks?"])
 
 
 def test_a_digests_subject_is_in_its_readers_language(store: Store, sink: MailServer, clock: Clock) -> None:

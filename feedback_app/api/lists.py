@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from feedback_app import clock
 from feedback_app.customers.consent import reached_after
-from feedback_app.customers.models import Topic
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import LetterContext
 

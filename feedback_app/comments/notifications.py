@@ -11,16 +11,10 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
-from feedback_app.customers.consent import WORDINGS, choose, frequencies, not_paused, writable
+from feedback_app.customers.consent import choose, frequencies, not_paused, writable
 from feedback_app.customers.digest_schedule import COLLECTED, last_digest
-from feedback_app.customers.models import (
-    ConsentChannel,
-    Customer,
-    Frequency,
-    Preference,
-    Suppression,
-    Topic,
-)
+from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Preference, Suppression
+from feedback_app.customers.topics import Topic
 from feedback_app.db.prepared import Prepared, driver_of
 from feedback_app.db.store import advisory_lock
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
@@ -67,7 +61,7 @@ def confirm(session: Session, following: Following, *, now: datetime) -> None:
             Topic.REPLIES,
             Frequency.EACH,
             channel=ConsentChannel.FORM,
-            wording=WORDINGS[Topic.REPLIES],
+            wording=Topic.REPLIES.info.wording,
             now=now,
         )
 

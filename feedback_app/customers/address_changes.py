@@ -27,7 +27,6 @@ from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 from feedback_app.security.crypto import CannotOpen
 
 NEW_PLACE, OLD_PLACE = "address_changes.address", "address_changes.old_address"
-CHANGE_DAYS = 7
 A_DAY = timedelta(days=1)
 MOST_A_DAY = 3
 

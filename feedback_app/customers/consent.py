@@ -1,7 +1,7 @@
 """Consent: the single rule of who may be written to, the choices behind it, and the record that proves them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,23 +18,16 @@ from feedback_app.customers.models import (
     Frequency,
     Preference,
     Suppression,
-    Topic,
     Wording,
 )
 from feedback_app.customers.services import SEALED, Person, Sealed, person
+from feedback_app.customers.topics import Topic, english_wording
 from feedback_app.db.store import rows_changed
-from feedback_app.i18n import marked
 
 BATCH = 1000
 # How long somebody who has just left may say "less often" instead, by the same link.
 SECOND_THOUGHTS = timedelta(days=1)
 LEAVING = (ConsentChannel.UNSUBSCRIBE_PAGE, ConsentChannel.ONE_CLICK)
-
-WORDINGS = {
-    Topic.SPECIALS: marked("Offers: you may write to me when something is on sale, or free."),
-    Topic.NEWS: marked("News: you may write to me when there is a new post on the blog."),
-    Topic.REPLIES: marked("Answers: you may write to me when somebody answers a comment of mine."),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +124,19 @@ def choose(
     frequency: Frequency,
     *,
     channel: ConsentChannel,
-    wording: str,
     now: datetime,
+    wording: str | None = None,
     given_at: datetime | None = None,
 ) -> Change | None:
-    """Make a choice of the customer's the one in force, with its line in the record. None when nothing changed.
+    """Save a customer's choice about a topic and add its line to the record. Returns None when nothing changed.
 
-    `given_at` is when it was said, where that was before now.
+    `wording` is what the customer agreed to, in English unless it is given; `given_at` is when, if it was before now.
 
     Load the customer `with_for_update`: one choice of a person's at a time. A yes lifts a suppression, even one that
     was chosen before: the person has just shown that the address is theirs and that they want letters. A yes that an
     import had given, and that its person now makes their own, is `confirmed` in the record.
     """
-    no = frequency is Frequency.NEVER
+    no, wording = frequency is Frequency.NEVER, wording or english_wording(topic)
     lifted = (
         0 if no else rows_changed(session, delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
     )
@@ -162,6 +155,23 @@ def choose(
     said_at = given_at or now
     _add_event(session, customer, topic, action, frequency, channel=channel, wording=wording, now=said_at)
     return Change(topic, before, frequency)
+
+
+def withdraw(
+    session: Session,
+    customer: Customer,
+    topics: Iterable[Topic] | None = None,
+    *,
+    channel: ConsentChannel,
+    now: datetime,
+    wording_of: Callable[[Topic], str] = english_wording,
+) -> None:
+    """Record a no to these topics, or to all that the customer gets now. Load the customer `with_for_update`."""
+    if topics is None:
+        chosen = frequencies(session, customer)
+        topics = [topic for topic, frequency in chosen.items() if frequency is not Frequency.NEVER]
+    for topic in topics:
+        choose(session, customer, topic, Frequency.NEVER, channel=channel, wording=wording_of(topic), now=now)
 
 
 def confirm_subscription(

@@ -28,9 +28,9 @@ from feedback_app.customers.models import (
     LetterFormat,
     NameDisplay,
     Preference,
-    Topic,
 )
 from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.bulk import find_many, insert_many
 from feedback_app.db.setup import vault_of

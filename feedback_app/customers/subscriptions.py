@@ -4,7 +4,7 @@ Every function takes the session; the entry point commits.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,14 +13,13 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import confirm_subscription, frequencies
-from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Suppression, Topic
+from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Suppression
 from feedback_app.customers.services import find_or_add_customer, suppression_of
+from feedback_app.customers.topics import SUBSCRIBABLE, Topic
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 
 # Nobody can be flooded through the form: one letter in this time to one address, whoever types it and however.
 ONE_LETTER_IN = timedelta(days=1)
-# What can be subscribed to without having written anything.
-TOPICS = (Topic.SPECIALS, Topic.NEWS)
 RHYTHMS = (Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY)
 _RHYTHM_SHIFT = 8
 
@@ -46,13 +45,13 @@ class Wish:
     @property
     def code(self) -> int:
         """The number that stands for the wish in a link: a bit a topic, and the rhythm above them."""
-        bits = sum(1 << topic.code for topic in self.topics)
+        bits = sum(1 << topic.info.code for topic in self.topics)
         return bits | RHYTHMS.index(self.frequency) << _RHYTHM_SHIFT
 
     @classmethod
     def of_code(cls, code: int) -> "Wish":
         """The wish of a link. Raises ValueError where it is none."""
-        topics = tuple(topic for topic in TOPICS if code & 1 << topic.code)
+        topics = tuple(topic for topic in SUBSCRIBABLE if code & 1 << topic.info.code)
         rhythm = code >> _RHYTHM_SHIFT
         wish = cls(topics, RHYTHMS[rhythm]) if topics and rhythm < len(RHYTHMS) else None
         if wish is None or wish.code != code:
@@ -106,7 +105,7 @@ def is_over(session: Session, customer: Customer, wish: Wish) -> bool:
 
 
 def subscribe(
-    session: Session, customer: Customer, wish: Wish, *, wordings: Mapping[Topic, str], now: datetime
+    session: Session, customer: Customer, wish: Wish, *, wording_of: Callable[[Topic], str], now: datetime
 ) -> list[Topic]:
     """The address' owner says yes; returns what is new. Load the customer `with_for_update`.
 
@@ -118,7 +117,7 @@ def subscribe(
         topic
         for topic in wish.topics
         if confirm_subscription(
-            session, customer, topic, wish.frequency, wording=wordings[topic], asked_at=asked_at, now=now
+            session, customer, topic, wish.frequency, wording=wording_of(topic), asked_at=asked_at, now=now
         )
     ]
 

@@ -9,8 +9,9 @@ from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.threads.renderer import rfc3339
 from feedback_app.customers.address_changes import addresses_of
 from feedback_app.customers.consent import frequencies, history
-from feedback_app.customers.models import AddressChange, Customer, Suppression, Topic, TypedAddress, Wording
+from feedback_app.customers.models import AddressChange, Customer, Suppression, TypedAddress, Wording
 from feedback_app.customers.services import address_of, name_of
+from feedback_app.customers.topics import Topic
 from feedback_app.letter_queue import LetterRequest
 from feedback_app.mailing.models import Delivery, Mailing
 

@@ -16,9 +16,9 @@ from feedback_app.customers.models import (
     NameDisplay,
     Suppression,
     SuppressionReason,
-    Topic,
 )
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link, suppression_of
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.mailing.letters.composer import LetterContext

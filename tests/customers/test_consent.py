@@ -13,16 +13,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers import consent
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import (
-    WORDINGS,
-    Change,
-    audience,
-    choose,
-    frequencies,
-    history,
-    may_write_to,
-    wording_hash,
-)
+from feedback_app.customers.consent import Change, audience, choose, frequencies, history, may_write_to, wording_hash
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
@@ -33,10 +24,10 @@ from feedback_app.customers.models import (
     Preference,
     Suppression,
     SuppressionReason,
-    Topic,
     Wording,
 )
 from feedback_app.customers.services import find_or_add_customer
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from tests.support.clock import OPPS_DAY
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
@@ -57,7 +48,7 @@ def decide(
 ) -> Change | None:
     """A customer chooses."""
     customer = session.get_one(Customer, number)
-    return choose(session, customer, topic, frequency, channel=channel, wording=WORDINGS[topic], now=now)
+    return choose(session, customer, topic, frequency, channel=channel, wording=topic.info.wording, now=now)
 
 
 def suppress(session: Session, number: int, reason: SuppressionReason = SuppressionReason.BOUNCED) -> None:
@@ -214,7 +205,7 @@ def test_a_choice_is_in_force_and_in_the_record(store: Store) -> None:
             later,
         )
         for event in (given_, withdrawn):
-            assert session.get_one(Wording, event.wording_hash).text == WORDINGS[Topic.NEWS]
+            assert session.get_one(Wording, event.wording_hash).text == Topic.NEWS.info.wording
 
 
 def test_the_same_choice_again_is_no_news(store: Store) -> None:
@@ -271,7 +262,7 @@ def test_the_record_can_be_neither_changed_nor_deleted(store: Store, table: type
     with store.reading() as session:
         [event] = session.scalars(select(ConsentEvent))
         assert (event.evidence, event.frequency) == (None, Frequency.EACH)
-        assert session.get_one(Wording, event.wording_hash).text == WORDINGS[Topic.SPECIALS]
+        assert session.get_one(Wording, event.wording_hash).text == Topic.SPECIALS.info.wording
 
 
 class ChangingOnesMind(RuleBasedStateMachine):

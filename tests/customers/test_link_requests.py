@@ -18,9 +18,10 @@ from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.link_requests import has_typed, look_up_typed, note_typed
-from feedback_app.customers.models import Customer, Frequency, Topic, TypedAddress, TypedFor
+from feedback_app.customers.models import Customer, Frequency, TypedAddress, TypedFor
 from feedback_app.customers.services import MOST_LINKS_A_DAY, find_customer
 from feedback_app.customers.subscriptions import Wish
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.privacy.erasing import erase_customer

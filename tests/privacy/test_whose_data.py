@@ -17,16 +17,9 @@ from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import history, may_write_to
 from feedback_app.customers.importing import import_customers
-from feedback_app.customers.models import (
-    ConsentAction,
-    ConsentEvent,
-    Customer,
-    Frequency,
-    NameDisplay,
-    Suppression,
-    Topic,
-)
+from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, NameDisplay, Suppression
 from feedback_app.customers.services import find_customer, request_link
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 from feedback_app.mailing.delivery.worker import mail_worker

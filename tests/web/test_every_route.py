@@ -15,8 +15,9 @@ from feedback_app.app import Serving, create_app
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.address_changes import ask_for_change
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.models import Customer, Frequency, Topic
+from feedback_app.customers.models import Customer, Frequency
 from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.engine import make_engine
 from feedback_app.db.store import Store

@@ -15,9 +15,10 @@ from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, Following
 from feedback_app.customers.address_changes import Side, ask_for_change, say_yes
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.models import AddressChange, Customer, Frequency, NameDisplay, Topic
+from feedback_app.customers.models import AddressChange, Customer, Frequency, NameDisplay
 from feedback_app.customers.services import request_link
 from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
 from feedback_app.mailing.letters.composer import LetterContext
@@ -67,7 +68,7 @@ def move_in(store: Store, name: str, address: str, new_address: str) -> dict[Pur
         Purpose.MODERATE: comment.id,
     }
     about = {
-        Purpose.UNSUBSCRIBE: Topic.SPECIALS.code,
+        Purpose.UNSUBSCRIBE: Topic.SPECIALS.info.code,
         Purpose.SUBSCRIBE: WISH.code,
         Purpose.MODERATE: next(iter(Decision)).code,
     }

@@ -11,31 +11,24 @@ from limits import parse
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.customers.consent import WORDINGS
 from feedback_app.customers.digest_schedule import next_digest
-from feedback_app.customers.forms import FORMATS, FREQUENCIES, LANGUAGES, NAMES, AskForm
-from feedback_app.customers.models import Customer, Frequency, Topic
+from feedback_app.customers.forms import AskForm
+from feedback_app.customers.models import Customer, Frequency
 from feedback_app.customers.preferences import Choices, Saved, changed_fields
+from feedback_app.customers.topics import Topic
+from feedback_app.customers.words import FORMAT_WORDS, FREQUENCY_WORDS, LANGUAGE_WORDS, NAME_DISPLAY_WORDS
 from feedback_app.i18n import big, small
 from feedback_app.security.tokens import BadToken, Claim, Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import forged
 from feedback_app.web.headers import keep_private
 
-TOPIC_NAMES = {
-    Topic.SPECIALS: _("offers"),
-    Topic.NEWS: _("news from the blog"),
-    Topic.REPLIES: _("answers to your comments"),
-}
 TOO_LATE = _(
     "This form had been open too long, or your browser keeps no cookies. What you typed is still here: send it again."
 )
 TOO_MANY = _("A lot came from your network just now. What you typed is still here: wait a minute, and send it again.")
 ASKING_LIMITS = (parse("30/minute"), parse("300/hour"))
 FIELD_NAMES = {
-    Topic.SPECIALS.value: _("Offers"),
-    Topic.NEWS.value: _("News from the blog"),
-    Topic.REPLIES.value: _("Answers to your comments"),
     "format": _("How letters look"),
     "name_display": _("How letters name you"),
     "name": _("Your name"),
@@ -80,9 +73,19 @@ def speak(customer: Customer) -> None:
         refresh()
 
 
-def wordings() -> dict[Topic, str]:
-    """What somebody says yes to, as it stands on the page: that is what the record keeps."""
-    return {topic: gettext(wording) for topic, wording in WORDINGS.items()}
+def shown_wording(topic: Topic) -> str:
+    """Return what a customer agrees to, in the page's language: the record keeps the words that were shown."""
+    return str(gettext(topic.info.wording))
+
+
+def topic_name(topic: Topic) -> str:
+    """Return a topic's name within a sentence, in the page's language."""
+    return str(gettext(topic.info.name))
+
+
+def frequency_words(frequency: Frequency) -> str:
+    """Return how often letters come, within a sentence, in the page's language."""
+    return small(gettext(FREQUENCY_WORDS[frequency]))
 
 
 def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
@@ -105,7 +108,7 @@ def said_changes(saved: Saved) -> list[str]:
     return [
         gettext(
             "%(field)s: %(now)s (it was: %(before)s).",
-            field=str(FIELD_NAMES[name]),
+            field=big(topic_name(Topic(name))) if name in set(Topic) else str(FIELD_NAMES[name]),
             now=_said(saved.after, name),
             before=_said(saved.before, name),
         )
@@ -119,7 +122,7 @@ def said_next(choices: Choices, now: datetime) -> list[str]:
     if choices.pause_until and choices.pause_until > now.date():
         lines.append(gettext("Until %(when)s we write nothing. After that:", when=day(choices.pause_until)))
     for topic in Topic:
-        name = big(TOPIC_NAMES[topic])
+        name = big(topic_name(topic))
         match choices.frequency(topic):
             case Frequency.NEVER:
                 lines.append(gettext("%(topic)s: no letters.", topic=name))
@@ -144,12 +147,13 @@ def _in_one_letter(topic: str, frequency: Frequency, when: str) -> str:
 
 def _said(choices: Choices, name: str) -> str:
     if name in set(Topic):
-        return small(FREQUENCIES[choices.frequency(Topic(name))])
+        return frequency_words(choices.frequency(Topic(name)))
     if name in {"format", "name_display"}:
-        return small(FORMATS[choices.format] if name == "format" else NAMES[choices.name_display])
+        words = FORMAT_WORDS[choices.format] if name == "format" else NAME_DISPLAY_WORDS[choices.name_display]
+        return small(gettext(words))
     if name == "pause_until":
         until = choices.pause_until
         return str(gettext("until %(when)s", when=day(until)) if until else gettext("none"))
     if name == "language":
-        return LANGUAGES[choices.language] if choices.language else str(gettext("the shop's own"))
+        return LANGUAGE_WORDS[choices.language] if choices.language else str(gettext("the shop's own"))
     return choices.name or str(gettext("none"))

@@ -4,47 +4,39 @@ from datetime import datetime
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import lazy_gettext as _
+from flask_babel import gettext
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.customers.addresses import clean_name
 from feedback_app.customers.consent import history
-from feedback_app.customers.forms import FREQUENCIES, AskForm, PreferencesForm
+from feedback_app.customers.forms import AskForm, PreferencesForm
 from feedback_app.customers.link_requests import note_typed
-from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic, TypedFor, Wording
+from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, TypedFor, Wording
 from feedback_app.customers.preferences import Choices, Saved, changed_fields, current, save, undo, undoable
 from feedback_app.customers.services import address_of
+from feedback_app.customers.topics import Topic
 from feedback_app.customers.views.link_pages import (
     TOO_MANY,
-    TOPIC_NAMES,
     admitted,
     bad_link,
     day,
+    frequency_words,
     make_pages,
     problem_of,
     read_link,
     reader_of,
     said_changes,
     said_next,
-    wordings,
+    shown_wording,
+    topic_name,
 )
-from feedback_app.i18n import small
+from feedback_app.customers.words import CONSENT_ACTION_WORDS, CONSENT_CHANNEL_WORDS
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
 
 customers = make_pages("customers")
-
-ACTIONS = {"given": _("you said yes"), "confirmed": _("you confirmed it yourself"), "withdrawn": _("no more")}
-CHANNELS = {
-    "form": _("your page of choices"),
-    "import": _("a list of the shop's"),
-    "unsubscribe page": _("the page that ends letters"),
-    "one-click": _("your mail program's button"),
-    "owner": _("the shop, for you"),
-    "subscribe": _("the link in a letter, after you had typed your address on the blog"),
-}
 
 
 @customers.route("/preferences", methods=["GET", "POST"])
@@ -84,7 +76,7 @@ def centre(token: str) -> ResponseReturnValue:
         "form": form,
         "masked": address.masked,
         "shown": address_shown,
-        "topics": wordings(),
+        "topics": {topic: shown_wording(topic) for topic in Topic},
         "here": url_for("customers.centre", token=token),
         "undoable": since,
         "undo_form": ButtonForm(formdata=None),
@@ -100,7 +92,7 @@ def centre(token: str) -> ResponseReturnValue:
         customer = reader_of(session, claim, lock=True)
         stored = current(session, customer)
         if form.seen.data in {None, "", stored.mark} or stored == wanted:
-            return _saved(token, save(session, customer, wanted, wordings=wordings(), now=now), now)
+            return _saved(token, save(session, customer, wanted, wording_of=shown_wording, now=now), now)
     # Another tab, or a letter's own link, was faster: its word is not overruled without a look.
     form.seen.data = stored.mark
     elsewhere = said_changes(Saved(wanted, stored))
@@ -117,7 +109,7 @@ def undo_last(token: str) -> ResponseReturnValue:
         return render_template("customers/too_late.html", here=here), 400
     with app_state().store.writing() as session:
         customer = reader_of(session, claim, lock=True)
-        saved = undo(session, customer, wordings=wordings(), now=now)
+        saved = undo(session, customer, wording_of=shown_wording, now=now)
     if saved is None:
         return render_template("customers/not_undone.html", here=here), 409
     return _saved(token, saved, now, undone=True)
@@ -145,10 +137,10 @@ def _record(session: Session, customer: Customer) -> list[dict[str, object]]:
         {
             "moment": event.at.strftime("%Y-%m-%dT%H:%MZ"),
             "when": f"{day(event.at)}, {event.at:%H:%M} UTC",
-            "topic": TOPIC_NAMES[event.topic],
-            "chosen": small(FREQUENCIES[event.frequency]),
-            "what": ACTIONS.get(event.action.value, event.action.value),
-            "through": CHANNELS.get(event.channel.value, event.channel.value),
+            "topic": topic_name(event.topic),
+            "chosen": frequency_words(event.frequency),
+            "what": gettext(CONSENT_ACTION_WORDS[event.action]),
+            "through": gettext(CONSENT_CHANNEL_WORDS.get(event.channel, event.channel.value)),
             "evidence": event.evidence or "",
             "wording": session.get_one(Wording, event.wording_hash).text,
         }
@@ -157,20 +149,12 @@ def _record(session: Session, customer: Customer) -> list[dict[str, object]]:
 
 
 def _shown(choices: Choices) -> dict[str, object]:
-    return {
-        **{topic.value: choices.frequency(topic).value for topic in Topic},
-        "format": choices.format.value,
-        "name_display": choices.name_display.value,
-        "name": choices.name,
-        "pause_until": choices.pause_until,
-        "language": choices.language or "",
-        "seen": choices.mark,
-    }
+    return choices.fields() | {"language": choices.language or "", "seen": choices.mark}
 
 
 def _wanted(form: PreferencesForm) -> Choices:
     return Choices(
-        **{topic.value: form.frequency(topic) for topic in Topic},
+        {topic: form.frequency(topic) for topic in Topic},
         format=LetterFormat(form.format.data),
         name_display=NameDisplay(form.name_display.data),
         name=clean_name(form.name.data) or "",

@@ -5,21 +5,22 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 
 from feedback_app import clock
-from feedback_app.customers.forms import FREQUENCIES, SubscribeForm
+from feedback_app.customers.forms import SubscribeForm
 from feedback_app.customers.link_requests import note_typed
 from feedback_app.customers.models import TypedFor
 from feedback_app.customers.services import address_of
 from feedback_app.customers.subscriptions import Wish, is_over, subscribe
 from feedback_app.customers.views.link_pages import (
     TOO_MANY,
-    TOPIC_NAMES,
     admitted,
     bad_link,
+    frequency_words,
     make_pages,
     problem_of,
     read_link,
     reader_of,
-    wordings,
+    shown_wording,
+    topic_name,
 )
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
@@ -62,10 +63,10 @@ def confirm(token: str) -> ResponseReturnValue:
         masked = address_of(session, customer).masked
         over = is_over(session, customer, wish)
     page: dict[str, object] = {
-        "topics": [str(TOPIC_NAMES[topic]) for topic in wish.topics],
-        "rhythm": FREQUENCIES[wish.frequency],
+        "topics": [topic_name(topic) for topic in wish.topics],
+        "rhythm": frequency_words(wish.frequency),
     }
-    page |= {"wordings": [wordings()[topic] for topic in wish.topics], "form": form, "masked": masked}
+    page |= {"wordings": [shown_wording(topic) for topic in wish.topics], "form": form, "masked": masked}
     if over:
         return render_template("customers/subscribe_over.html"), 410
     if request.method != "POST":
@@ -76,5 +77,5 @@ def confirm(token: str) -> ResponseReturnValue:
         customer = reader_of(session, claim, lock=True)
         if is_over(session, customer, wish):
             return render_template("customers/subscribe_over.html"), 410
-        new = subscribe(session, customer, wish, wordings=wordings(), now=now)
+        new = subscribe(session, customer, wish, wording_of=shown_wording, now=now)
     return render_template("customers/subscribed.html", **page, new=bool(new))

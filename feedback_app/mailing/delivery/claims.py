@@ -14,15 +14,16 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import welcome
 from feedback_app.customers.digest_schedule import COLLECTED
-from feedback_app.customers.models import Customer, Suppression, Topic
+from feedback_app.customers.models import Customer, Suppression
 from feedback_app.customers.services import SEALED, Sealed
+from feedback_app.customers.topics import Topic
 from feedback_app.db.bulk import update_many
 from feedback_app.db.prepared import AnyNumber, Driver, Prepared, driver_of, session_of
+from feedback_app.mailing import words
 from feedback_app.mailing.mailings import digests
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
 
-CROWDED = "the customer has had today's letters"
 # How soon, and how long, a digest is tried again for somebody who has had as many letters today as there may be.
 CROWDED_DELAY, CROWDED_PATIENCE = timedelta(hours=6), timedelta(days=2)
 _SENDING = Prepared(
@@ -134,15 +135,15 @@ def claim(
                 # Paused within the hold, say. After a no, it is in no digest that comes.
                 digests.release(session_of(at), digest, number)
         elif not digest and reader.frequency in COLLECTED:
-            skipped[delivery] = f"put off for the {reader.frequency} digest"
+            skipped[delivery] = words.PUT_OFF[reader.frequency]
             put_off.append(delivery)
         elif number in crowded:
             if digest and _is_left_for_later(session_of(at), digest, number, now):
                 later.append(delivery)
             else:
-                skipped[delivery] = CROWDED
+                skipped[delivery] = words.DAILY_CAP_REACHED
         elif digest and number not in said:
-            skipped[delivery] = "there is nothing in it for the customer any more"
+            skipped[delivery] = words.NOTHING_LEFT
         else:
             message_id = named(number) if named else known_as
             claimed.append(Claimed(delivery, reader, said.get(number), delivery in waited, message_id))
@@ -151,7 +152,15 @@ def claim(
     update_many(at, ROWS, reasons, state=DeliveryState.SKIPPED, changed_at=now)
     again_at = now + CROWDED_DELAY
     waiting = {"id": later}
-    update_many(at, ROWS, waiting, state=DeliveryState.DEFERRED, reason=CROWDED, next_try_at=again_at, changed_at=now)
+    update_many(
+        at,
+        ROWS,
+        waiting,
+        state=DeliveryState.DEFERRED,
+        reason=words.DAILY_CAP_REACHED,
+        next_try_at=again_at,
+        changed_at=now,
+    )
     digests.put_off(at, put_off, now=now)
     taken: dict[str, list[Any]] = {
         "id": [one.id for one in claimed],
@@ -213,10 +222,10 @@ def _is_left_for_later(session: Session, digest: Mailing, number: int, now: date
 def _why_not(session: Session, number: int, topic: Topic, now: datetime) -> str:
     customer = session.get_one(Customer, number)
     if session.get(Suppression, customer.fingerprint):
-        return "the address is suppressed"
+        return words.SUPPRESSED
     if customer.pause_until and customer.pause_until > now.date():
-        return "the customer has paused all letters"
-    return f"the customer does not want {topic}"
+        return words.PAUSED
+    return topic.info.not_wanted
 
 
 def _crowded(driver: Driver, numbers: Sequence[int], *, daily_cap: int, now: datetime) -> set[int]:

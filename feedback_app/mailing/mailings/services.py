@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import not_paused, writable
 from feedback_app.customers.digest_schedule import COLLECTED
-from feedback_app.customers.models import Customer, Frequency, Preference, Suppression, Topic
+from feedback_app.customers.models import Customer, Frequency, Preference, Suppression
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import rows_changed
 from feedback_app.letter_queue import LetterKind, want_letter
 from feedback_app.mailing.mailings import digests
@@ -24,6 +25,7 @@ from feedback_app.mailing.models import (
     Mailing,
     MailingState,
 )
+from feedback_app.mailing.words import CANCELLED
 
 
 class MailingRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -127,7 +129,7 @@ def cancel(session: Session, slug: str, *, now: datetime) -> Cancelled:
             Delivery.mailing_id == mailing.id,
             Delivery.state.in_((DeliveryState.QUEUED, DeliveryState.DEFERRED)),
         )
-        .values(state=DeliveryState.SKIPPED, reason="cancelled", changed_at=now),
+        .values(state=DeliveryState.SKIPPED, reason=CANCELLED, changed_at=now),
     )
     found = counts(session, mailing)
     in_doubt = found[DeliveryState.SUBMITTING] + found[DeliveryState.UNKNOWN]
