@@ -15,7 +15,7 @@ from feedback_app.config import LANGUAGES, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer, Frequency, Wording
 from feedback_app.customers.services import request_link
-from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.customers.subscriptions import SubscriptionRequest, request_confirmation
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.i18n import ENGLISH, said
@@ -158,8 +158,10 @@ def test_each_customer_gets_letters_in_the_frame_of_their_language(
     with store.writing() as session:
         for person in (ALICE, BOB):
             request_link(session, Address.parse(person.address), now=clock.now(), quiet=False)
-        wish = Wish((Topic.NEWS,), Frequency.WEEKLY, "de")
-        want_confirmation(session, Address.parse("tess@example.com"), wish, asked_at=clock.now(), now=clock.now())
+        subscription = SubscriptionRequest((Topic.NEWS,), Frequency.WEEKLY, "de")
+        request_confirmation(
+            session, Address.parse("tess@example.com"), subscription, asked_at=clock.now(), now=clock.now()
+        )
     worker_to(sink, store, site_url=SHOP, languages="en,de").work_once()
     letters = {(one.recipients[0], str(read(one.data)["Subject"])): one.data for one in sink.letters}
     assert {subject for _, subject in letters} == {

@@ -25,7 +25,7 @@ from feedback_app.comments.spam.verdicts import (
 )
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.services import find_customer, want_link
+from feedback_app.customers.services import find_customer, queue_link_letter
 from feedback_app.letter_queue import LetterKind
 
 CHANGE_TIME = timedelta(minutes=15)
@@ -71,7 +71,7 @@ def request_own_link(session: Session, address: Address, *, now: datetime, quiet
     customer = find_customer(session, address)
     if customer is None or not own_of_customer(session, customer.id):
         return False
-    return want_link(session, LetterKind.OWN_COMMENTS, customer, now=now, quiet=quiet)
+    return queue_link_letter(session, LetterKind.OWN_COMMENTS, customer, now=now, quiet=quiet)
 
 
 def is_new(comment: Comment, text: str) -> bool:

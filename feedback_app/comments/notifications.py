@@ -17,7 +17,7 @@ from feedback_app.customers.models import ConsentChannel, Customer, Frequency, P
 from feedback_app.customers.topics import Topic
 from feedback_app.db.prepared import Prepared, driver_of
 from feedback_app.db.store import advisory_lock
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 
 # An answer that could not be told of for so long is no news any more.
 OLDEST_NEWS = timedelta(days=60)
@@ -44,7 +44,7 @@ def follow(session: Session, thread: int, customer: Customer, *, proven: bool, n
     if session.get(Suppression, customer.fingerprint) or session.get(ConfirmationAsked, customer.fingerprint):
         return False
     session.add(ConfirmationAsked(fingerprint=customer.fingerprint, at=now))
-    want_letter(session, LetterKind.CONFIRM_ANSWERS, customer.id, about=following.id, now=now)
+    queue_letter(session, LetterKind.CONFIRM_ANSWERS, customer.id, about=following.id, now=now)
     return True
 
 
@@ -94,7 +94,7 @@ def want_due_letters(session: Session, *, now: datetime) -> int:
     advisory_lock(session, "letters about answers")
     due = session.scalars(_due(now)).all()
     for customer in due:
-        want_letter(session, LetterKind.ANSWERS, customer, now=now)
+        queue_letter(session, LetterKind.ANSWERS, customer, now=now)
     return len(due)
 
 

@@ -20,7 +20,7 @@ from feedback_app.customers.models import (
     Suppression,
     Wording,
 )
-from feedback_app.customers.services import SEALED, Person, Sealed, person
+from feedback_app.customers.services import SEALED_COLUMNS, Person, SealedCustomer, person
 from feedback_app.customers.topics import Topic, english_wording
 from feedback_app.db.store import rows_changed
 
@@ -31,7 +31,7 @@ LEAVING = (ConsentChannel.UNSUBSCRIBE_PAGE, ConsentChannel.ONE_CLICK)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FrequencyChange:
     """One topic whose frequency has changed."""
 
     topic: Topic
@@ -47,7 +47,7 @@ def writable(topic: Topic, now: datetime) -> ColumnElement[bool]:
     return and_(_reachable(now), _choice(topic) != Frequency.NEVER)
 
 
-def welcome(topic: Topic, now: datetime) -> ColumnElement[Frequency | None]:
+def allowed_frequency(topic: Topic, now: datetime) -> ColumnElement[Frequency | None]:
     """The same rule, and how often: what was chosen; never, or nothing, where the rule says no."""
     return case((_reachable(now), _choice(topic)))
 
@@ -75,18 +75,18 @@ def may_write_to(session: Session, customer: Customer, topic: Topic, *, now: dat
 
 def audience(session: Session, topic: Topic, *, now: datetime) -> Iterator[Person]:
     """Everybody who may be written to about a topic, in the order they came, a batch in memory at a time."""
-    return (one for one, _ in reached(session, topic, now=now))
+    return (one for one, _ in audience_with_frequencies(session, topic, now=now))
 
 
-def reached(session: Session, topic: Topic, *, now: datetime) -> Iterator[tuple[Person, Frequency]]:
+def audience_with_frequencies(session: Session, topic: Topic, *, now: datetime) -> Iterator[tuple[Person, Frequency]]:
     """The same people, each with how often they want letters."""
     last: int | None = 0
     while last is not None:
-        some, last = reached_after(session, topic, last, now=now)
+        some, last = audience_page(session, topic, last, now=now)
         yield from some
 
 
-def reached_after(
+def audience_page(
     session: Session, topic: Topic, after: int, *, now: datetime
 ) -> tuple[list[tuple[Person, Frequency]], int | None]:
     """The next of them, and after whom to go on; None when these were the last."""
@@ -96,9 +96,9 @@ def reached_after(
     end = session.scalar(select(func.max(page.c.id)))
     if end is None:
         return [], None
-    query = select(*SEALED, _choice(topic).label("frequency")).order_by(Customer.id)
+    query = select(*SEALED_COLUMNS, _choice(topic).label("frequency")).order_by(Customer.id)
     rows = session.execute(query.where(Customer.id > after, Customer.id <= end, writable(topic, now))).all()
-    return [(person(session, Sealed(*row)), row.frequency) for row in rows], end
+    return [(person(session, SealedCustomer(*row)), row.frequency) for row in rows], end
 
 
 def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:
@@ -127,7 +127,7 @@ def choose(
     now: datetime,
     wording: str | None = None,
     given_at: datetime | None = None,
-) -> Change | None:
+) -> FrequencyChange | None:
     """Save a customer's choice about a topic and add its line to the record. Returns None when nothing changed.
 
     `wording` is what the customer agreed to, in English unless it is given; `given_at` is when, if it was before now.
@@ -154,7 +154,7 @@ def choose(
     action = ConsentAction.WITHDRAWN if no else ConsentAction.GIVEN
     said_at = given_at or now
     _add_event(session, customer, topic, action, frequency, channel=channel, wording=wording, now=said_at)
-    return Change(topic, before, frequency)
+    return FrequencyChange(topic, before, frequency)
 
 
 def withdraw(
@@ -208,7 +208,7 @@ def _through_form(session: Session, customer: Customer, topic: Topic) -> bool:
     return session.scalar(last) is ConsentChannel.FORM
 
 
-def had_lately(session: Session, customer: Customer, topic: Topic, *, now: datetime) -> Frequency:
+def recent_frequency(session: Session, customer: Customer, topic: Topic, *, now: datetime) -> Frequency:
     """What somebody gets of a topic; after a no of the last day, by a letter's own link, what they got before it."""
     lines = session.scalars(
         select(ConsentEvent)

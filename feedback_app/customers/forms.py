@@ -15,7 +15,7 @@ from feedback_app import clock
 from feedback_app.customers.addresses import Address, BadAddress, BadName, clean_name
 from feedback_app.customers.fields import AddressField
 from feedback_app.customers.models import Frequency, LetterFormat, NameDisplay
-from feedback_app.customers.subscriptions import RHYTHMS, Wish
+from feedback_app.customers.subscriptions import SUBSCRIPTION_FREQUENCIES, SubscriptionRequest
 from feedback_app.customers.topics import SUBSCRIBABLE, Topic
 from feedback_app.customers.words import FORMAT_WORDS, FREQUENCY_WORDS, LANGUAGE_WORDS, NAME_DISPLAY_WORDS
 from feedback_app.i18n import big
@@ -58,7 +58,7 @@ class SubscribeForm(FlaskForm):
     email = AddressField(_("Your e-mail address"), required=_("Type the address that letters should go to."))
     frequency = RadioField(
         _("How often?"),
-        choices=_choices({frequency: FREQUENCY_WORDS[frequency] for frequency in RHYTHMS}),
+        choices=_choices({frequency: FREQUENCY_WORDS[frequency] for frequency in SUBSCRIPTION_FREQUENCIES}),
         default=Frequency.EACH,
     )
 
@@ -67,10 +67,10 @@ class SubscribeForm(FlaskForm):
         """The topics' checkboxes, in the order of the page."""
         return [self[topic.value] for topic in SUBSCRIBABLE]
 
-    def wish(self, language: str) -> Wish:
+    def subscription(self, language: str) -> SubscriptionRequest:
         """What was chosen, on a page in this language; call after validation."""
         topics = tuple(topic for topic in SUBSCRIBABLE if self[topic.value].data)
-        return Wish(topics, Frequency(self.frequency.data), language)
+        return SubscriptionRequest(topics, Frequency(self.frequency.data), language)
 
 
 def _tick_one(form: SubscribeForm, _last: BooleanField) -> None:

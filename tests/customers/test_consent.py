@@ -13,7 +13,15 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers import consent
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import Change, audience, choose, frequencies, history, may_write_to, wording_hash
+from feedback_app.customers.consent import (
+    FrequencyChange,
+    audience,
+    choose,
+    frequencies,
+    history,
+    may_write_to,
+    wording_hash,
+)
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
@@ -45,7 +53,7 @@ def decide(
     *,
     channel: ConsentChannel = FORM,
     now: datetime = OPPS_DAY,
-) -> Change | None:
+) -> FrequencyChange | None:
     """A customer chooses."""
     customer = session.get_one(Customer, number)
     return choose(session, customer, topic, frequency, channel=channel, wording=topic.info.wording, now=now)
@@ -184,10 +192,12 @@ def test_a_choice_is_in_force_and_in_the_record(store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY)
     later = OPPS_DAY + timedelta(days=1)
     with store.writing() as session:
-        assert decide(session, alice, Topic.NEWS, Frequency.WEEKLY) == Change(Topic.NEWS, None, Frequency.WEEKLY)
+        assert decide(session, alice, Topic.NEWS, Frequency.WEEKLY) == FrequencyChange(
+            Topic.NEWS, None, Frequency.WEEKLY
+        )
     with store.writing() as session:
         change = decide(session, alice, Topic.NEWS, Frequency.NEVER, channel=ConsentChannel.ONE_CLICK, now=later)
-        assert change == Change(Topic.NEWS, Frequency.WEEKLY, Frequency.NEVER)
+        assert change == FrequencyChange(Topic.NEWS, Frequency.WEEKLY, Frequency.NEVER)
     with store.reading() as session:
         customer = session.get_one(Customer, alice)
         assert frequencies(session, customer) == {Topic.NEWS: Frequency.NEVER}
@@ -292,7 +302,7 @@ class ChangingOnesMind(RuleBasedStateMachine):
         before = self.model.get((number, topic))
         with self.store.writing() as session:
             change = decide(session, number, topic, frequency, channel=channel)
-        assert change == (None if before is frequency else Change(topic, before, frequency))
+        assert change == (None if before is frequency else FrequencyChange(topic, before, frequency))
         yes, own = frequency is not Frequency.NEVER, channel is ConsentChannel.FORM
         # A yes in force is confirmed when its person says it who had not, or when it lifts a suppression.
         confirms = yes and own and (number in self.suppressed or self.channel.get((number, topic)) is not channel)

@@ -18,7 +18,7 @@ from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import choose, may_write_to
-from feedback_app.customers.link_requests import look_up_typed
+from feedback_app.customers.link_requests import handle_typed_addresses
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
@@ -55,7 +55,7 @@ from tests.support.preference_pages import (
 def looked_up(store: Store, now: datetime = OPPS_DAY) -> None:
     """The mailer has looked whose the addresses are that were typed."""
     with store.writing() as session:
-        look_up_typed(session, now=now, quiet=True)
+        handle_typed_addresses(session, now=now, quiet=True)
 
 
 def test_asking_says_the_same_for_known_and_unknown_addresses(app: Flask, store: Store) -> None:

@@ -21,7 +21,7 @@ from feedback_app.customers.models import (
     Wording,
 )
 from feedback_app.customers.services import find_customer, suppression_of
-from feedback_app.customers.subscriptions import RHYTHMS, Wish
+from feedback_app.customers.subscriptions import SUBSCRIPTION_FREQUENCIES, SubscriptionRequest
 from feedback_app.customers.topics import SUBSCRIBABLE, Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import LetterContext
@@ -233,17 +233,17 @@ def test_one_address_gets_one_letter_a_day_that_asks(
     assert clock.now() - OPPS_DAY > timedelta(days=1)
 
 
-wishes = st.builds(
-    Wish,
+subscriptions = st.builds(
+    SubscriptionRequest,
     st.sets(st.sampled_from(SUBSCRIBABLE), min_size=1).map(
         lambda some: tuple(topic for topic in SUBSCRIBABLE if topic in some)
     ),
-    st.sampled_from(RHYTHMS),
+    st.sampled_from(SUBSCRIPTION_FREQUENCIES),
 )
 
 
-@given(wishes)
-def test_a_wish_comes_back_from_a_link_and_from_the_store_as_it_was(wish: Wish) -> None:
-    assert Wish.of_code(wish.code) == wish
-    assert Wish.of_json(wish.as_json()) == wish
-    assert 0 < wish.code < 2**16
+@given(subscriptions)
+def test_a_subscription_comes_back_from_a_link_and_from_the_store_as_it_was(subscription: SubscriptionRequest) -> None:
+    assert SubscriptionRequest.of_code(subscription.code) == subscription
+    assert SubscriptionRequest.of_json(subscription.as_json()) == subscription
+    assert 0 < subscription.code < 2**16

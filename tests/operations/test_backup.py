@@ -25,7 +25,7 @@ from feedback_app.comments.services import Post, decide, register_posts
 from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.console import Context
-from feedback_app.customers.address_changes import Side, ask_for_change, say_yes
+from feedback_app.customers.address_changes import AddressSide, accept_change, request_change
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import choose, frequencies, history, may_write_to
 from feedback_app.customers.importing import import_customers
@@ -801,10 +801,10 @@ def test_somebody_with_another_address_since_the_backup_keeps_it_and_the_old_one
     with busy.writing() as session:
         session.execute(delete(AddressChange))
         customer = session.get_one(Customer, bob.id)
-        ask_for_change(session, customer, Address.parse(robert.address), now=LATER)
+        request_change(session, customer, Address.parse(robert.address), now=LATER)
         [change] = session.scalars(select(AddressChange))
-        for side in Side:
-            say_yes(session, change, side, now=LATER)
+        for side in AddressSide:
+            accept_change(session, change, side, now=LATER)
     put_back(settings, monday)
     assert find(busy, BOB) is None
     moved = find(busy, robert)

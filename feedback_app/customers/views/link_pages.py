@@ -14,7 +14,7 @@ from feedback_app import clock
 from feedback_app.customers.digest_schedule import next_digest
 from feedback_app.customers.forms import AskForm
 from feedback_app.customers.models import Customer, Frequency
-from feedback_app.customers.preferences import Choices, Saved, changed_fields
+from feedback_app.customers.preferences import ChoicesChange, CustomerChoices, changed_fields
 from feedback_app.customers.topics import Topic
 from feedback_app.customers.words import FORMAT_WORDS, FREQUENCY_WORDS, LANGUAGE_WORDS, NAME_DISPLAY_WORDS
 from feedback_app.i18n import big, small
@@ -23,10 +23,12 @@ from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import forged
 from feedback_app.web.headers import keep_private
 
-TOO_LATE = _(
+FORM_EXPIRED = _(
     "This form had been open too long, or your browser keeps no cookies. What you typed is still here: send it again."
 )
-TOO_MANY = _("A lot came from your network just now. What you typed is still here: wait a minute, and send it again.")
+TOO_MANY_REQUESTS = _(
+    "A lot came from your network just now. What you typed is still here: wait a minute, and send it again."
+)
 ASKING_LIMITS = (parse("30/minute"), parse("300/hour"))
 FIELD_NAMES = {
     "format": _("How letters look"),
@@ -37,7 +39,7 @@ FIELD_NAMES = {
 }
 
 
-def make_pages(name: str, prefix: str = "/feedback") -> Blueprint:
+def link_blueprint(name: str, prefix: str = "/feedback") -> Blueprint:
     """A blueprint of pages that links lead to: nobody else's to keep, and a bad link gets its page."""
     pages = Blueprint(name, __name__, url_prefix=prefix)
     pages.after_request(keep_private)
@@ -45,7 +47,7 @@ def make_pages(name: str, prefix: str = "/feedback") -> Blueprint:
     return pages
 
 
-def admitted() -> bool:
+def may_type_address() -> bool:
     """Whether one more address may be typed from this network; a link that works is never asked this."""
     return all(
         app_state().limits.admit(limit, "asking", app_state().limits.client_network_hash()) for limit in ASKING_LIMITS
@@ -53,20 +55,20 @@ def admitted() -> bool:
 
 
 def read_link(token: str, purpose: Purpose) -> Claim:
-    """What a link allows. Raises BadToken, which `make_pages` answers."""
+    """What a link allows. Raises BadToken, which `link_blueprint` answers."""
     return app_state().signer.read(token, purpose, now=clock.now())
 
 
-def reader_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer:
+def customer_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer:
     """Whose link it is. Raises BadToken when they are not here any more, or have another address since."""
     customer = session.get(Customer, claim.person, with_for_update=lock)
     if customer is None or (claim.purpose is Purpose.PREFERENCES and claim.about != customer.link_series):
         raise BadToken
-    speak(customer)
+    use_language_of(customer)
     return customer
 
 
-def speak(customer: Customer) -> None:
+def use_language_of(customer: Customer) -> None:
     """Go on in the language that a customer chose for their letters, where they chose one."""
     if customer.language in app_state().settings.languages:
         g.language = customer.language
@@ -93,17 +95,17 @@ def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
     return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
 
 
-def problem_of(form: FlaskForm) -> str | None:
+def form_problem(form: FlaskForm) -> str | None:
     """What is wrong with a form as a whole."""
-    return str(TOO_LATE) if forged(form) else None
+    return str(FORM_EXPIRED) if forged(form) else None
 
 
-def day(moment: date | datetime) -> str:
+def format_day(moment: date | datetime) -> str:
     """A day as a person reads it: 31 December 2007."""
     return str(format_date(moment.date() if isinstance(moment, datetime) else moment, gettext("d MMMM y")))
 
 
-def said_changes(saved: Saved) -> list[str]:
+def describe_changes(saved: ChoicesChange) -> list[str]:
     """What a save changed, a sentence each."""
     return [
         gettext(
@@ -116,11 +118,11 @@ def said_changes(saved: Saved) -> list[str]:
     ]
 
 
-def said_next(choices: Choices, now: datetime) -> list[str]:
+def describe_next_letters(choices: CustomerChoices, now: datetime) -> list[str]:
     """What will come next, a sentence a topic."""
     lines = []
     if choices.pause_until and choices.pause_until > now.date():
-        lines.append(gettext("Until %(when)s we write nothing. After that:", when=day(choices.pause_until)))
+        lines.append(gettext("Until %(when)s we write nothing. After that:", when=format_day(choices.pause_until)))
     for topic in Topic:
         name = big(topic_name(topic))
         match choices.frequency(topic):
@@ -129,7 +131,7 @@ def said_next(choices: Choices, now: datetime) -> list[str]:
             case Frequency.EACH:
                 lines.append(gettext("%(topic)s: a letter each time there is something new.", topic=name))
             case frequency:
-                lines.append(_in_one_letter(name, frequency, day(next_digest(frequency, now))))
+                lines.append(_in_one_letter(name, frequency, format_day(next_digest(frequency, now))))
     return lines
 
 
@@ -145,7 +147,7 @@ def _in_one_letter(topic: str, frequency: Frequency, when: str) -> str:
     return str(weekly if frequency is Frequency.WEEKLY else monthly)
 
 
-def _said(choices: Choices, name: str) -> str:
+def _said(choices: CustomerChoices, name: str) -> str:
     if name in set(Topic):
         return frequency_words(choices.frequency(Topic(name)))
     if name in {"format", "name_display"}:
@@ -153,7 +155,7 @@ def _said(choices: Choices, name: str) -> str:
         return small(gettext(words))
     if name == "pause_until":
         until = choices.pause_until
-        return str(gettext("until %(when)s", when=day(until)) if until else gettext("none"))
+        return str(gettext("until %(when)s", when=format_day(until)) if until else gettext("none"))
     if name == "language":
         return LANGUAGE_WORDS[choices.language] if choices.language else str(gettext("the shop's own"))
     return choices.name or str(gettext("none"))

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Integer, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from feedback_app.customers.consent import welcome
+from feedback_app.customers.consent import allowed_frequency
 from feedback_app.customers.digest_schedule import COLLECTED
 from feedback_app.customers.models import Customer, Suppression
-from feedback_app.customers.services import SEALED, Sealed
+from feedback_app.customers.services import SEALED_COLUMNS, SealedCustomer
 from feedback_app.customers.topics import Topic
 from feedback_app.db.bulk import update_many
 from feedback_app.db.prepared import AnyNumber, Driver, Prepared, driver_of, session_of
@@ -72,7 +72,7 @@ class Claimed(NamedTuple):
     """
 
     id: int
-    reader: Sealed
+    reader: SealedCustomer
     draft: MailingSource | None
     waited: bool
     message_id: str | None
@@ -120,7 +120,7 @@ def claim(
     waited = {delivery for delivery, *_ in again}
     last = max((delivery for delivery, *_ in new), default=after)
     found = _readers(driver, topic, [number for _, number, *_ in rows], locked=bool(daily_cap), now=now)
-    welcomed = [number for number, reader in found.items() if reader.welcomes] if daily_cap or digest else []
+    welcomed = [number for number, reader in found.items() if reader.wants_letters] if daily_cap or digest else []
     crowded = _crowded(driver, welcomed, daily_cap=daily_cap, now=now)
     said = digests.drafts(session_of(at), digest, welcomed) if digest else {}
     claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
@@ -129,7 +129,7 @@ def claim(
         reader = found.get(number) if number is not None else None
         if number is None or reader is None:
             skipped[delivery] = "the customer was erased"
-        elif not reader.welcomes:
+        elif not reader.wants_letters:
             skipped[delivery] = _why_not(session_of(at), number, topic, now)
             if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
@@ -192,21 +192,21 @@ def _fresh(driver: Driver, mailing_id: int, *, most: int, after: int) -> list[_R
 
 def _readers(
     driver: Driver, topic: Topic, numbers: Collection[int | None], *, locked: bool, now: datetime
-) -> dict[int, Sealed]:
+) -> dict[int, SealedCustomer]:
     """The customers of these numbers, with what they chose, in one question.
 
     Locked where letters are counted: two mailings' workers would otherwise both give the day's last one.
     """
     question = _reading(topic, now.date(), locked=locked)
     rows = question.run(driver, numbers=[number for number in numbers if number is not None])
-    return {row[0]: Sealed(*row) for row in rows}
+    return {row[0]: SealedCustomer(*row) for row in rows}
 
 
 @lru_cache(maxsize=16)
 def _reading(topic: Topic, today: date, *, locked: bool) -> Prepared:
     # The rule looks at the day alone.
     noon = datetime.combine(today, time(12), UTC)
-    query = select(*SEALED, welcome(topic, noon).label("frequency"))
+    query = select(*SEALED_COLUMNS, allowed_frequency(topic, noon).label("frequency"))
     query = query.where(AnyNumber(Customer.id, "numbers"))
     return Prepared(query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query)
 

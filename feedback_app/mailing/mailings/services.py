@@ -12,7 +12,7 @@ from feedback_app.customers.digest_schedule import COLLECTED
 from feedback_app.customers.models import Customer, Frequency, Preference, Suppression
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import rows_changed
-from feedback_app.letter_queue import LetterKind, want_letter
+from feedback_app.letter_queue import LetterKind, queue_letter
 from feedback_app.mailing.mailings import digests
 from feedback_app.mailing.mailings.canary import canary_of
 from feedback_app.mailing.mailings.source import MailingSource
@@ -162,7 +162,7 @@ def halt(session: Session, mailing_id: int, reason: str, *, now: datetime) -> No
         .values(state=MailingState.HALTED, reason=reason),
     )
     if done:
-        want_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
+        queue_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
 
 
 def counts(session: Session, mailing: Mailing) -> dict[DeliveryState, int]:
@@ -232,7 +232,7 @@ def release_due(session: Session, *, now: datetime) -> list[str]:
             mailing = session.get_one(Mailing, number, populate_existing=True)
             if mailing.digest is None:
                 _freeze_audience(session, mailing, now)
-                want_letter(session, LetterKind.MAILING_COPY, None, now=now, about=number)
+                queue_letter(session, LetterKind.MAILING_COPY, None, now=now, about=number)
             else:
                 digests.freeze(session, mailing, now=now)
             released.append(mailing.slug)
