@@ -17,10 +17,10 @@ from feedback_app.api.views import api
 from feedback_app.comments.author_views import own_comments
 from feedback_app.comments.views import comments
 from feedback_app.config import Settings, Switch
-from feedback_app.customers.views.address_change import new_address
-from feedback_app.customers.views.preference_centre import customers
-from feedback_app.customers.views.subscribe import joining
-from feedback_app.customers.views.unsubscribe import leaving
+from feedback_app.customers.views.address_change import address_change_pages
+from feedback_app.customers.views.preference_centre import preference_pages
+from feedback_app.customers.views.subscribe import subscribe_pages
+from feedback_app.customers.views.unsubscribe import unsubscribe_pages
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
 from feedback_app.desk.views import prepare_owner
@@ -41,7 +41,7 @@ from feedback_app.web.site_files import serve_site
 MAX_BODY_BYTES = 256 * 1024
 FORM_SECONDS = 24 * 3600
 # The parts of the app that are translated.
-SPOKEN = frozenset({"customers", "leaving", "joining", "new_address", "own_data"})
+SPOKEN = frozenset({"preferences", "unsubscribe", "subscribe", "address_change", "own_data"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     prepare_errors(app)
     app.register_blueprint(comments)
     app.register_blueprint(own_comments)
-    app.register_blueprint(customers)
-    app.register_blueprint(leaving)
-    app.register_blueprint(joining)
-    app.register_blueprint(new_address)
+    app.register_blueprint(preference_pages)
+    app.register_blueprint(unsubscribe_pages)
+    app.register_blueprint(subscribe_pages)
+    app.register_blueprint(address_change_pages)
     app.register_blueprint(own_data)
     app.register_blueprint(api)
     prepare_owner(app)

@@ -66,9 +66,9 @@ class Shop(Context):
 
     def hourly(self) -> None:
         """Purge what is no longer needed."""
-        from feedback_app.privacy.retention import purge_and_say  # noqa: PLC0415 - a build does without
+        from feedback_app.privacy.retention import purge_and_log  # noqa: PLC0415 - a build does without
 
-        purge_and_say(self.store)
+        purge_and_log(self.store)
 
 
 class Undisclosed(click.Group):

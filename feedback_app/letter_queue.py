@@ -57,7 +57,7 @@ class LetterRequest(Base):
     gave_up: Mapped[str | None] = mapped_column(String(200))
 
 
-def want_letter(
+def queue_letter(
     session: Session,
     kind: LetterKind,
     customer_id: int | None,

@@ -21,7 +21,7 @@ from feedback_app.heartbeats import end_with_parent, new_worker_id
 from feedback_app.mailing.delivery.worker import MailWorker, run_until
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.transports.registry import make_transport, open_transport
-from feedback_app.privacy.retention import purge_and_say
+from feedback_app.privacy.retention import purge_and_log
 from feedback_app.publishing.builder import BuildReport, build_site
 from feedback_app.publishing.daemon import run_publisher
 from feedback_app.security import keys
@@ -170,6 +170,6 @@ def _mail(settings: Settings, worker_id: str) -> None:
     desk = LetterContext.of(settings, keys.signer(settings))
     with open_transport(settings.smtp_url, settings.smtp_connections) as transport:
         worker = MailWorker(store, settings, desk, transport, id=worker_id)
-        run_until(worker, stop, hourly=lambda: purge_and_say(store))
+        run_until(worker, stop, hourly=lambda: purge_and_log(store))
         worker.sign_off()
     store.close()

@@ -309,10 +309,10 @@ def test_the_canary_test_fails_when_somebody_logs_an_address(sqlite_shop: Shop, 
         "import logging\n"
         "import feedback_app.customers.link_requests as asking\n"
         "real = asking.note_typed\n"
-        "def note_typed(session, address, what_for, **how):\n"
+        "def save_typed_address(session, address, what_for, **how):\n"
         "    logging.getLogger('careless').warning('asked for: %s', address.written)\n"
         "    return real(session, address, what_for, **how)\n"
-        "asking.note_typed = note_typed\n",
+        "asking.note_typed = save_typed_address\n",
         encoding="utf-8",
     )
     shop.extra_environment["PYTHONPATH"] = f"{careless}:{ROOT}"

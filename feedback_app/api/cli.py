@@ -10,7 +10,7 @@ from feedback_app.api.models import Scope
 from feedback_app.api.services import KeyRefused, list_keys, make_key, revoke_key
 from feedback_app.audit_log import COMMAND, Act, note
 from feedback_app.console import Context, Refused, pass_context, print_json
-from feedback_app.customers.models import Topic
+from feedback_app.customers.topics import Topic
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.plurals import counted
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from feedback_app import clock
-from feedback_app.customers.consent import reached_after
-from feedback_app.customers.models import Topic
+from feedback_app.customers.consent import audience_page
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import LetterContext
 
@@ -54,7 +54,7 @@ def rows_of(store: Store, desk: LetterContext, topic: Topic) -> Iterator[ListedC
     while last is not None:
         now = clock.now()
         with store.reading() as session:
-            some, last = reached_after(session, topic, last, now=now)
+            some, last = audience_page(session, topic, last, now=now)
         for one, frequency in some:
             unsubscribe = desk.unsubscribe_link(one.id, topic, now)
             preferences = desk.preferences_link(one.id, now, one.series)

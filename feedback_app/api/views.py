@@ -17,8 +17,8 @@ from feedback_app.api.services import find_key, was_used_long_ago
 from feedback_app.audit_log import Act, note
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.consent import frequencies, may_write_to
-from feedback_app.customers.models import Topic
 from feedback_app.customers.services import find_customer
+from feedback_app.customers.topics import Topic
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.web.app_state import app_state
 from feedback_app.web.headers import keep_private
@@ -110,7 +110,8 @@ def audience(key: ApiKey) -> Response:
 @api.get("/openapi.json")
 def description() -> Response:
     """These questions and their answers, described for programs."""
-    document = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+    topics = json.dumps([topic.value for topic in Topic])
+    document = json.loads(DESCRIPTION.read_text(encoding="utf-8").replace('"TOPICS"', topics))
     document["servers"] = [{"url": f"{app_state().settings.site_url}{PROGRAMS}v1"}]
     return _json(document)
 

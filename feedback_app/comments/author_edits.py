@@ -23,7 +23,7 @@ from feedback_app.comments.spam.verdicts import (
     settled_by_work,
 )
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.services import find_customer, want_link
+from feedback_app.customers.services import find_customer, queue_link_letter
 from feedback_app.letter_queue import LetterKind
 
 CHANGE_TIME = timedelta(minutes=15)
@@ -69,7 +69,7 @@ def request_comments_link(session: Session, address: Address, *, now: datetime, 
     customer = find_customer(session, address)
     if customer is None or not comments_of_customer(session, customer.id):
         return False
-    return want_link(session, LetterKind.OWN_COMMENTS, customer, now=now, quiet=quiet)
+    return queue_link_letter(session, LetterKind.OWN_COMMENTS, customer, now=now, quiet=quiet)
 
 
 def is_other_text(comment: Comment, text: str) -> bool:

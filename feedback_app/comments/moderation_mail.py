@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.db.store import advisory_lock
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 
 # At most so many single letters within this time; what comes beyond them waits for the next digest, of which there is
 # one within this time, too.
@@ -53,10 +53,10 @@ def queue_letters(session: Session, *, now: datetime) -> int:
         execution_options={"synchronize_session": False},
     )
     if untold.together:
-        want_letter(session, LetterKind.COMMENTS_WAIT, None, details=json.dumps(untold.numbers[:MOST_SHOWN]), now=now)
+        queue_letter(session, LetterKind.COMMENTS_WAIT, None, details=json.dumps(untold.numbers[:MOST_SHOWN]), now=now)
         return 1
     for number in untold.numbers:
-        want_letter(session, LetterKind.COMMENT_WAITS, None, about=number, now=now)
+        queue_letter(session, LetterKind.COMMENT_WAITS, None, about=number, now=now)
     return len(untold.numbers)
 
 

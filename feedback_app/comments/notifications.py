@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
-from feedback_app.customers.consent import WORDINGS, choose, frequencies, not_paused, writable
+from feedback_app.customers.consent import choose, frequencies, not_paused, writable
 from feedback_app.customers.digest_schedule import COLLECTED, last_digest
 from feedback_app.customers.models import (
     ConsentChannel,
@@ -19,10 +19,10 @@ from feedback_app.customers.models import (
     Frequency,
     Preference,
     Suppression,
-    Topic,
 )
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import advisory_lock
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 
 # An answer that could not be told of for so long is no news any more.
 OLDEST_NEWS = timedelta(days=60)
@@ -48,7 +48,7 @@ def follow(session: Session, thread: int, customer: Customer, *, proven: bool, n
     if session.get(Suppression, customer.fingerprint) or session.get(ConfirmationAsked, customer.fingerprint):
         return False
     session.add(ConfirmationAsked(fingerprint=customer.fingerprint, at=now))
-    want_letter(session, LetterKind.CONFIRM_ANSWERS, customer.id, about=following.id, now=now)
+    queue_letter(session, LetterKind.CONFIRM_ANSWERS, customer.id, about=following.id, now=now)
     return True
 
 
@@ -65,7 +65,7 @@ def confirm_following(session: Session, following: Following, *, now: datetime) 
             Topic.REPLIES,
             Frequency.EACH,
             channel=ConsentChannel.FORM,
-            wording=WORDINGS[Topic.REPLIES],
+            wording=Topic.REPLIES.info.wording,
             now=now,
         )
 
@@ -98,7 +98,7 @@ def queue_due_letters(session: Session, *, now: datetime) -> int:
     advisory_lock(session, "letters about answers")
     due = session.scalars(_due(now)).all()
     for customer in due:
-        want_letter(session, LetterKind.ANSWERS, customer, now=now)
+        queue_letter(session, LetterKind.ANSWERS, customer, now=now)
     return len(due)
 
 

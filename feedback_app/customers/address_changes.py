@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import AddressChange, Customer, Suppression, SuppressionReason, Undo
 from feedback_app.customers.services import (
-    ADDRESS_PLACE,
-    NAME_PLACE,
-    QUIET_TIME,
+    ADDRESS_COLUMN,
+    IGNORE_REPEATS_FOR,
+    NAME_COLUMN,
     address_of,
     find_customer,
     name_of,
@@ -23,23 +23,22 @@ from feedback_app.customers.services import (
     suppression_of,
 )
 from feedback_app.db.setup import vault_of
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 from feedback_app.security.crypto import CannotOpen
 
-NEW_PLACE, OLD_PLACE = "address_changes.address", "address_changes.old_address"
-CHANGE_DAYS = 7
+NEW_COLUMN, OLD_COLUMN = "address_changes.address", "address_changes.old_address"
 A_DAY = timedelta(days=1)
 MOST_A_DAY = 3
 
 
-class Side(Enum):
+class AddressSide(Enum):
     """From which address something is said."""
 
     OLD = "old"
     NEW = "new"
 
 
-class Step(StrEnum):
+class ChangeResult(StrEnum):
     """How far a change has come."""
 
     WAITS = "waits"
@@ -51,19 +50,19 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class ChangeAddresses:
     """Both addresses of a change, opened."""
 
     old: Address
     new: Address
 
 
-def addresses_of(session: Session, change: AddressChange) -> Addresses:
+def addresses_of_change(session: Session, change: AddressChange) -> ChangeAddresses:
     """The addresses of a change. Raises CannotOpen."""
     vault = vault_of(session)
-    return Addresses(
-        Address.parse(vault.open(OLD_PLACE, change.old_fingerprint, change.old_address)),
-        Address.parse(vault.open(NEW_PLACE, change.fingerprint, change.address)),
+    return ChangeAddresses(
+        Address.parse(vault.open(OLD_COLUMN, change.old_fingerprint, change.old_address)),
+        Address.parse(vault.open(NEW_COLUMN, change.fingerprint, change.address)),
     )
 
 
@@ -73,7 +72,7 @@ def pending_change(session: Session, customer: Customer) -> AddressChange | None
     return session.scalar(select(AddressChange).where(mine, AddressChange.done_at.is_(None)))
 
 
-def ask_for_change(session: Session, customer: Customer, address: Address, *, now: datetime) -> bool:
+def request_change(session: Session, customer: Customer, address: Address, *, now: datetime) -> bool:
     """Note that a customer wants another address, in the place of what they asked for before; two letters ask whether.
 
     Load the customer `with_for_update`. Returns whether letters go: three times a day at most, so that nobody else's
@@ -82,7 +81,7 @@ def ask_for_change(session: Session, customer: Customer, address: Address, *, no
     vault, old = vault_of(session), address_of(session, customer)
     fingerprint = vault.fingerprint(address.key)
     waiting = pending_change(session, customer)
-    if waiting is not None and waiting.fingerprint == fingerprint and waiting.asked_at > now - QUIET_TIME:
+    if waiting is not None and waiting.fingerprint == fingerprint and waiting.asked_at > now - IGNORE_REPEATS_FOR:
         # The same again, from another tab or by a second press.
         return True
     if _asked_today(session, customer, now) >= MOST_A_DAY:
@@ -91,47 +90,47 @@ def ask_for_change(session: Session, customer: Customer, address: Address, *, no
     change = AddressChange(
         customer_id=customer.id,
         fingerprint=fingerprint,
-        address=vault.seal(NEW_PLACE, fingerprint, address.written),
+        address=vault.seal(NEW_COLUMN, fingerprint, address.written),
         old_fingerprint=customer.fingerprint,
-        old_address=vault.seal(OLD_PLACE, customer.fingerprint, old.written),
+        old_address=vault.seal(OLD_COLUMN, customer.fingerprint, old.written),
         asked_at=now,
     )
     session.add(change)
     session.flush()
     for kind in (LetterKind.CHANGE_OLD, LetterKind.CHANGE_NEW):
-        want_letter(session, kind, customer.id, about=change.id, now=now)
+        queue_letter(session, kind, customer.id, about=change.id, now=now)
     return True
 
 
-def say_yes(session: Session, change: AddressChange, side: Side, *, now: datetime) -> Step:
+def accept_change(session: Session, change: AddressChange, side: AddressSide, *, now: datetime) -> ChangeResult:
     """The owner of one of the addresses says yes; when both have, the change is made.
 
     Load the change and its customer `with_for_update`.
     """
     if change.done_at is not None:
-        return Step.DONE
+        return ChangeResult.DONE
     customer = session.get_one(Customer, change.customer_id)
-    new = addresses_of(session, change).new
+    new = addresses_of_change(session, change).new
     if suppression_of(session, new):
-        return Step.BARRED
+        return ChangeResult.BARRED
     other = find_customer(session, new)
     if other is not None and other.id != customer.id and other.confirmed_at is not None:
-        return Step.TAKEN
-    if side is Side.OLD:
+        return ChangeResult.TAKEN
+    if side is AddressSide.OLD:
         change.old_said_at = change.old_said_at or now
     else:
         change.new_said_at = change.new_said_at or now
     if change.old_said_at is None or change.new_said_at is None:
-        return Step.WAITS
+        return ChangeResult.WAITS
     if other is not None and other.id != customer.id:
         # Somebody had typed the address, and nobody had shown that it is theirs until now.
         session.delete(other)
         session.flush()
     _change(session, customer, change, new, now=now)
-    return Step.DONE
+    return ChangeResult.DONE
 
 
-def say_no(session: Session, change: AddressChange) -> None:
+def decline_change(session: Session, change: AddressChange) -> None:
     """Everything stays as it is, and the links of both letters are over."""
     session.delete(change)
 
@@ -139,12 +138,12 @@ def say_no(session: Session, change: AddressChange) -> None:
 def _change(session: Session, customer: Customer, change: AddressChange, new: Address, *, now: datetime) -> None:
     vault, old, name = vault_of(session), customer.fingerprint, name_of(session, customer)
     kept = session.get(Undo, customer.id)
-    name_before = vault.open(NAME_PLACE, old, kept.name) if kept is not None and kept.name else None
+    name_before = vault.open(NAME_COLUMN, old, kept.name) if kept is not None and kept.name else None
     customer.fingerprint = change.fingerprint
-    customer.address = vault.seal(ADDRESS_PLACE, change.fingerprint, new.written)
+    customer.address = vault.seal(ADDRESS_COLUMN, change.fingerprint, new.written)
     set_name(session, customer, name)
     if kept is not None and name_before:
-        kept.name = vault.seal(NAME_PLACE, change.fingerprint, name_before)
+        kept.name = vault.seal(NAME_COLUMN, change.fingerprint, name_before)
     # Links that lie in the old letter box open this page no more, and confirm nothing that was asked for from there.
     customer.link_series += 1
     session.execute(
@@ -157,7 +156,7 @@ def _change(session: Session, customer: Customer, change: AddressChange, new: Ad
         # That was about the person, not about their letter box.
         session.add(Suppression(fingerprint=change.fingerprint, reason=barred.reason, at=barred.at))
     change.done_at = now
-    want_letter(session, LetterKind.ADDRESS_CHANGED, customer.id, about=change.id, now=now)
+    queue_letter(session, LetterKind.ADDRESS_CHANGED, customer.id, about=change.id, now=now)
     session.flush()
 
 
@@ -175,9 +174,9 @@ def reseal_changes(session: Session) -> None:
     vault = vault_of(session)
     for change in session.scalars(select(AddressChange).with_for_update()):
         try:
-            both = addresses_of(session, change)
+            both = addresses_of_change(session, change)
         except CannotOpen:
             session.delete(change)
             continue
-        change.old_address = vault.seal(OLD_PLACE, change.old_fingerprint, both.old.written)
-        change.address = vault.seal(NEW_PLACE, change.fingerprint, both.new.written)
+        change.old_address = vault.seal(OLD_COLUMN, change.old_fingerprint, both.old.written)
+        change.address = vault.seal(NEW_COLUMN, change.fingerprint, both.new.written)

@@ -7,7 +7,7 @@ import click
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
 from feedback_app.customers.importing import ImportRefused, ImportReport, import_customers
-from feedback_app.customers.models import Topic
+from feedback_app.customers.topics import Topic
 
 TOPICS = click.Choice([topic.value for topic in Topic])
 MOST_SHOWN = 20

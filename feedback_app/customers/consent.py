@@ -1,7 +1,7 @@
 """Consent: the single rule of who may be written to, the choices behind it, and the record that proves them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,27 +18,20 @@ from feedback_app.customers.models import (
     Frequency,
     Preference,
     Suppression,
-    Topic,
     Wording,
 )
-from feedback_app.customers.services import SEALED, Person, Sealed, person
+from feedback_app.customers.services import SEALED_COLUMNS, Person, SealedCustomer, person
+from feedback_app.customers.topics import Topic, english_wording
 from feedback_app.db.store import rows_changed
-from feedback_app.i18n import marked
 
 BATCH = 1000
 # How long somebody who has just left may say "less often" instead, by the same link.
 SECOND_THOUGHTS = timedelta(days=1)
 LEAVING = (ConsentChannel.UNSUBSCRIBE_PAGE, ConsentChannel.ONE_CLICK)
 
-WORDINGS = {
-    Topic.SPECIALS: marked("Offers: you may write to me when something is on sale, or free."),
-    Topic.NEWS: marked("News: you may write to me when there is a new post on the blog."),
-    Topic.REPLIES: marked("Answers: you may write to me when somebody answers a comment of mine."),
-}
-
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FrequencyChange:
     """One topic whose frequency has changed."""
 
     topic: Topic
@@ -54,7 +47,7 @@ def writable(topic: Topic, now: datetime) -> ColumnElement[bool]:
     return and_(_reachable(now), _choice(topic) != Frequency.NEVER)
 
 
-def welcome(topic: Topic, now: datetime) -> ColumnElement[Frequency | None]:
+def allowed_frequency(topic: Topic, now: datetime) -> ColumnElement[Frequency | None]:
     """The same rule, and how often: what was chosen; never, or nothing, where the rule says no."""
     return case((_reachable(now), _choice(topic)))
 
@@ -82,18 +75,18 @@ def may_write_to(session: Session, customer: Customer, topic: Topic, *, now: dat
 
 def audience(session: Session, topic: Topic, *, now: datetime) -> Iterator[Person]:
     """Everybody who may be written to about a topic, in the order they came, a batch in memory at a time."""
-    return (one for one, _ in reached(session, topic, now=now))
+    return (one for one, _ in audience_with_frequencies(session, topic, now=now))
 
 
-def reached(session: Session, topic: Topic, *, now: datetime) -> Iterator[tuple[Person, Frequency]]:
+def audience_with_frequencies(session: Session, topic: Topic, *, now: datetime) -> Iterator[tuple[Person, Frequency]]:
     """The same people, each with how often they want letters."""
     last: int | None = 0
     while last is not None:
-        some, last = reached_after(session, topic, last, now=now)
+        some, last = audience_page(session, topic, last, now=now)
         yield from some
 
 
-def reached_after(
+def audience_page(
     session: Session, topic: Topic, after: int, *, now: datetime
 ) -> tuple[list[tuple[Person, Frequency]], int | None]:
     """The next of them, and after whom to go on; None when these were the last."""
@@ -103,9 +96,9 @@ def reached_after(
     end = session.scalar(select(func.max(page.c.id)))
     if end is None:
         return [], None
-    query = select(*SEALED, _choice(topic).label("frequency")).order_by(Customer.id)
+    query = select(*SEALED_COLUMNS, _choice(topic).label("frequency")).order_by(Customer.id)
     rows = session.execute(query.where(Customer.id > after, Customer.id <= end, writable(topic, now))).all()
-    return [(person(session, Sealed(*row)), row.frequency) for row in rows], end
+    return [(person(session, SealedCustomer(*row)), row.frequency) for row in rows], end
 
 
 def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:
@@ -131,19 +124,19 @@ def choose(
     frequency: Frequency,
     *,
     channel: ConsentChannel,
-    wording: str,
     now: datetime,
+    wording: str | None = None,
     given_at: datetime | None = None,
-) -> Change | None:
-    """Make a choice of the customer's the one in force, with its line in the record. None when nothing changed.
+) -> FrequencyChange | None:
+    """Save a customer's choice about a topic and add its line to the record. Returns None when nothing changed.
 
-    `given_at` is when it was said, where that was before now.
+    `wording` is what the customer agreed to, in English unless it is given; `given_at` is when, if it was before now.
 
     Load the customer `with_for_update`: one choice of a person's at a time. A yes lifts a suppression, even one that
     was chosen before: the person has just shown that the address is theirs and that they want letters. A yes that an
     import had given, and that its person now makes their own, is `confirmed` in the record.
     """
-    no = frequency is Frequency.NEVER
+    no, wording = frequency is Frequency.NEVER, wording or english_wording(topic)
     lifted = (
         0 if no else rows_changed(session, delete(Suppression).where(Suppression.fingerprint == customer.fingerprint))
     )
@@ -161,7 +154,24 @@ def choose(
     action = ConsentAction.WITHDRAWN if no else ConsentAction.GIVEN
     said_at = given_at or now
     _add_event(session, customer, topic, action, frequency, channel=channel, wording=wording, now=said_at)
-    return Change(topic, before, frequency)
+    return FrequencyChange(topic, before, frequency)
+
+
+def withdraw(
+    session: Session,
+    customer: Customer,
+    topics: Iterable[Topic] | None = None,
+    *,
+    channel: ConsentChannel,
+    now: datetime,
+    wording_of: Callable[[Topic], str] = english_wording,
+) -> None:
+    """Record a no to these topics, or to all that the customer gets now. Load the customer `with_for_update`."""
+    if topics is None:
+        chosen = frequencies(session, customer)
+        topics = [topic for topic, frequency in chosen.items() if frequency is not Frequency.NEVER]
+    for topic in topics:
+        choose(session, customer, topic, Frequency.NEVER, channel=channel, wording=wording_of(topic), now=now)
 
 
 def confirm_subscription(
@@ -198,7 +208,7 @@ def _through_form(session: Session, customer: Customer, topic: Topic) -> bool:
     return session.scalar(last) is ConsentChannel.FORM
 
 
-def had_lately(session: Session, customer: Customer, topic: Topic, *, now: datetime) -> Frequency:
+def recent_frequency(session: Session, customer: Customer, topic: Topic, *, now: datetime) -> Frequency:
     """What somebody gets of a topic; after a no of the last day, by a letter's own link, what they got before it."""
     lines = session.scalars(
         select(ConsentEvent)

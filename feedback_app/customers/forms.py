@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
+from typing import TypeVar
 
-from flask_babel import LazyString, gettext
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, DateField, HiddenField, RadioField, SelectChoice, StringField
@@ -12,34 +13,19 @@ from wtforms.validators import Optional, ValidationError
 
 from feedback_app import clock
 from feedback_app.customers.addresses import Address, BadAddress, BadName, clean_name
-from feedback_app.customers.consent import WORDINGS
 from feedback_app.customers.fields import AddressField
-from feedback_app.customers.models import Frequency, LetterFormat, NameDisplay, Topic
-from feedback_app.customers.subscriptions import RHYTHMS, TOPICS, Wish
+from feedback_app.customers.models import Frequency, LetterFormat, NameDisplay
+from feedback_app.customers.subscriptions import SUBSCRIPTION_FREQUENCIES, SubscriptionRequest
+from feedback_app.customers.topics import SUBSCRIBABLE, Topic
+from feedback_app.customers.words import FORMAT_WORDS, FREQUENCY_WORDS, LANGUAGE_WORDS, NAME_DISPLAY_WORDS
 from feedback_app.i18n import big
 
+AnyEnum = TypeVar("AnyEnum", Frequency, LetterFormat, NameDisplay)
 LONGEST_PAUSE = timedelta(days=3660)
 
-FREQUENCIES = {
-    Frequency.NEVER: _("Never"),
-    Frequency.EACH: _("Each time"),
-    Frequency.WEEKLY: _("Weekly, in one letter"),
-    Frequency.MONTHLY: _("Monthly, in one letter"),
-}
-FORMATS = {LetterFormat.HTML: _("With colours and links (HTML)"), LetterFormat.TEXT: _("Plain text")}
-# Each in its own language: whoever looks for it can read it.
-LANGUAGES = {"en": "English", "de": "Deutsch"}
-NAMES = {
-    NameDisplay.UNDISCLOSED: _("Undisclosed: no name at all"),
-    NameDisplay.FIRST: _("My first name"),
-    NameDisplay.FULL: _("My full name"),
-}
 
-
-def _choices(
-    words: Mapping[Frequency, LazyString] | Mapping[LetterFormat, LazyString] | Mapping[NameDisplay, LazyString],
-) -> list[SelectChoice]:
-    return [SelectChoice(value=value.value, label=label) for value, label in words.items()]
+def _choices(words: Mapping[AnyEnum, str]) -> list[SelectChoice]:
+    return [SelectChoice(value=member.value, label=_(text)) for member, text in words.items()]
 
 
 class AskForm(FlaskForm):
@@ -70,24 +56,33 @@ class SubscribeForm(FlaskForm):
     """An address, and what its owner would like to hear about, and how often. Nothing is ticked beforehand."""
 
     email = AddressField(_("Your e-mail address"), required=_("Type the address that letters should go to."))
-    specials = BooleanField(_(WORDINGS[Topic.SPECIALS]))
-    news = BooleanField(_(WORDINGS[Topic.NEWS]))
     frequency = RadioField(
         _("How often?"),
-        choices=[SelectChoice(value=rhythm.value, label=FREQUENCIES[rhythm]) for rhythm in RHYTHMS],
+        choices=_choices({frequency: FREQUENCY_WORDS[frequency] for frequency in SUBSCRIPTION_FREQUENCIES}),
         default=Frequency.EACH,
     )
 
-    def validate_news(self, field: BooleanField) -> None:
-        """Something is chosen."""
-        if not field.data and not self.specials.data:
-            message = gettext("Tick at least one.")
-            raise ValidationError(message)
+    @property
+    def topics(self) -> list[BooleanField]:
+        """The topics' checkboxes, in the order of the page."""
+        return [self[topic.value] for topic in SUBSCRIBABLE]
 
-    def wish(self, language: str) -> Wish:
+    def subscription(self, language: str) -> SubscriptionRequest:
         """What was chosen, on a page in this language; call after validation."""
-        topics = tuple(topic for topic in TOPICS if self[topic.value].data)
-        return Wish(topics, Frequency(self.frequency.data), language)
+        topics = tuple(topic for topic in SUBSCRIBABLE if self[topic.value].data)
+        return SubscriptionRequest(topics, Frequency(self.frequency.data), language)
+
+
+def _tick_one(form: SubscribeForm, _last: BooleanField) -> None:
+    if not any(field.data for field in form.topics):
+        message = gettext("Tick at least one.")
+        raise ValidationError(message)
+
+
+for _topic in SUBSCRIBABLE:
+    # The last checkbox carries the error of all.
+    _validators = [_tick_one] if _topic is SUBSCRIBABLE[-1] else []
+    setattr(SubscribeForm, _topic.value, BooleanField(_(_topic.info.wording), _validators))
 
 
 class DayField(DateField):
@@ -105,11 +100,10 @@ class DayField(DateField):
 class PreferencesForm(FlaskForm):
     """Everything a customer can choose."""
 
-    specials = RadioField(_("Offers"), choices=_choices(FREQUENCIES), default=Frequency.NEVER)
-    news = RadioField(_("News from the blog"), choices=_choices(FREQUENCIES), default=Frequency.NEVER)
-    replies = RadioField(_("Answers to my comments"), choices=_choices(FREQUENCIES), default=Frequency.NEVER)
-    format = RadioField(_("How letters look"), choices=_choices(FORMATS), default=LetterFormat.HTML)
-    name_display = RadioField(_("How letters name me"), choices=_choices(NAMES), default=NameDisplay.UNDISCLOSED)
+    format = RadioField(_("How letters look"), choices=_choices(FORMAT_WORDS), default=LetterFormat.HTML)
+    name_display = RadioField(
+        _("How letters name me"), choices=_choices(NAME_DISPLAY_WORDS), default=NameDisplay.UNDISCLOSED
+    )
     name = StringField(_("My name"))
     pause_until = DayField(_("Write nothing until"), validators=[Optional()])
     language = RadioField(_("Language of letters"))
@@ -119,7 +113,7 @@ class PreferencesForm(FlaskForm):
         """Show what is chosen; a language can be chosen where the shop has several."""
         super().__init__(data=data)
         if len(languages) > 1:
-            self.language.choices = [SelectChoice(value=code, label=LANGUAGES[code]) for code in languages]
+            self.language.choices = [SelectChoice(value=code, label=LANGUAGE_WORDS[code]) for code in languages]
             self.language.data = self.language.data or languages[0]
         else:
             del self.language
@@ -160,3 +154,8 @@ class PreferencesForm(FlaskForm):
         """When the pause ends."""
         until: date | None = self.pause_until.data
         return until
+
+
+for _topic in Topic:
+    _field = RadioField(_(_topic.info.label), choices=_choices(FREQUENCY_WORDS), default=Frequency.NEVER)
+    setattr(PreferencesForm, _topic.value, _field)

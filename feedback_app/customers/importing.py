@@ -28,9 +28,9 @@ from feedback_app.customers.models import (
     LetterFormat,
     NameDisplay,
     Preference,
-    Topic,
 )
-from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
+from feedback_app.customers.services import ADDRESS_COLUMN, NAME_COLUMN
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.bulk import find_many, insert_many
 from feedback_app.db.setup import vault_of
@@ -296,8 +296,8 @@ def _insert_customers(session: Session, vault: Vault, rows: list[CsvRow], now: d
     values = [
         {
             "fingerprint": row.fingerprint,
-            "address": sealed(ADDRESS_PLACE, row.fingerprint, row.address.written),
-            "name": sealed(NAME_PLACE, row.fingerprint, row.name) if row.name else None,
+            "address": sealed(ADDRESS_COLUMN, row.fingerprint, row.address.written),
+            "name": sealed(NAME_COLUMN, row.fingerprint, row.name) if row.name else None,
             "name_display": row.name_display.value,
         }
         for row in rows
@@ -315,7 +315,9 @@ def _vouch(session: Session, vault: Vault, number: int, row: CsvRow, *, named: b
     customer.confirmed_at = customer.confirmed_at or now
     if row.name and not named:
         session.execute(
-            update(Customer).where(Customer.id == number).values(name=vault.seal(NAME_PLACE, row.fingerprint, row.name))
+            update(Customer)
+            .where(Customer.id == number)
+            .values(name=vault.seal(NAME_COLUMN, row.fingerprint, row.name))
         )
 
 

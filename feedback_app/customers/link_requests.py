@@ -12,35 +12,40 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import TypedAddress, TypedFor
 from feedback_app.customers.services import request_link
-from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.customers.subscriptions import SubscriptionRequest, request_confirmation
 from feedback_app.db.setup import vault_of
 from feedback_app.db.store import advisory_lock
 from feedback_app.security.crypto import CannotOpen
 
-TYPED_PLACE = "typed_addresses.address"
+TYPED_COLUMN = "typed_addresses.address"
 MOST_AT_ONCE = 200
 # Nobody looks into their letter box any more for what they asked for so long ago: before a restore, say.
 STILL_WAITED_FOR = timedelta(days=2)
 
 
-def note_typed(
-    session: Session, address: Address, what_for: TypedFor, *, now: datetime, wish: Wish | None = None
+def save_typed_address(
+    session: Session,
+    address: Address,
+    what_for: TypedFor,
+    *,
+    now: datetime,
+    subscription: SubscriptionRequest | None = None,
 ) -> None:
     """Note what was typed: one row, the same for everybody."""
     vault = vault_of(session)
     fingerprint = vault.fingerprint(address.key)
-    sealed = vault.seal(TYPED_PLACE, fingerprint, address.written)
+    sealed = vault.seal(TYPED_COLUMN, fingerprint, address.written)
     row = TypedAddress(what_for=what_for, fingerprint=fingerprint, address=sealed, at=now)
-    row.wish = wish.as_json() if wish else None
+    row.wish = subscription.as_json() if subscription else None
     session.add(row)
 
 
-def has_typed(session: Session) -> bool:
+def has_typed_addresses(session: Session) -> bool:
     """Whether anything waits."""
     return session.scalar(select(TypedAddress.id).limit(1)) is not None
 
 
-def look_up_typed(session: Session, *, now: datetime, quiet: bool) -> int:
+def handle_typed_addresses(session: Session, *, now: datetime, quiet: bool) -> int:
     """Look whose the oldest of these addresses are, and have the letters sent that they ask for; returns how many.
 
     With `quiet`, one address gets no second link in a moment, and few in a day.
@@ -54,23 +59,23 @@ def look_up_typed(session: Session, *, now: datetime, quiet: bool) -> int:
             session.delete(row)
             continue
         try:
-            address = Address.parse(vault_of(session).open(TYPED_PLACE, row.fingerprint, row.address))
+            address = Address.parse(vault_of(session).open(TYPED_COLUMN, row.fingerprint, row.address))
         except CannotOpen:
             # Its key is gone, and with it whom to write to. Whoever typed it can type it again.
             session.delete(row)
             continue
         if row.what_for is TypedFor.SUBSCRIBING and row.wish:
-            want_confirmation(session, address, Wish.of_json(row.wish), asked_at=row.at, now=now)
+            request_confirmation(session, address, SubscriptionRequest.of_json(row.wish), asked_at=row.at, now=now)
         else:
             request_link(session, address, now=now, quiet=quiet)
         session.delete(row)
     return len(rows)
 
 
-def reseal_typed(session: Session) -> None:
+def reseal_typed_addresses(session: Session) -> None:
     """Seal what waits with the key in force. What can't be opened is left to whoever looks it up."""
     vault = vault_of(session)
     for row in session.scalars(select(TypedAddress).with_for_update()):
         with suppress(CannotOpen):
-            text = vault.open(TYPED_PLACE, row.fingerprint, row.address)
-            row.address = vault.seal(TYPED_PLACE, row.fingerprint, text)
+            text = vault.open(TYPED_COLUMN, row.fingerprint, row.address)
+            row.address = vault.seal(TYPED_COLUMN, row.fingerprint, text)

@@ -6,30 +6,10 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base, word
 
 FINGERPRINT = 32
-
-
-class Topic(StrEnum):
-    """What a customer can be written to about."""
-
-    SPECIALS = "specials"
-    NEWS = "news"
-    REPLIES = "replies"
-
-    @property
-    def code(self) -> int:
-        """The number that stands for the topic in a link; never reused."""
-        return _CODES[self]
-
-    @classmethod
-    def of_code(cls, code: int) -> "Topic":
-        """The topic of a link. Raises KeyError."""
-        return {topic.code: topic for topic in cls}[code]
-
-
-_CODES = {Topic.SPECIALS: 1, Topic.NEWS: 2, Topic.REPLIES: 3}
 
 
 class Frequency(StrEnum):

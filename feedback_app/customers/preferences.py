@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from feedback_app.customers.consent import WORDINGS, choose, frequencies
+from feedback_app.customers.consent import choose, frequencies
 from feedback_app.customers.models import (
     ConsentChannel,
     Customer,
@@ -18,22 +18,20 @@ from feedback_app.customers.models import (
     NameDisplay,
     Suppression,
     SuppressionReason,
-    Topic,
     Undo,
 )
-from feedback_app.customers.services import NAME_PLACE, name_of, set_name
+from feedback_app.customers.services import NAME_COLUMN, name_of, set_name
+from feedback_app.customers.topics import Topic, english_wording
 from feedback_app.db.setup import vault_of
 
 UNDO_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class CustomerChoices:
     """Everything that somebody can choose. A topic that was never chosen is a no."""
 
-    specials: Frequency
-    news: Frequency
-    replies: Frequency
+    topics: Mapping[Topic, Frequency]
     format: LetterFormat
     name_display: NameDisplay
     name: str
@@ -41,29 +39,35 @@ class Choices:
     language: str | None
 
     def frequency(self, topic: Topic) -> Frequency:
-        """What is chosen about a topic."""
-        return Frequency(getattr(self, topic.value))
+        """Return how often the customer wants letters about a topic."""
+        return self.topics.get(topic, Frequency.NEVER)
+
+    def fields(self) -> dict[str, object]:
+        """Return every choice by the name of its form field, in the order of the page."""
+        by_name = asdict(self)
+        del by_name["topics"]
+        return {topic.value: self.frequency(topic) for topic in Topic} | by_name
 
     @property
-    def mark(self) -> str:
+    def checksum(self) -> str:
         """A mark by which a page knows these choices from others."""
-        said = json.dumps(asdict(self), default=str, sort_keys=True)
+        said = json.dumps(self.fields(), default=str, sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class ChoicesChange:
     """What was chosen before, and what is chosen now."""
 
-    before: Choices
-    after: Choices
+    before: CustomerChoices
+    after: CustomerChoices
 
 
-def current(session: Session, customer: Customer) -> Choices:
+def current_choices(session: Session, customer: Customer) -> CustomerChoices:
     """What a customer has chosen. Raises CannotOpen."""
     chosen = frequencies(session, customer)
-    return Choices(
-        **{topic.value: chosen.get(topic, Frequency.NEVER) for topic in Topic},
+    return CustomerChoices(
+        {topic: chosen.get(topic, Frequency.NEVER) for topic in Topic},
         format=customer.format,
         name_display=customer.name_display,
         name=name_of(session, customer) or "",
@@ -72,77 +76,79 @@ def current(session: Session, customer: Customer) -> Choices:
     )
 
 
-def save(
+def save_choices(
     session: Session,
     customer: Customer,
-    wanted: Choices,
+    wanted: CustomerChoices,
     *,
     now: datetime,
-    wordings: Mapping[Topic, str] = WORDINGS,
-) -> Saved:
+    wording_of: Callable[[Topic], str] = english_wording,
+) -> ChoicesChange:
     """Make these choices the ones in force, and keep those before for a while. Load the customer `with_for_update`.
 
-    `wordings` is what stood on the page, in its language.
+    `wording_of` tells what the page said about a topic, in its language.
     """
-    before = current(session, customer)
+    before = current_choices(session, customer)
     barred = session.get(Suppression, customer.fingerprint)
     suppressed = {"reason": barred.reason.value, "at": barred.at.isoformat()} if barred else None
     customer.confirmed_at = customer.confirmed_at or now
-    _put(session, customer, wanted, wordings, now)
+    _apply(session, customer, wanted, wording_of, now)
     if wanted != before:
-        _keep(session, customer, Saved(before, wanted), suppressed, now=now)
-    return Saved(before, wanted)
+        _keep_for_undo(session, customer, ChoicesChange(before, wanted), suppressed, now=now)
+    return ChoicesChange(before, wanted)
 
 
-def undoable(session: Session, customer: Customer, *, now: datetime) -> datetime | None:
+def undoable_since(session: Session, customer: Customer, *, now: datetime) -> datetime | None:
     """When the last save was, if it can still be undone: for a day, and as long as nothing else was chosen since."""
     kept = session.get(Undo, customer.id)
-    if kept is None or now - kept.at > UNDO_FOR or kept.after != current(session, customer).mark:
+    if kept is None or now - kept.at > UNDO_FOR or kept.after != current_choices(session, customer).checksum:
         return None
     return kept.at
 
 
-def undo(
-    session: Session, customer: Customer, *, now: datetime, wordings: Mapping[Topic, str] = WORDINGS
-) -> Saved | None:
+def undo_last_save(
+    session: Session, customer: Customer, *, now: datetime, wording_of: Callable[[Topic], str] = english_wording
+) -> ChoicesChange | None:
     """Bring back what was chosen before the last save; None when that can't be done any more."""
-    if undoable(session, customer, now=now) is None:
+    if undoable_since(session, customer, now=now) is None:
         return None
     kept = session.get_one(Undo, customer.id)
     said = json.loads(kept.choices)
-    name = "" if kept.name is None else vault_of(session).open(NAME_PLACE, customer.fingerprint, kept.name)
-    before = current(session, customer)
-    after = Choices(
-        **{topic.value: Frequency(said[topic.value]) for topic in Topic},
+    name = "" if kept.name is None else vault_of(session).open(NAME_COLUMN, customer.fingerprint, kept.name)
+    before = current_choices(session, customer)
+    after = CustomerChoices(
+        {topic: Frequency(said.get(topic.value, Frequency.NEVER)) for topic in Topic},
         format=LetterFormat(said["format"]),
         name_display=NameDisplay(said["name_display"]),
         name=name,
         pause_until=date.fromisoformat(said["pause_until"]) if said["pause_until"] else None,
         language=said["language"],
     )
-    _put(session, customer, after, wordings, now)
+    _apply(session, customer, after, wording_of, now)
     if barred := said["suppressed"]:
         # A yes had lifted it: without that yes it stands again.
         reason = SuppressionReason(barred["reason"])
         at = datetime.fromisoformat(barred["at"])
         session.merge(Suppression(fingerprint=customer.fingerprint, reason=reason, at=at))
     session.execute(delete(Undo).where(Undo.customer_id == customer.id))
-    return Saved(before, after)
+    return ChoicesChange(before, after)
 
 
-def rarer_than(frequency: Frequency) -> list[Frequency]:
+def less_often_than(frequency: Frequency) -> list[Frequency]:
     """The choices with fewer letters, short of never."""
     order = [Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY]
     return order[order.index(frequency) + 1 :] if frequency in order else []
 
 
-def changed_fields(saved: Saved) -> list[str]:
+def changed_fields(saved: ChoicesChange) -> list[str]:
     """The names of what is chosen otherwise now, in the order of the page."""
-    before, after = asdict(saved.before), asdict(saved.after)
+    before, after = saved.before.fields(), saved.after.fields()
     return [name for name in after if before[name] != after[name]]
 
 
-def _put(session: Session, customer: Customer, wanted: Choices, wordings: Mapping[Topic, str], now: datetime) -> None:
+def _apply(
+    session: Session, customer: Customer, wanted: CustomerChoices, wording_of: Callable[[Topic], str], now: datetime
+) -> None:
     customer.format, customer.name_display = wanted.format, wanted.name_display
     customer.pause_until, customer.language = wanted.pause_until, wanted.language
     if wanted.name != (name_of(session, customer) or ""):
@@ -154,17 +160,17 @@ def _put(session: Session, customer: Customer, wanted: Choices, wordings: Mappin
             topic,
             wanted.frequency(topic),
             channel=ConsentChannel.FORM,
-            wording=wordings[topic],
+            wording=wording_of(topic),
             now=now,
         )
 
 
-def _keep(
-    session: Session, customer: Customer, saved: Saved, suppressed: dict[str, str] | None, *, now: datetime
+def _keep_for_undo(
+    session: Session, customer: Customer, saved: ChoicesChange, suppressed: dict[str, str] | None, *, now: datetime
 ) -> None:
     before, after = saved.before, saved.after
-    said = {name: value for name, value in asdict(before).items() if name != "name"} | {"suppressed": suppressed}
-    name = vault_of(session).seal(NAME_PLACE, customer.fingerprint, before.name) if before.name else None
+    said = {name: value for name, value in before.fields().items() if name != "name"} | {"suppressed": suppressed}
+    name = vault_of(session).seal(NAME_COLUMN, customer.fingerprint, before.name) if before.name else None
     row = session.get(Undo, customer.id) or Undo(customer_id=customer.id)
-    row.at, row.choices, row.name, row.after = now, json.dumps(said, default=str), name, after.mark
+    row.at, row.choices, row.name, row.after = now, json.dumps(said, default=str), name, after.checksum
     session.add(row)

@@ -11,11 +11,11 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import Customer, Frequency, LetterFormat, NameDisplay, Suppression
 from feedback_app.db.setup import vault_of
 from feedback_app.db.store import Store
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 
-ADDRESS_PLACE = "customers.address"
-NAME_PLACE = "customers.name"
-QUIET_TIME = timedelta(minutes=5)
+ADDRESS_COLUMN = "customers.address"
+NAME_COLUMN = "customers.name"
+IGNORE_REPEATS_FOR = timedelta(minutes=5)
 MOST_LINKS_A_DAY = 6
 
 
@@ -48,7 +48,7 @@ def find_or_add_customer(session: Session, address: Address, *, now: datetime) -
         fingerprint = vault.fingerprint(address.key)
         customer = Customer(
             fingerprint=fingerprint,
-            address=vault.seal(ADDRESS_PLACE, fingerprint, address.written),
+            address=vault.seal(ADDRESS_COLUMN, fingerprint, address.written),
             created_at=now,
         )
         try:
@@ -62,23 +62,23 @@ def find_or_add_customer(session: Session, address: Address, *, now: datetime) -
 
 def address_of(session: Session, customer: Customer) -> Address:
     """A customer's address, opened. Raises CannotOpen."""
-    return Address.parse(vault_of(session).open(ADDRESS_PLACE, customer.fingerprint, customer.address))
+    return Address.parse(vault_of(session).open(ADDRESS_COLUMN, customer.fingerprint, customer.address))
 
 
 def name_of(session: Session, customer: Customer) -> str | None:
     """A customer's whole name, opened, for their own eyes. Raises CannotOpen."""
     if customer.name is None:
         return None
-    return vault_of(session).open(NAME_PLACE, customer.fingerprint, customer.name)
+    return vault_of(session).open(NAME_COLUMN, customer.fingerprint, customer.name)
 
 
 def set_name(session: Session, customer: Customer, name: str | None) -> None:
     """Keep a cleaned name, sealed; None takes it away."""
     vault = vault_of(session)
-    customer.name = vault.seal(NAME_PLACE, customer.fingerprint, name) if name else None
+    customer.name = vault.seal(NAME_COLUMN, customer.fingerprint, name) if name else None
 
 
-class Sealed(NamedTuple):
+class SealedCustomer(NamedTuple):
     """What a letter needs of a customer, for `person` to open, without the cost of an object that the session keeps.
 
     `frequency` is how often they welcome letters of a topic, where it was asked for one, if at all.
@@ -95,13 +95,13 @@ class Sealed(NamedTuple):
     frequency: Frequency | None = None
 
     @property
-    def welcomes(self) -> bool:
+    def wants_letters(self) -> bool:
         """Whether they may be written to."""
         return self.frequency is not None and self.frequency is not Frequency.NEVER
 
 
-# The columns of a `Sealed`, in its order, but for the last.
-SEALED = (
+# The columns of a `SealedCustomer`, in its order, but for the last.
+SEALED_COLUMNS = (
     Customer.id,
     Customer.fingerprint,
     Customer.address,
@@ -113,13 +113,13 @@ SEALED = (
 )
 
 
-def person(at: Session | Store, customer: Customer | Sealed) -> Person:
+def person(at: Session | Store, customer: Customer | SealedCustomer) -> Person:
     """A customer as a letter may name them. Raises CannotOpen."""
     vault = vault_of(at)
     name = None
     if customer.name is not None and customer.name_display is not NameDisplay.UNDISCLOSED:
-        name = shown_name(vault.open(NAME_PLACE, customer.fingerprint, customer.name), customer.name_display)
-    address = vault.open(ADDRESS_PLACE, customer.fingerprint, customer.address)
+        name = shown_name(vault.open(NAME_COLUMN, customer.fingerprint, customer.name), customer.name_display)
+    address = vault.open(ADDRESS_COLUMN, customer.fingerprint, customer.address)
     return Person(customer.id, address, name, customer.link_series, customer.language)
 
 
@@ -137,10 +137,10 @@ def request_link(session: Session, address: Address, *, now: datetime, quiet: bo
     that nobody can be flooded.
     """
     customer = find_or_add_customer(session, address, now=now)
-    want_link(session, LetterKind.PREFERENCES_LINK, customer, now=now, quiet=quiet)
+    queue_link_letter(session, LetterKind.PREFERENCES_LINK, customer, now=now, quiet=quiet)
 
 
-def want_link(session: Session, kind: LetterKind, customer: Customer, *, now: datetime, quiet: bool) -> bool:
+def queue_link_letter(session: Session, kind: LetterKind, customer: Customer, *, now: datetime, quiet: bool) -> bool:
     """Note a letter with a link that whoever knows an address can ask for, unless one waits or there were too many.
 
     Returns whether it is noted.
@@ -151,9 +151,9 @@ def want_link(session: Session, kind: LetterKind, customer: Customer, *, now: da
         return False
     waiting = asked.where(
         (LetterRequest.sent_at.is_(None) & LetterRequest.gave_up.is_(None))
-        | (LetterRequest.asked_at > now - (QUIET_TIME if quiet else timedelta(0))),
+        | (LetterRequest.asked_at > now - (IGNORE_REPEATS_FOR if quiet else timedelta(0))),
     )
     if session.scalar(waiting):
         return False
-    want_letter(session, kind, customer.id, now=now)
+    queue_letter(session, kind, customer.id, now=now)
     return True

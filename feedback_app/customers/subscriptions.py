@@ -4,7 +4,7 @@ Every function takes the session; the entry point commits.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,20 +13,19 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import confirm_subscription, frequencies
-from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Suppression, Topic
+from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Suppression
 from feedback_app.customers.services import find_or_add_customer, suppression_of
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.customers.topics import SUBSCRIBABLE, Topic
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 
 # Nobody can be flooded through the form: one letter in this time to one address, whoever types it and however.
 ONE_LETTER_IN = timedelta(days=1)
-# What can be subscribed to without having written anything.
-TOPICS = (Topic.SPECIALS, Topic.NEWS)
-RHYTHMS = (Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY)
-_RHYTHM_SHIFT = 8
+SUBSCRIPTION_FREQUENCIES = (Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY)
+_FREQUENCY_SHIFT = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SubscriptionRequest:
     """What somebody wants to subscribe to, and the language of the page on which they said so."""
 
     topics: tuple[Topic, ...]
@@ -34,34 +33,38 @@ class Wish:
     language: str | None = None
 
     def as_json(self) -> str:
-        """The wish as it is kept."""
+        """The subscription as it is kept."""
         return json.dumps({"topics": self.topics, "frequency": self.frequency, "language": self.language})
 
     @classmethod
-    def of_json(cls, text: str) -> "Wish":
-        """A wish that was kept."""
+    def of_json(cls, text: str) -> "SubscriptionRequest":
+        """A subscription that was kept."""
         said = json.loads(text)
         return cls(tuple(Topic(one) for one in said["topics"]), Frequency(said["frequency"]), said["language"])
 
     @property
     def code(self) -> int:
-        """The number that stands for the wish in a link: a bit a topic, and the rhythm above them."""
-        bits = sum(1 << topic.code for topic in self.topics)
-        return bits | RHYTHMS.index(self.frequency) << _RHYTHM_SHIFT
+        """The number that stands for the subscription in a link: a bit a topic, and the rhythm above them."""
+        bits = sum(1 << topic.info.code for topic in self.topics)
+        return bits | SUBSCRIPTION_FREQUENCIES.index(self.frequency) << _FREQUENCY_SHIFT
 
     @classmethod
-    def of_code(cls, code: int) -> "Wish":
-        """The wish of a link. Raises ValueError where it is none."""
-        topics = tuple(topic for topic in TOPICS if code & 1 << topic.code)
-        rhythm = code >> _RHYTHM_SHIFT
-        wish = cls(topics, RHYTHMS[rhythm]) if topics and rhythm < len(RHYTHMS) else None
-        if wish is None or wish.code != code:
-            message = "not a wish"
+    def of_code(cls, code: int) -> "SubscriptionRequest":
+        """The subscription of a link. Raises ValueError where it is none."""
+        topics = tuple(topic for topic in SUBSCRIBABLE if code & 1 << topic.info.code)
+        rhythm = code >> _FREQUENCY_SHIFT
+        subscription = (
+            cls(topics, SUBSCRIPTION_FREQUENCIES[rhythm]) if topics and rhythm < len(SUBSCRIPTION_FREQUENCIES) else None
+        )
+        if subscription is None or subscription.code != code:
+            message = "not a subscription"
             raise ValueError(message)
-        return wish
+        return subscription
 
 
-def want_confirmation(session: Session, address: Address, wish: Wish, *, asked_at: datetime, now: datetime) -> bool:
+def request_confirmation(
+    session: Session, address: Address, subscription: SubscriptionRequest, *, asked_at: datetime, now: datetime
+) -> bool:
     """Have an address asked whether it is true that its owner wants this; returns whether a letter will go.
 
     None goes to an address that must not be written to: whoever owns it can ask for a link to their choices.
@@ -77,28 +80,28 @@ def want_confirmation(session: Session, address: Address, wish: Wish, *, asked_a
     if session.scalar(lately.limit(1)) is not None:
         return False
     if customer.confirmed_at is None and customer.language is None:
-        customer.language = wish.language
+        customer.language = subscription.language
     kind, typed_at = LetterKind.CONFIRM_SUBSCRIPTION, asked_at.isoformat()
-    want_letter(session, kind, customer.id, about=wish.code, details=typed_at, now=now)
+    queue_letter(session, kind, customer.id, about=subscription.code, details=typed_at, now=now)
     return True
 
 
-def gets_it(session: Session, customer: Customer, wish: Wish) -> bool:
+def is_subscribed(session: Session, customer: Customer, subscription: SubscriptionRequest) -> bool:
     """Whether somebody gets all of this already, as often."""
     if customer.confirmed_at is None or session.get(Suppression, customer.fingerprint) is not None:
         return False
     chosen = frequencies(session, customer)
-    return all(chosen.get(topic) is wish.frequency for topic in wish.topics)
+    return all(chosen.get(topic) is subscription.frequency for topic in subscription.topics)
 
 
-def is_over(session: Session, customer: Customer, wish: Wish) -> bool:
+def is_confirmation_void(session: Session, customer: Customer, subscription: SubscriptionRequest) -> bool:
     """Whether a link to confirm is over: its person has said no since it was asked for, or it was never sent."""
     asked_at = _asked_at(session, customer)
     if asked_at is None:
         return True
     no_since = select(ConsentEvent.id).where(
         ConsentEvent.customer_id == customer.id,
-        ConsentEvent.topic.in_(wish.topics),
+        ConsentEvent.topic.in_(subscription.topics),
         ConsentEvent.action == ConsentAction.WITHDRAWN,
         ConsentEvent.at >= asked_at,
     )
@@ -106,7 +109,12 @@ def is_over(session: Session, customer: Customer, wish: Wish) -> bool:
 
 
 def subscribe(
-    session: Session, customer: Customer, wish: Wish, *, wordings: Mapping[Topic, str], now: datetime
+    session: Session,
+    customer: Customer,
+    subscription: SubscriptionRequest,
+    *,
+    wording_of: Callable[[Topic], str],
+    now: datetime,
 ) -> list[Topic]:
     """The address' owner says yes; returns what is new. Load the customer `with_for_update`.
 
@@ -116,9 +124,9 @@ def subscribe(
     asked_at = _asked_at(session, customer) or now
     return [
         topic
-        for topic in wish.topics
+        for topic in subscription.topics
         if confirm_subscription(
-            session, customer, topic, wish.frequency, wording=wordings[topic], asked_at=asked_at, now=now
+            session, customer, topic, subscription.frequency, wording=wording_of(topic), asked_at=asked_at, now=now
         )
     ]
 

@@ -17,8 +17,8 @@ from feedback_app.customers.models import (
     Preference,
     Suppression,
     SuppressionReason,
-    Topic,
 )
+from feedback_app.customers.topics import Topic
 
 MONTHS = 12
 OFTEN = (Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY)

@@ -11,13 +11,12 @@ from feedback_app import clock
 from feedback_app.audit_log import Act, note
 from feedback_app.customers.consent import frequencies
 from feedback_app.customers.fields import AddressField
-from feedback_app.customers.models import Topic
 from feedback_app.customers.services import address_of, find_customer, suppression_of
+from feedback_app.customers.topics import Topic
 from feedback_app.desk.figures import OFTEN, Figures, figures
 from feedback_app.web.app_state import app_state
 
 HEIGHT, BAR, GAP = 120, 18, 6
-TOPICS = {Topic.SPECIALS: "Offers", Topic.NEWS: "News", Topic.REPLIES: "Answers"}
 
 
 class FindForm(FlaskForm):
@@ -62,7 +61,7 @@ def chart(title: str, groups: list[tuple[str, list[tuple[str, int]]]]) -> Chart:
 def charts(numbers: Figures) -> list[Chart]:
     """How many may be written to about what; joined and left, a chart a topic."""
     reached = [
-        (TOPICS[topic], [(frequency.value, numbers.reached[topic][frequency]) for frequency in OFTEN])
+        (topic.info.short_label, [(frequency.value, numbers.reached[topic][frequency]) for frequency in OFTEN])
         for topic in Topic
     ]
     drawn = [chart("Who may be written to, and how often", reached)]
@@ -71,7 +70,7 @@ def charts(numbers: Figures) -> list[Chart]:
             (f"{month.start:%Y-%m}", [("joined", month.joined), ("left", month.left)])
             for month in numbers.months[topic]
         ]
-        drawn.append(chart(f"{TOPICS[topic]}: joined and left, month by month", months))
+        drawn.append(chart(f"{topic.info.short_label}: joined and left, month by month", months))
     return drawn
 
 
@@ -87,7 +86,7 @@ def customers_page() -> ResponseReturnValue:
             status = 400
     with app_state().store.reading() as session:
         numbers = figures(session, now=now)
-    page = {"numbers": numbers, "charts": charts(numbers), "names": TOPICS, "often": OFTEN, "height": HEIGHT}
+    page = {"numbers": numbers, "charts": charts(numbers), "often": OFTEN, "height": HEIGHT}
     return render_template("desk/customers.html", **page, form=form, found=found, bar=BAR), status
 
 

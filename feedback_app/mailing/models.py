@@ -7,7 +7,8 @@ from typing import cast
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, Table, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from feedback_app.customers.models import Frequency, Topic
+from feedback_app.customers.models import Frequency
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base, few, word
 
 

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings
 from feedback_app.customers.address_changes import reseal_changes
-from feedback_app.customers.link_requests import reseal_typed
+from feedback_app.customers.link_requests import reseal_typed_addresses
 from feedback_app.customers.models import Customer, Undo
-from feedback_app.customers.services import ADDRESS_PLACE, NAME_PLACE
+from feedback_app.customers.services import ADDRESS_COLUMN, NAME_COLUMN
 from feedback_app.db.base import SQLITE
 from feedback_app.db.setup import forget_sealing_key, note_sealing_key, sealing_keys, vault_of
 from feedback_app.db.store import Store
@@ -60,7 +60,7 @@ def rotate_keys(
         resealed = _reseal_all(store, vault, progress)
         with store.writing() as session:
             reseal_secrets(session)
-            reseal_typed(session)
+            reseal_typed_addresses(session)
             reseal_changes(session)
     return Rotated(resealed, continued, len(vault.ring.sealing))
 
@@ -127,13 +127,13 @@ def _reseal_batch(session: Session, current: bytes) -> int:
     customers = session.scalars(query).all()
     for customer in customers:
         owner = customer.fingerprint
-        customer.address = vault.seal(ADDRESS_PLACE, owner, vault.open(ADDRESS_PLACE, owner, customer.address))
+        customer.address = vault.seal(ADDRESS_COLUMN, owner, vault.open(ADDRESS_COLUMN, owner, customer.address))
         if customer.name is not None:
-            customer.name = vault.seal(NAME_PLACE, owner, vault.open(NAME_PLACE, owner, customer.name))
+            customer.name = vault.seal(NAME_COLUMN, owner, vault.open(NAME_COLUMN, owner, customer.name))
         # Undone or not, it is gone in a day; a process that has not seen the new key yet may have just made one.
         kept = session.get(Undo, customer.id)
         if kept is not None and kept.name is not None:
-            kept.name = vault.seal(NAME_PLACE, owner, vault.open(NAME_PLACE, owner, kept.name))
+            kept.name = vault.seal(NAME_COLUMN, owner, vault.open(NAME_COLUMN, owner, kept.name))
     return len(customers)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Integer, Select, and_, delete, exists, insert
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.customers.consent import WORDINGS, choose
+from feedback_app.customers.consent import withdraw
 from feedback_app.customers.models import (
     AddressChange,
     ConsentChannel,
@@ -253,8 +253,7 @@ def _lost_noes(session: Session, now: datetime) -> int:
 
 
 def _say_no(session: Session, customer: Customer, topic: Any, now: datetime) -> None:  # noqa: ANN401 - a Topic, from a row
-    wording = WORDINGS[topic]
-    choose(session, customer, topic, Frequency.NEVER, channel=ConsentChannel.RESTORE, wording=wording, now=now)
+    withdraw(session, customer, [topic], channel=ConsentChannel.RESTORE, now=now)
 
 
 def _discretion(session: Session) -> int:

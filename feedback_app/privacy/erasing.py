@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 
 from feedback_app.audit_log import AuditLine, forget_words
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.customers.consent import WORDINGS, choose, frequencies
+from feedback_app.customers.consent import frequencies, withdraw
 from feedback_app.customers.models import (
     ConsentChannel,
     Customer,
-    Frequency,
     Suppression,
     SuppressionReason,
     TypedAddress,
@@ -52,17 +51,7 @@ def erase_customer(
     chosen = frequencies(session, customer)
     # To the day: to the moment, the record's last line and the suppression would point at each other for good.
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    for topic, frequency in chosen.items():
-        if frequency is not Frequency.NEVER:
-            choose(
-                session,
-                customer,
-                topic,
-                Frequency.NEVER,
-                channel=ConsentChannel.ERASURE,
-                wording=WORDINGS[topic],
-                now=day,
-            )
+    withdraw(session, customer, channel=ConsentChannel.ERASURE, now=day)
     mine = list(session.scalars(select(Comment).where(Comment.customer_id == customer.id)))
     seen = {comment.thread_id for comment in mine if comment.status is CommentStatus.APPROVED}
     for comment in mine:

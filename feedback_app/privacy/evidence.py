@@ -15,23 +15,14 @@ from sqlalchemy.orm import Session
 
 from feedback_app.config import Settings
 from feedback_app.customers.consent import frequencies, history
-from feedback_app.customers.models import Customer, Suppression, Topic, Wording
+from feedback_app.customers.models import Customer, Suppression, Wording
 from feedback_app.customers.services import address_of
+from feedback_app.customers.topics import Topic
+from feedback_app.customers.words import EVIDENCE_CHANNEL_WORDS
 from feedback_app.security.tokens import Signer
 
 BEGIN, END = "-----BEGIN SIGNATURE (ED25519)-----", "-----END SIGNATURE-----"
 KEY, SIGNATURE = "Public key: ", "Signature: "
-THROUGH = {
-    "form": "the customer's own page of choices",
-    "import": "a list that the shop imported",
-    "unsubscribe page": "the page that ends letters",
-    "one-click": "the button of a mail program (RFC 8058)",
-    "complaint": "a complaint that a mail provider passed on",
-    "owner": "the shop, for the customer",
-    "erasure": "erasing the customer",
-    "restore": "carrying a later no over to a restored backup",
-    "subscribe": "the form on the blog, confirmed by a link that was mailed to the address",
-}
 
 
 class BadEvidence(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -113,7 +104,7 @@ def _record(session: Session, customer: Customer) -> list[str]:
         wording = session.get_one(Wording, event.wording_hash).text
         lines += [
             f"{number}. {event.at:%Y-%m-%d %H:%M:%S} UTC: {event.topic}, {event.frequency} ({event.action})",
-            f"   through: {THROUGH.get(event.channel.value, event.channel.value)}",
+            f"   through: {EVIDENCE_CHANNEL_WORDS[event.channel]}",
             f"   to the words: “{_one_line(wording)}” (SHA-256 {event.wording_hash.hex()})",
         ]
         lines += [f"   noted as evidence: “{_one_line(event.evidence)}”"] if event.evidence else []

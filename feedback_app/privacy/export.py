@@ -7,10 +7,11 @@ from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.threads.renderer import rfc3339
-from feedback_app.customers.address_changes import addresses_of
+from feedback_app.customers.address_changes import addresses_of_change
 from feedback_app.customers.consent import frequencies, history
-from feedback_app.customers.models import AddressChange, Customer, Suppression, Topic, TypedAddress, Wording
+from feedback_app.customers.models import AddressChange, Customer, Suppression, TypedAddress, Wording
 from feedback_app.customers.services import address_of, name_of
+from feedback_app.customers.topics import Topic
 from feedback_app.letter_queue import LetterRequest
 from feedback_app.mailing.models import Delivery, Mailing
 
@@ -138,7 +139,7 @@ def _letter_requests(session: Session, customer: Customer) -> list[dict[str, Any
 def _address_changes(session: Session, customer: Customer) -> list[dict[str, Any]]:
     changes = []
     for change in session.scalars(select(AddressChange).where(AddressChange.customer_id == customer.id)):
-        both = addresses_of(session, change)
+        both = addresses_of_change(session, change)
         moments = {"asked_at": change.asked_at, "old_address_said_yes_at": change.old_said_at}
         moments |= {"new_address_said_yes_at": change.new_said_at, "done_at": change.done_at}
         said = {name: rfc3339(moment) if moment else None for name, moment in moments.items()}

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from feedback_app.customers.models import Customer, Topic
+from feedback_app.customers.models import Customer
+from feedback_app.customers.topics import Topic
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing
 
 MOST = 500

@@ -73,7 +73,7 @@ def purge(session: Session, *, now: datetime) -> Purged:
     return Purged(unconfirmed, letter_requests, _purge_comments(session, now))
 
 
-def purge_and_say(store: Store) -> None:
+def purge_and_log(store: Store) -> None:
     """Purge, and say so in the log when there was anything."""
     with store.writing() as session:
         done = purge(session, now=clock.now())

@@ -11,41 +11,24 @@ from wtforms import RadioField, SelectChoice
 
 from feedback_app import clock
 from feedback_app.customers.services import address_of
-from feedback_app.customers.views.link_pages import TOPIC_NAMES, day, make_pages, problem_of, read_link, reader_of
-from feedback_app.i18n import marked
+from feedback_app.customers.views.link_pages import (
+    customer_of,
+    form_problem,
+    format_day,
+    link_blueprint,
+    read_link,
+    topic_name,
+)
+from feedback_app.i18n import big
 from feedback_app.mailing.models import DeliveryState
+from feedback_app.mailing.words import DELIVERY_STATE_WORDS, SKIP_REASONS
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.letter_history import SentLetter, letters_to
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 
-own_data = make_pages("own_data", "/feedback/preferences")
-
-STATES = {
-    DeliveryState.QUEUED: _("on its way to you"),
-    DeliveryState.SUBMITTING: _("on its way to you"),
-    DeliveryState.ACCEPTED: _("sent; your mail server took it"),
-    DeliveryState.DEFERRED: _("your mail server asked us to try again later"),
-    DeliveryState.FAILED: _("your mail server did not take it"),
-    DeliveryState.UNKNOWN: _("perhaps sent: the connection broke at its end"),
-    DeliveryState.SKIPPED: _("not sent"),
-}
-
-
-# Why a letter was left out, as the ledger says it of a customer.
-REASONS = (
-    marked("the address is suppressed"),
-    marked("the customer has paused all letters"),
-    marked("the customer does not want specials"),
-    marked("the customer does not want news"),
-    marked("the customer does not want replies"),
-    marked("the customer has had today's letters"),
-    marked("put off for the weekly digest"),
-    marked("put off for the monthly digest"),
-    marked("there is nothing in it for the customer any more"),
-    marked("cancelled"),
-)
+own_data = link_blueprint("own_data", "/feedback/preferences")
 
 
 class EraseForm(FlaskForm):
@@ -66,10 +49,10 @@ def letters(token: str) -> ResponseReturnValue:
     """What was sent to somebody, and when."""
     claim = read_link(token, Purpose.PREFERENCES)
     with app_state().store.reading() as session:
-        customer = reader_of(session, claim)
+        customer = customer_of(session, claim)
         lines = list(letters_to(session, customer))
-    here = url_for("customers.centre", token=token)
-    page = {"states": STATES, "topics": TOPIC_NAMES, "day": day, "why": _why}
+    here = url_for("preferences.centre", token=token)
+    page = {"state_words": _state, "topic_name": topic_name, "day": format_day, "why": _why}
     return render_template("customers/letters.html", lines=lines, here=here, **page)
 
 
@@ -78,7 +61,7 @@ def data(token: str) -> ResponseReturnValue:
     """Everything that is held about somebody, as a file."""
     claim = read_link(token, Purpose.PREFERENCES)
     with app_state().store.reading() as session:
-        customer = reader_of(session, claim)
+        customer = customer_of(session, claim)
         document = export_customer(session, customer)
     answer = Response(json.dumps(document, ensure_ascii=False, indent=2) + "\n", mimetype="application/json")
     answer.headers["Content-Disposition"] = 'attachment; filename="what-we-hold-about-you.json"'
@@ -89,20 +72,24 @@ def data(token: str) -> ResponseReturnValue:
 def erase(token: str) -> ResponseReturnValue:
     """Say what erasing means; erase."""
     claim, form = read_link(token, Purpose.PREFERENCES), EraseForm()
-    here = url_for("customers.centre", token=token)
+    here = url_for("preferences.centre", token=token)
     with app_state().store.writing() if form.is_submitted() else app_state().store.reading() as session:
-        customer = reader_of(session, claim, lock=form.is_submitted())
+        customer = customer_of(session, claim, lock=form.is_submitted())
         page = {"form": form, "masked": address_of(session, customer).masked, "here": here}
         if not form.is_submitted():
             return render_template("customers/erase.html", **page, problem=None)
         if not form.validate():
-            return render_template("customers/erase.html", **page, problem=problem_of(form)), 400
+            return render_template("customers/erase.html", **page, problem=form_problem(form)), 400
         done = erase_customer(session, customer, now=clock.now(), comments=CommentsFate(form.comments.data))
     return render_template("customers/erased.html", done=done, deleted=form.comments.data == CommentsFate.DELETED)
+
+
+def _state(state: DeliveryState) -> str:
+    return big(gettext(DELIVERY_STATE_WORDS[state]))
 
 
 def _why(line: SentLetter) -> str:
     """Why a letter was not sent, where that is said in a few words of ours."""
     if line.state is not DeliveryState.SKIPPED or not line.reason:
         return ""
-    return str(gettext(line.reason)) if line.reason in REASONS else line.reason
+    return str(gettext(line.reason)) if line.reason in SKIP_REASONS else line.reason

@@ -21,8 +21,9 @@ from statistics import mean, median
 from feedback_app import clock
 from feedback_app.config import Settings, load_settings
 from feedback_app.customers.importing import import_customers
-from feedback_app.customers.models import LetterFormat, Topic
+from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
+from feedback_app.customers.topics import Topic
 from feedback_app.db.setup import open_store
 from feedback_app.mailing.delivery.worker import mail_worker
 from feedback_app.mailing.gate import check

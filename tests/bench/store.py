@@ -21,8 +21,9 @@ from feedback_app.config import Settings, load_settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import audience
 from feedback_app.customers.importing import import_customers
-from feedback_app.customers.models import Customer, Topic
+from feedback_app.customers.models import Customer
 from feedback_app.customers.services import find_customer
+from feedback_app.customers.topics import Topic
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
 from feedback_app.security.crypto import Vault

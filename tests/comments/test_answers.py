@@ -13,7 +13,8 @@ from feedback_app.comments.models import Comment, CommentStatus, Following, Noti
 from feedback_app.config import Settings
 from feedback_app.customers.consent import frequencies
 from feedback_app.customers.digest_schedule import next_digest
-from feedback_app.customers.models import Customer, Frequency, Topic
+from feedback_app.customers.models import Customer, Frequency
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery.worker import MailWorker
 from feedback_app.mailing.gate.letter import Letter

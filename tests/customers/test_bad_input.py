@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
 
 from feedback_app.customers.importing import import_customers
-from feedback_app.customers.models import ConsentChannel, Frequency, Topic
+from feedback_app.customers.models import ConsentChannel, Frequency
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.security.tokens import Claim, Purpose

@@ -21,10 +21,10 @@ from feedback_app.customers.models import (
     NameDisplay,
     Suppression,
     SuppressionReason,
-    Topic,
     Undo,
 )
 from feedback_app.customers.services import find_customer, name_of, suppression_of
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from feedback_app.customers.address_changes import MOST_A_DAY, Side, ask_for_change, say_yes
+from feedback_app.customers.address_changes import MOST_A_DAY, AddressSide, accept_change, request_change
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.models import (
     AddressChange,
@@ -16,9 +16,9 @@ from feedback_app.customers.models import (
     NameDisplay,
     Suppression,
     SuppressionReason,
-    Topic,
 )
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link, suppression_of
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.mailing.letters.composer import LetterContext
@@ -107,13 +107,13 @@ def test_bob_moves_with_all_that_he_chose_once_both_addresses_have_said_yes(
     assert "/feedback/preferences/" not in text_of(last)
 
 
-@pytest.mark.parametrize("first", Side)
+@pytest.mark.parametrize("first", AddressSide)
 def test_one_yes_is_not_enough_whichever_it_is_and_said_twice_it_is_still_one(
-    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, first: Side
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, first: AddressSide
 ) -> None:
     asks(client, desk, bob)
     both = letters(store, sink)
-    link = link_in(both[BOB.address if first is Side.OLD else ROBERT])
+    link = link_in(both[BOB.address if first is AddressSide.OLD else ROBERT])
     for _ in range(2):
         assert "One more letter" in send(client, link, {"answer": "yes"}).text
     assert "said yes here already" in told(client.get(link))
@@ -161,14 +161,14 @@ def test_a_link_that_is_used_again_after_all_is_done_changes_nothing(
     assert rows(store) == before
 
 
-@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("side", AddressSide)
 def test_a_no_from_either_address_ends_it(
-    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, side: Side
+    client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, side: AddressSide
 ) -> None:
     asks(client, desk, bob)
     both = letters(store, sink)
     old, new = link_in(both[BOB.address]), link_in(both[ROBERT])
-    no, other = (old, new) if side is Side.OLD else (new, old)
+    no, other = (old, new) if side is AddressSide.OLD else (new, old)
     assert "Everything stays as it is" in send(client, no, {"answer": "no"}).text
     assert client.get(other).status_code == client.get(no).status_code == 404
 
@@ -275,10 +275,10 @@ def test_an_address_that_somebody_had_only_typed_is_no_hindrance(store: Store, b
     with store.writing() as session:
         request_link(session, Address.parse(ROBERT), now=OPPS_DAY, quiet=True)
     with store.writing() as session:
-        ask_for_change(session, session.get_one(Customer, bob), Address.parse(ROBERT), now=clock.now())
+        request_change(session, session.get_one(Customer, bob), Address.parse(ROBERT), now=clock.now())
         [change] = session.scalars(select(AddressChange))
-        for side in Side:
-            say_yes(session, change, side, now=clock.now())
+        for side in AddressSide:
+            accept_change(session, change, side, now=clock.now())
     with store.reading() as session:
         found = find_customer(session, Address.parse(ROBERT))
         assert found
@@ -293,10 +293,10 @@ def test_what_was_said_about_the_person_moves_along_and_what_was_about_the_lette
 ) -> None:
     bar(store, bob, reason)
     with store.writing() as session:
-        ask_for_change(session, session.get_one(Customer, bob), Address.parse(ROBERT), now=clock.now())
+        request_change(session, session.get_one(Customer, bob), Address.parse(ROBERT), now=clock.now())
         [change] = session.scalars(select(AddressChange))
-        for side in Side:
-            say_yes(session, change, side, now=clock.now())
+        for side in AddressSide:
+            accept_change(session, change, side, now=clock.now())
     with store.reading() as session:
         assert (suppression_of(session, Address.parse(ROBERT)) is not None) == moves
         assert suppression_of(session, Address.parse(BOB.address)) is not None
@@ -332,7 +332,7 @@ def test_what_is_no_other_address_is_refused_and_kept_as_it_was_typed(
 
 def test_a_change_that_waits_is_in_what_is_held_about_him(store: Store, bob: int, clock: Clock) -> None:
     with store.writing() as session:
-        ask_for_change(session, session.get_one(Customer, bob), Address.parse(ROBERT), now=clock.now())
+        request_change(session, session.get_one(Customer, bob), Address.parse(ROBERT), now=clock.now())
     with store.reading() as session:
         [held] = export_customer(session, session.get_one(Customer, bob))["address_changes"]["data"]
         assert (held["from"], held["to"], held["done_at"]) == (BOB.address, ROBERT, None)

@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 from feedback_app.customers import consent
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import (
-    WORDINGS,
-    Change,
+    FrequencyChange,
     audience,
     choose,
     frequencies,
@@ -33,10 +32,10 @@ from feedback_app.customers.models import (
     Preference,
     Suppression,
     SuppressionReason,
-    Topic,
     Wording,
 )
 from feedback_app.customers.services import find_or_add_customer
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from tests.support.clock import OPPS_DAY
 from tests.support.people import ALICE, BOB, CAROL, Person, welcome
@@ -54,10 +53,10 @@ def decide(
     *,
     channel: ConsentChannel = FORM,
     now: datetime = OPPS_DAY,
-) -> Change | None:
+) -> FrequencyChange | None:
     """A customer chooses."""
     customer = session.get_one(Customer, number)
-    return choose(session, customer, topic, frequency, channel=channel, wording=WORDINGS[topic], now=now)
+    return choose(session, customer, topic, frequency, channel=channel, wording=topic.info.wording, now=now)
 
 
 def suppress(session: Session, number: int, reason: SuppressionReason = SuppressionReason.BOUNCED) -> None:
@@ -193,10 +192,12 @@ def test_a_choice_is_in_force_and_in_the_record(store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY)
     later = OPPS_DAY + timedelta(days=1)
     with store.writing() as session:
-        assert decide(session, alice, Topic.NEWS, Frequency.WEEKLY) == Change(Topic.NEWS, None, Frequency.WEEKLY)
+        assert decide(session, alice, Topic.NEWS, Frequency.WEEKLY) == FrequencyChange(
+            Topic.NEWS, None, Frequency.WEEKLY
+        )
     with store.writing() as session:
         change = decide(session, alice, Topic.NEWS, Frequency.NEVER, channel=ConsentChannel.ONE_CLICK, now=later)
-        assert change == Change(Topic.NEWS, Frequency.WEEKLY, Frequency.NEVER)
+        assert change == FrequencyChange(Topic.NEWS, Frequency.WEEKLY, Frequency.NEVER)
     with store.reading() as session:
         customer = session.get_one(Customer, alice)
         assert frequencies(session, customer) == {Topic.NEWS: Frequency.NEVER}
@@ -214,7 +215,7 @@ def test_a_choice_is_in_force_and_in_the_record(store: Store) -> None:
             later,
         )
         for event in (given_, withdrawn):
-            assert session.get_one(Wording, event.wording_hash).text == WORDINGS[Topic.NEWS]
+            assert session.get_one(Wording, event.wording_hash).text == Topic.NEWS.info.wording
 
 
 def test_the_same_choice_again_is_no_news(store: Store) -> None:
@@ -271,7 +272,7 @@ def test_the_record_can_be_neither_changed_nor_deleted(store: Store, table: type
     with store.reading() as session:
         [event] = session.scalars(select(ConsentEvent))
         assert (event.evidence, event.frequency) == (None, Frequency.EACH)
-        assert session.get_one(Wording, event.wording_hash).text == WORDINGS[Topic.SPECIALS]
+        assert session.get_one(Wording, event.wording_hash).text == Topic.SPECIALS.info.wording
 
 
 class ChangingOnesMind(RuleBasedStateMachine):
@@ -301,7 +302,7 @@ class ChangingOnesMind(RuleBasedStateMachine):
         before = self.model.get((number, topic))
         with self.store.writing() as session:
             change = decide(session, number, topic, frequency, channel=channel)
-        assert change == (None if before is frequency else Change(topic, before, frequency))
+        assert change == (None if before is frequency else FrequencyChange(topic, before, frequency))
         yes, own = frequency is not Frequency.NEVER, channel is ConsentChannel.FORM
         # A yes in force is confirmed when its person says it who had not, or when it lifts a suppression.
         confirms = yes and own and (number in self.suppressed or self.channel.get((number, topic)) is not channel)

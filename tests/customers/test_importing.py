@@ -25,9 +25,9 @@ from feedback_app.customers.models import (
     NameDisplay,
     Suppression,
     SuppressionReason,
-    Topic,
 )
 from feedback_app.customers.services import find_customer, find_or_add_customer, name_of, person
+from feedback_app.customers.topics import Topic
 from feedback_app.db.setup import vault_of
 from feedback_app.db.store import Store
 from tests.support.clock import OPPS_DAY

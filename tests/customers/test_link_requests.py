@@ -17,10 +17,11 @@ from sqlalchemy import func, select
 from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.link_requests import has_typed, look_up_typed, note_typed
-from feedback_app.customers.models import Customer, Frequency, Topic, TypedAddress, TypedFor
+from feedback_app.customers.link_requests import handle_typed_addresses, has_typed_addresses, save_typed_address
+from feedback_app.customers.models import Customer, Frequency, TypedAddress, TypedFor
 from feedback_app.customers.services import MOST_LINKS_A_DAY, find_customer
-from feedback_app.customers.subscriptions import Wish
+from feedback_app.customers.subscriptions import SubscriptionRequest
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.privacy.erasing import erase_customer
@@ -34,7 +35,7 @@ from tests.support.preference_pages import ASK, SUBSCRIBE, TESS, rows, send
 from tests.support.smtp import MailServer
 
 SIGNED_UP = {"specials": "y", "frequency": "each"}
-SUBSCRIPTION = Wish((Topic.SPECIALS,), Frequency.EACH)
+SUBSCRIPTION = SubscriptionRequest((Topic.SPECIALS,), Frequency.EACH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +158,19 @@ def test_hundreds_of_requests_for_one_address_bring_it_few_letters(
     for _ in range(9):
         with store.writing() as session:
             for written in spellings * 6:
-                wish = SUBSCRIPTION if what_for is TypedFor.SUBSCRIBING else None
-                note_typed(session, Address.parse(written), what_for, wish=wish, now=clock.now())
+                subscription = SUBSCRIPTION if what_for is TypedFor.SUBSCRIBING else None
+                save_typed_address(
+                    session, Address.parse(written), what_for, subscription=subscription, now=clock.now()
+                )
         worker.work_once()
         clock.advance(minutes=30)
     assert len(sink.letters) == (1 if what_for is TypedFor.SUBSCRIBING else MOST_LINKS_A_DAY)
     with store.reading() as session:
-        assert not has_typed(session)
+        assert not has_typed_addresses(session)
     clock.advance(days=1)
     with store.writing() as session:
-        wish = SUBSCRIPTION if what_for is TypedFor.SUBSCRIBING else None
-        note_typed(session, Address.parse(ALICE.address), what_for, wish=wish, now=clock.now())
+        subscription = SUBSCRIPTION if what_for is TypedFor.SUBSCRIBING else None
+        save_typed_address(session, Address.parse(ALICE.address), what_for, subscription=subscription, now=clock.now())
     before = len(sink.letters)
     worker.work_once()
     assert len(sink.letters) == before + 1
@@ -194,12 +197,14 @@ def test_one_network_can_type_only_so_many_addresses_and_what_was_typed_stays(
 def test_two_mailers_that_look_at_once_have_one_letter_sent(store: Store) -> None:
     for written in (TESS, TESS.upper()) * 3:
         with store.writing() as session:
-            note_typed(session, Address.parse(written), TypedFor.SUBSCRIBING, wish=SUBSCRIPTION, now=OPPS_DAY)
+            save_typed_address(
+                session, Address.parse(written), TypedFor.SUBSCRIBING, subscription=SUBSCRIPTION, now=OPPS_DAY
+            )
     together = Barrier(3)
 
     def look(_: int) -> int:
         together.wait(30)
-        return store.write(lambda session: look_up_typed(session, now=OPPS_DAY, quiet=True))
+        return store.write(lambda session: handle_typed_addresses(session, now=OPPS_DAY, quiet=True))
 
     with ThreadPoolExecutor(3) as mailers:
         assert sum(mailers.map(look, range(3))) == 6
@@ -211,7 +216,7 @@ def test_two_mailers_that_look_at_once_have_one_letter_sent(store: Store) -> Non
 def test_what_was_typed_is_sealed_shown_to_its_owner_and_goes_with_them(store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY)
     with store.writing() as session:
-        note_typed(session, Address.parse(ALICE.address), TypedFor.PREFERENCES, now=OPPS_DAY)
+        save_typed_address(session, Address.parse(ALICE.address), TypedFor.PREFERENCES, now=OPPS_DAY)
     with store.reading() as session:
         [row] = session.scalars(select(TypedAddress))
         assert ALICE.address.encode() not in row.address
@@ -220,30 +225,30 @@ def test_what_was_typed_is_sealed_shown_to_its_owner_and_goes_with_them(store: S
     with store.writing() as session:
         erase_customer(session, session.get_one(Customer, alice), now=OPPS_DAY)
     with store.reading() as session:
-        assert not has_typed(session)
+        assert not has_typed_addresses(session)
 
 
 def test_what_no_mailer_has_looked_at_for_a_week_is_purged(store: Store) -> None:
     with store.writing() as session:
-        note_typed(session, Address.parse(TESS), TypedFor.PREFERENCES, now=OPPS_DAY)
+        save_typed_address(session, Address.parse(TESS), TypedFor.PREFERENCES, now=OPPS_DAY)
     for days, waits in ((6.9, True), (7, False)):
         with store.writing() as session:
             purge(session, now=OPPS_DAY + timedelta(days=days))
         with store.reading() as session:
-            assert has_typed(session) == waits
+            assert has_typed_addresses(session) == waits
 
 
 def test_an_address_that_cannot_be_opened_any_more_holds_nobody_up(store: Store) -> None:
     with store.writing() as session:
-        note_typed(session, Address.parse(TESS), TypedFor.PREFERENCES, now=OPPS_DAY)
-        note_typed(session, Address.parse(ALICE.address), TypedFor.PREFERENCES, now=OPPS_DAY)
+        save_typed_address(session, Address.parse(TESS), TypedFor.PREFERENCES, now=OPPS_DAY)
+        save_typed_address(session, Address.parse(ALICE.address), TypedFor.PREFERENCES, now=OPPS_DAY)
     with store.writing() as session:
         row = session.scalars(select(TypedAddress).order_by(TypedAddress.id)).first()
         assert row
         row.address = row.address[:-1] + bytes([row.address[-1] ^ 1])
     with store.writing() as session:
-        assert look_up_typed(session, now=OPPS_DAY, quiet=True) == 2
+        assert handle_typed_addresses(session, now=OPPS_DAY, quiet=True) == 2
     with store.reading() as session:
         assert find_customer(session, Address.parse(TESS)) is None
         assert find_customer(session, Address.parse(ALICE.address)) is not None
-        assert not has_typed(session)
+        assert not has_typed_addresses(session)

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from feedback_app.app import create_app
 from feedback_app.config import Settings
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import WORDINGS, choose, may_write_to
-from feedback_app.customers.link_requests import look_up_typed
+from feedback_app.customers.consent import choose, may_write_to
+from feedback_app.customers.link_requests import handle_typed_addresses
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
@@ -26,10 +26,10 @@ from feedback_app.customers.models import (
     Frequency,
     LetterFormat,
     NameDisplay,
-    Topic,
     Wording,
 )
 from feedback_app.customers.services import address_of, name_of
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterRequest
 from feedback_app.mailing.letters.composer import LetterContext
@@ -55,7 +55,7 @@ from tests.support.preference_pages import (
 def looked_up(store: Store, now: datetime = OPPS_DAY) -> None:
     """The mailer has looked whose the addresses are that were typed."""
     with store.writing() as session:
-        look_up_typed(session, now=now, quiet=True)
+        handle_typed_addresses(session, now=now, quiet=True)
 
 
 def test_asking_says_the_same_for_known_and_unknown_addresses(app: Flask, store: Store) -> None:
@@ -222,7 +222,7 @@ def test_the_choices_are_shown_as_they_are(client: FlaskClient, store: Store, de
         "name": BOB.name,
         "pause_until": "2007-12-24",
     }
-    assert all(wording in page.get_text() for wording in WORDINGS.values())
+    assert all(topic.info.wording in page.get_text() for topic in Topic)
 
 
 def test_saving_stores_the_choices_and_their_record(client: FlaskClient, store: Store, desk: LetterContext) -> None:
@@ -261,7 +261,7 @@ def test_saving_stores_the_choices_and_their_record(client: FlaskClient, store: 
             (Topic.REPLIES, withdrawn, Frequency.NEVER, form, OPPS_DAY, None),
         ]
         for event in record_of(store, tess):
-            assert session.get_one(Wording, event.wording_hash).text == WORDINGS[event.topic]
+            assert session.get_one(Wording, event.wording_hash).text == event.topic.info.wording
 
 
 def test_what_was_agreed_to_is_what_stood_on_the_page(client: FlaskClient, store: Store, desk: LetterContext) -> None:
@@ -543,7 +543,7 @@ def test_a_post_ends_the_topic_and_says_through_what(
     last = record_of(store, bob)[-1]
     assert (last.topic, last.action, last.channel) == (Topic.SPECIALS, ConsentAction.WITHDRAWN, channel)
     with store.reading() as session:
-        assert session.get_one(Wording, last.wording_hash).text == WORDINGS[Topic.SPECIALS]
+        assert session.get_one(Wording, last.wording_hash).text == Topic.SPECIALS.info.wording
     assert (choices_of(store, alice), len(record_of(store, alice))) == everything_of_alice
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import WORDINGS, may_write_to
+from feedback_app.customers.consent import may_write_to
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
@@ -18,11 +18,11 @@ from feedback_app.customers.models import (
     Frequency,
     Suppression,
     SuppressionReason,
-    Topic,
     Wording,
 )
 from feedback_app.customers.services import find_customer, suppression_of
-from feedback_app.customers.subscriptions import RHYTHMS, TOPICS, Wish
+from feedback_app.customers.subscriptions import SUBSCRIPTION_FREQUENCIES, SubscriptionRequest
+from feedback_app.customers.topics import SUBSCRIBABLE, Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.clock import OPPS_DAY, Clock
@@ -76,8 +76,8 @@ def test_whoever_types_an_address_and_uses_the_link_is_written_to_as_they_chose(
     typed_at = clock.now()
     letter = comes(store, sink)
     assert read(letter)["To"] == TESS
-    assert WORDINGS[Topic.NEWS] in text_of(letter)
-    assert WORDINGS[Topic.SPECIALS] not in text_of(letter)
+    assert Topic.NEWS.info.wording in text_of(letter)
+    assert Topic.SPECIALS.info.wording not in text_of(letter)
     assert "Yes, subscribe me" in html_of(letter)
     tess = number_of(store, TESS)
     assert choices_of(store, tess) == {}
@@ -88,7 +88,7 @@ def test_whoever_types_an_address_and_uses_the_link_is_written_to_as_they_chose(
     page = client.get(link)
     assert "t…@e…" in told(page)
     assert TESS not in page.text
-    assert WORDINGS[Topic.NEWS] in told(page)
+    assert Topic.NEWS.info.wording in told(page)
     assert rows(store) == before
     assert "news from the blog: weekly" in told(send(client, link, {}))
     assert choices_of(store, tess) == {Topic.NEWS: Frequency.WEEKLY}
@@ -97,7 +97,7 @@ def test_whoever_types_an_address_and_uses_the_link_is_written_to_as_they_chose(
     assert (confirmed.action, confirmed.at) == (ConsentAction.CONFIRMED, clock.now())
     assert {given_line.channel, confirmed.channel} == {ConsentChannel.SUBSCRIBE}
     with store.reading() as session:
-        assert session.get_one(Wording, confirmed.wording_hash).text == WORDINGS[Topic.NEWS]
+        assert session.get_one(Wording, confirmed.wording_hash).text == Topic.NEWS.info.wording
         assert may_write_to(session, session.get_one(Customer, tess), Topic.NEWS, now=clock.now())
         assert not may_write_to(session, session.get_one(Customer, tess), Topic.SPECIALS, now=clock.now())
 
@@ -214,7 +214,7 @@ def test_the_form_wants_an_address_and_something_to_write_about_and_keeps_what_w
 
 def test_nothing_is_ticked_beforehand(client: FlaskClient) -> None:
     page = BeautifulSoup(client.get(SUBSCRIBE).text, "html.parser")
-    assert len(page.select("input[type=checkbox]")) == len(TOPICS)
+    assert len(page.select("input[type=checkbox]")) == len(SUBSCRIBABLE)
     assert page.select("input[type=checkbox][checked]") == []
 
 
@@ -233,14 +233,17 @@ def test_one_address_gets_one_letter_a_day_that_asks(
     assert clock.now() - OPPS_DAY > timedelta(days=1)
 
 
-wishes = st.builds(
-    Wish, st.sets(st.sampled_from(TOPICS), min_size=1).map(lambda some: tuple(one for one in TOPICS if one in some)),
-    st.sampled_from(RHYTHMS),
-)  # fmt: skip
+subscriptions = st.builds(
+    SubscriptionRequest,
+    st.sets(st.sampled_from(SUBSCRIBABLE), min_size=1).map(
+        lambda some: tuple(topic for topic in SUBSCRIBABLE if topic in some)
+    ),
+    st.sampled_from(SUBSCRIPTION_FREQUENCIES),
+)
 
 
-@given(wishes)
-def test_a_wish_comes_back_from_a_link_and_from_the_store_as_it_was(wish: Wish) -> None:
-    assert Wish.of_code(wish.code) == wish
-    assert Wish.of_json(wish.as_json()) == wish
-    assert 0 < wish.code < 2**16
+@given(subscriptions)
+def test_a_subscription_comes_back_from_a_link_and_from_the_store_as_it_was(subscription: SubscriptionRequest) -> None:
+    assert SubscriptionRequest.of_code(subscription.code) == subscription
+    assert SubscriptionRequest.of_json(subscription.as_json()) == subscription
+    assert 0 < subscription.code < 2**16

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic
+from feedback_app.customers.models import Customer, LetterFormat, NameDisplay
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.bulk import find_many, insert_many, update_many
 from feedback_app.db.prepared import AnyNumber, Prepared

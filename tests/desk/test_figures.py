@@ -2,15 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from feedback_app.customers.consent import WORDINGS, choose
-from feedback_app.customers.models import (
-    ConsentChannel,
-    Customer,
-    Frequency,
-    Suppression,
-    SuppressionReason,
-    Topic,
-)
+from feedback_app.customers.consent import choose
+from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Suppression, SuppressionReason
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.desk.figures import MONTHS, figures
 from tests.support.clock import OPPS_DAY
@@ -22,7 +16,7 @@ AUGUST, SEPTEMBER = datetime(2007, 8, 5, tzinfo=UTC), datetime(2007, 9, 30, 23, 
 def says(store: Store, person: int, frequency: Frequency, channel: ConsentChannel, *, at: datetime) -> None:
     """Somebody chooses about offers."""
     with store.writing() as session:
-        customer, wording = session.get_one(Customer, person), WORDINGS[Topic.SPECIALS]
+        customer, wording = session.get_one(Customer, person), Topic.SPECIALS.info.wording
         choose(session, customer, Topic.SPECIALS, frequency, channel=channel, wording=wording, now=at)
 
 

@@ -25,9 +25,9 @@ from feedback_app.comments.services import Post, change_status, register_posts
 from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.console import Context
-from feedback_app.customers.address_changes import Side, ask_for_change, say_yes
+from feedback_app.customers.address_changes import AddressSide, accept_change, request_change
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import WORDINGS, choose, frequencies, history, may_write_to
+from feedback_app.customers.consent import choose, frequencies, history, may_write_to
 from feedback_app.customers.importing import import_customers
 from feedback_app.customers.models import (
     AddressChange,
@@ -38,10 +38,10 @@ from feedback_app.customers.models import (
     Preference,
     Suppression,
     SuppressionReason,
-    Topic,
     Undo,
 )
 from feedback_app.customers.services import address_of, find_customer, name_of, request_link
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.setup import StoreProblem, open_store
 from feedback_app.db.store import Store
@@ -130,7 +130,7 @@ def say(store: Store, person: Person, frequency: Frequency, *, now: datetime = L
         customer = find_customer(session, Address.parse(person.address))
         assert customer
         topic, channel = Topic.SPECIALS, ConsentChannel.ONE_CLICK
-        choose(session, customer, topic, frequency, channel=channel, wording=WORDINGS[topic], now=now)
+        choose(session, customer, topic, frequency, channel=channel, wording=topic.info.wording, now=now)
 
 
 def comment(store: Store, person: Person, words: str, *, now: datetime = OPPS_DAY) -> int:
@@ -801,10 +801,10 @@ def test_somebody_with_another_address_since_the_backup_keeps_it_and_the_old_one
     with busy.writing() as session:
         session.execute(delete(AddressChange))
         customer = session.get_one(Customer, bob.id)
-        ask_for_change(session, customer, Address.parse(robert.address), now=LATER)
+        request_change(session, customer, Address.parse(robert.address), now=LATER)
         [change] = session.scalars(select(AddressChange))
-        for side in Side:
-            say_yes(session, change, side, now=LATER)
+        for side in AddressSide:
+            accept_change(session, change, side, now=LATER)
     put_back(settings, monday)
     assert find(busy, BOB) is None
     moved = find(busy, robert)

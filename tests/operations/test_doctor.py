@@ -14,7 +14,8 @@ from sqlalchemy import text
 from feedback_app.cli import undisclosed
 from feedback_app.config import Settings, load_settings
 from feedback_app.console import Context
-from feedback_app.customers.models import Customer, Frequency, Topic
+from feedback_app.customers.models import Customer, Frequency
+from feedback_app.customers.topics import Topic
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import WorkerKind, beat

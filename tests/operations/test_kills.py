@@ -25,17 +25,11 @@ from feedback_app.comments.services import Post, register_posts
 from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import WORDINGS, choose
+from feedback_app.customers.consent import choose
 from feedback_app.customers.importing import import_customers
-from feedback_app.customers.models import (
-    ConsentChannel,
-    ConsentEvent,
-    Customer,
-    Frequency,
-    Preference,
-    Topic,
-)
+from feedback_app.customers.models import ConsentChannel, ConsentEvent, Customer, Frequency, Preference
 from feedback_app.customers.services import address_of, find_or_add_customer
+from feedback_app.customers.topics import Topic
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
 from feedback_app.operations.backup import back_up, examine
@@ -115,7 +109,7 @@ class Writer:
             yes = row is None or row.frequency is Frequency.NEVER
             choose(
                 session, customer, Topic.NEWS, Frequency.EACH if yes else Frequency.NEVER,
-                channel=ConsentChannel.FORM, wording=WORDINGS[Topic.NEWS], now=OPPS_DAY,
+                channel=ConsentChannel.FORM, wording=Topic.NEWS.info.wording, now=OPPS_DAY,
             )  # fmt: skip
         return f"choice {address}"
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from feedback_app.audit_log import Act, newest_lines
 from feedback_app.config import Settings
-from feedback_app.customers.consent import WORDINGS, choose
+from feedback_app.customers.consent import choose
 from feedback_app.customers.importing import import_customers
-from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
+from feedback_app.customers.models import ConsentChannel, Customer, Frequency
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.privacy.evidence import BEGIN, END, BadEvidence, evidence_of, public_keys, verify
 from feedback_app.security.keys import signer
@@ -42,7 +43,7 @@ def document(settings: Settings, store: Store, clock: Clock) -> str:
     clock.advance(days=3)
     with store.writing() as session:
         customer = session.get_one(Customer, alice)
-        how = {"channel": ConsentChannel.ONE_CLICK, "wording": WORDINGS[Topic.SPECIALS], "now": clock.now()}
+        how = {"channel": ConsentChannel.ONE_CLICK, "wording": Topic.SPECIALS.info.wording, "now": clock.now()}
         choose(session, customer, Topic.SPECIALS, Frequency.NEVER, **how)  # type: ignore[arg-type]
     with store.reading() as session:
         return evidence_of(session, session.get_one(Customer, alice), settings, signer(settings), now=clock.now())
@@ -61,7 +62,7 @@ def test_it_says_what_was_agreed_to_when_through_what_and_to_which_words(documen
     assert first < second
     assert "the customer's own page of choices" in document
     assert "the button of a mail program (RFC 8058)" in document
-    assert WORDINGS[Topic.SPECIALS] in document
+    assert Topic.SPECIALS.info.wording in document
 
 
 def test_it_is_verified_by_anybody_with_the_public_key_that_it_names(settings: Settings, document: str) -> None:

@@ -17,18 +17,11 @@ from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import history, may_write_to
 from feedback_app.customers.importing import import_customers
-from feedback_app.customers.models import (
-    ConsentAction,
-    ConsentEvent,
-    Customer,
-    Frequency,
-    NameDisplay,
-    Suppression,
-    Topic,
-)
+from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, NameDisplay, Suppression
 from feedback_app.customers.services import find_customer, request_link
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 from feedback_app.mailing.delivery.worker import mail_worker
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.mailings.services import hold
@@ -177,7 +170,7 @@ def test_requests_that_nobody_confirmed_are_purged_after_seven_days(store: Store
 def test_a_letter_to_the_owner_keeps_nobody_from_being_purged(store: Store) -> None:
     with store.writing() as session:
         request_link(session, Address.parse(BOB.address), now=OPPS_DAY, quiet=True)
-        want_letter(session, LetterKind.MAILING_COPY, None, now=OPPS_DAY + timedelta(days=6))
+        queue_letter(session, LetterKind.MAILING_COPY, None, now=OPPS_DAY + timedelta(days=6))
     with store.writing() as session:
         assert purge(session, now=OPPS_DAY + timedelta(days=7)).unconfirmed == 1
 

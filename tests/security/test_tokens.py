@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback_app.customers.models import Topic
+from feedback_app.customers.topics import Topic
 from feedback_app.security.crypto import KeyProblem, new_key
 from feedback_app.security.tokens import BadToken, Claim, ExpiredToken, Purpose, Signer
 
@@ -44,7 +44,7 @@ def test_a_token_reads_back_for_its_purpose_and_time_only(
 
 
 def test_each_link_is_for_one_person_one_purpose_one_topic_and_one_day() -> None:
-    codes = [0, *(topic.code for topic in Topic)]
+    codes = [0, *(topic.info.code for topic in Topic)]
     matrix = {
         (person, purpose, about, day): SIGNER.sign(
             Claim(purpose, person, about), now=NOW + timedelta(days=day), days=30

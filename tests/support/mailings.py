@@ -5,7 +5,8 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 from feedback_app.config import load_settings
-from feedback_app.customers.models import Frequency, NameDisplay, Topic
+from feedback_app.customers.models import Frequency, NameDisplay
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery import ledger
 from feedback_app.mailing.delivery.worker import MailWorker

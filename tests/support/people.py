@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import WORDINGS, choose
-from feedback_app.customers.models import ConsentChannel, Customer, Frequency, NameDisplay, Topic
+from feedback_app.customers.consent import choose
+from feedback_app.customers.models import ConsentChannel, Customer, Frequency, NameDisplay
 from feedback_app.customers.services import find_or_add_customer, set_name
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 
 
@@ -37,7 +38,7 @@ def welcome(
         customer.confirmed_at, customer.name_display = now, named
         set_name(session, customer, person.name)
         for topic, frequency in choices.items():
-            wording = WORDINGS[Topic(topic)]
+            wording = Topic(topic).info.wording
             choose(
                 session,
                 customer,

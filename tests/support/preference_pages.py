@@ -6,12 +6,8 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from feedback_app.customers.consent import frequencies, history
-from feedback_app.customers.models import (
-    ConsentEvent,
-    Customer,
-    Frequency,
-    Topic,
-)
+from feedback_app.customers.models import ConsentEvent, Customer, Frequency
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import LetterContext

@@ -7,8 +7,9 @@ import html5lib
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from feedback_app.customers.models import Customer, Frequency, NameDisplay, Topic
+from feedback_app.customers.models import Customer, Frequency, NameDisplay
 from feedback_app.customers.services import name_of
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.composer import LetterContext
 from tests.support.browser_checks import COLOURS, MISSING, STICKING_OUT, WIDTHS

@@ -13,10 +13,11 @@ from werkzeug.routing import Rule
 
 from feedback_app.app import MAX_BODY_BYTES, Serving, create_app
 from feedback_app.config import Moderation, Settings
-from feedback_app.customers.address_changes import ask_for_change
+from feedback_app.customers.address_changes import request_change
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.models import Customer, Frequency, Topic
-from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.customers.models import Customer, Frequency
+from feedback_app.customers.subscriptions import SubscriptionRequest, request_confirmation
+from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.engine import make_engine
 from feedback_app.db.store import Store
@@ -68,8 +69,8 @@ BODIES = [
     (b'{"email": {"a": []}}', "application/json"),
     (b"{]", "application/json"),
 ]
-WISH = Wish((Topic.NEWS,), Frequency.EACH)
-POSTED_BY_LINK = "leaving.unsubscribe"
+SUBSCRIPTION = SubscriptionRequest((Topic.NEWS,), Frequency.EACH)
+POSTED_BY_LINK = "unsubscribe.unsubscribe"
 STOPPED_BY_LINK = "own_comments.stop"
 
 
@@ -140,7 +141,7 @@ def address_link(desk: LetterContext, side: str, purpose: Purpose) -> str:
 
 def subscribe_link(desk: LetterContext, person: int) -> str:
     """A link that confirms a subscription."""
-    token = desk.signer.sign(Claim(Purpose.SUBSCRIBE, person, WISH.code), now=OPPS_DAY, days=7)
+    token = desk.signer.sign(Claim(Purpose.SUBSCRIBE, person, SUBSCRIPTION.code), now=OPPS_DAY, days=7)
     return f"{desk.settings.site_url}/feedback/subscribe/{token}"
 
 
@@ -152,17 +153,17 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
     say(store, address=BOB.address, notify=True)
     waits = say(store, "This one waits.", moderation=Moderation.ALL)
     with store.writing() as session:
-        want_confirmation(session, Address.parse(BOB.address), WISH, asked_at=OPPS_DAY, now=OPPS_DAY)
-        ask_for_change(session, session.get_one(Customer, bob), Address.parse("robert@example.net"), now=OPPS_DAY)
+        request_confirmation(session, Address.parse(BOB.address), SUBSCRIPTION, asked_at=OPPS_DAY, now=OPPS_DAY)
+        request_change(session, session.get_one(Customer, bob), Address.parse("robert@example.net"), now=OPPS_DAY)
     before = rows(store)
     links = {
-        "customers.centre": desk.preferences_link(bob, OPPS_DAY),
-        "customers.undo_last": desk.preferences_link(bob, OPPS_DAY) + "/undo",
+        "preferences.centre": desk.preferences_link(bob, OPPS_DAY),
+        "preferences.undo_last": desk.preferences_link(bob, OPPS_DAY) + "/undo",
         "own_data.erase": desk.preferences_link(bob, OPPS_DAY) + "/erase",
-        "joining.confirm": subscribe_link(desk, bob),
-        "new_address.ask": desk.preferences_link(bob, OPPS_DAY) + "/address",
-        "new_address.from_old": address_link(desk, "old", Purpose.CHANGE_FROM),
-        "new_address.to_new": address_link(desk, "new", Purpose.CHANGE_TO),
+        "subscribe.confirm": subscribe_link(desk, bob),
+        "address_change.ask": desk.preferences_link(bob, OPPS_DAY) + "/address",
+        "address_change.from_old": address_link(desk, "old", Purpose.CHANGE_FROM),
+        "address_change.to_new": address_link(desk, "new", Purpose.CHANGE_TO),
         "own_comments.confirm": comment_link(desk, "confirm", Purpose.CONFIRM_ANSWERS),
         STOPPED_BY_LINK: comment_link(desk, "stop", Purpose.STOP_ANSWERS),
         POSTED_BY_LINK: desk.unsubscribe_link(bob, Topic.SPECIALS, OPPS_DAY),
@@ -186,7 +187,7 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
             answer = whole.test_client().post(path, data=fields | more)
             assert answer.status_code in {400, 404}, path
             posted.add(rule.endpoint)
-    assert {"customers.ask", "customers.centre"} <= posted
+    assert {"preferences.ask", "preferences.centre"} <= posted
     assert rows(store) == before
     for name in (POSTED_BY_LINK, STOPPED_BY_LINK):
         now = rows(store)
@@ -313,6 +314,6 @@ def test_when_the_store_is_broken_the_page_says_so_and_the_log_quotes_no_link(
     answer = broken.test_client().post(link, data={"List-Unsubscribe": "One-Click"})
     assert answer.status_code == 500
     helps(answer.text, "Something broke")
-    assert "leaving.unsubscribe" in caplog.text
+    assert "unsubscribe.unsubscribe" in caplog.text
     assert link.rpartition("/")[2] not in caplog.text
     assert "geheim" not in caplog.text + answer.text

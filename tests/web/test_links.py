@@ -13,13 +13,14 @@ from werkzeug.routing import Rule
 from feedback_app.comments.author_edits import request_comments_link
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, Following
-from feedback_app.customers.address_changes import Side, ask_for_change, say_yes
+from feedback_app.customers.address_changes import AddressSide, accept_change, request_change
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.models import AddressChange, Customer, Frequency, NameDisplay, Topic
+from feedback_app.customers.models import AddressChange, Customer, Frequency, NameDisplay
 from feedback_app.customers.services import request_link
-from feedback_app.customers.subscriptions import Wish, want_confirmation
+from feedback_app.customers.subscriptions import SubscriptionRequest, request_confirmation
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.digests import make_due
@@ -35,7 +36,7 @@ from tests.support.smtp import MailServer
 
 SITE = "http://127.0.0.1:8000"
 DAYS = 7
-WISH = Wish((Topic.NEWS,), Frequency.EACH)
+SUBSCRIPTION = SubscriptionRequest((Topic.NEWS,), Frequency.EACH)
 # Signing in has links of its own kind, and its own tests.
 OTHERS = ("security.", "owner.")
 LINKS = re.compile(rf"{re.escape(SITE)}(/[^\s\"'<>)]*)")
@@ -55,8 +56,8 @@ def move_in(store: Store, name: str, address: str, new_address: str) -> dict[Pur
         assert number
         customer = session.get_one(Customer, number)
         customer.confirmed_at = OPPS_DAY
-        want_confirmation(session, Address.parse(address), WISH, asked_at=OPPS_DAY, now=OPPS_DAY)
-        ask_for_change(session, customer, Address.parse(new_address), now=OPPS_DAY)
+        request_confirmation(session, Address.parse(address), SUBSCRIPTION, asked_at=OPPS_DAY, now=OPPS_DAY)
+        request_change(session, customer, Address.parse(new_address), now=OPPS_DAY)
         following = session.scalars(select(Following.id).where(Following.customer_id == number)).one()
         change = session.scalars(select(AddressChange.id).where(AddressChange.customer_id == number)).one()
     numbers = {
@@ -67,8 +68,8 @@ def move_in(store: Store, name: str, address: str, new_address: str) -> dict[Pur
         Purpose.MODERATE: comment.id,
     }
     about = {
-        Purpose.UNSUBSCRIBE: Topic.SPECIALS.code,
-        Purpose.SUBSCRIBE: WISH.code,
+        Purpose.UNSUBSCRIBE: Topic.SPECIALS.info.code,
+        Purpose.SUBSCRIBE: SUBSCRIPTION.code,
         Purpose.MODERATE: next(iter(Decision)).code,
     }
     return {one: Claim(one, numbers.get(one, number), about.get(one, 0)) for one in Purpose}
@@ -163,18 +164,20 @@ def everything_that_is_mailed(store: Store, sink: MailServer, clock: Clock) -> l
     with store.writing() as session:
         request_link(session, Address.parse(ALICE.address), now=clock.now(), quiet=False)
         request_comments_link(session, Address.parse(BOB.address), now=clock.now(), quiet=False)
-        want_confirmation(session, Address.parse("tess@example.com"), WISH, asked_at=clock.now(), now=clock.now())
-        want_confirmation(session, Address.parse(CAROL.address), WISH, asked_at=clock.now(), now=clock.now())
-        ask_for_change(session, session.get_one(Customer, bob), Address.parse("robert@example.net"), now=clock.now())
+        request_confirmation(
+            session, Address.parse("tess@example.com"), SUBSCRIPTION, asked_at=clock.now(), now=clock.now()
+        )
+        request_confirmation(session, Address.parse(CAROL.address), SUBSCRIPTION, asked_at=clock.now(), now=clock.now())
+        request_change(session, session.get_one(Customer, bob), Address.parse("robert@example.net"), now=clock.now())
         services.hold(session, FREE_SOCKS, minutes=0, now=clock.now())
     worker.work_once()
     with store.writing() as session:
         change = session.scalars(select(AddressChange)).one()
-        for side in Side:
-            say_yes(session, change, side, now=clock.now())
+        for side in AddressSide:
+            accept_change(session, change, side, now=clock.now())
         mailing = session.scalars(select(Mailing)).one()
         mailing.state, mailing.reason = MailingState.HALTED, "too many were refused"
-        want_letter(session, LetterKind.MAILING_HALTED, None, about=mailing.id, now=clock.now())
+        queue_letter(session, LetterKind.MAILING_HALTED, None, about=mailing.id, now=clock.now())
     worker.work_once()
     with store.writing() as session:
         session.scalars(select(Mailing)).one().state = MailingState.SENT

@@ -11,31 +11,26 @@ from limits import parse
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.customers.consent import WORDINGS
 from feedback_app.customers.digest_schedule import next_digest
-from feedback_app.customers.forms import FORMATS, FREQUENCIES, LANGUAGES, NAMES, AskForm
-from feedback_app.customers.models import Customer, Frequency, Topic
-from feedback_app.customers.preferences import Choices, Saved, changed_fields
+from feedback_app.customers.forms import AskForm
+from feedback_app.customers.models import Customer, Frequency
+from feedback_app.customers.preferences import ChoicesChange, CustomerChoices, changed_fields
+from feedback_app.customers.topics import Topic
+from feedback_app.customers.words import FORMAT_WORDS, FREQUENCY_WORDS, LANGUAGE_WORDS, NAME_DISPLAY_WORDS
 from feedback_app.i18n import big, small
 from feedback_app.security.tokens import BadToken, Claim, Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import forged
 from feedback_app.web.headers import keep_private
 
-TOPIC_NAMES = {
-    Topic.SPECIALS: _("offers"),
-    Topic.NEWS: _("news from the blog"),
-    Topic.REPLIES: _("answers to your comments"),
-}
-TOO_LATE = _(
+FORM_EXPIRED = _(
     "This form had been open too long, or your browser keeps no cookies. What you typed is still here: send it again."
 )
-TOO_MANY = _("A lot came from your network just now. What you typed is still here: wait a minute, and send it again.")
+TOO_MANY_REQUESTS = _(
+    "A lot came from your network just now. What you typed is still here: wait a minute, and send it again."
+)
 ASKING_LIMITS = (parse("30/minute"), parse("300/hour"))
 FIELD_NAMES = {
-    Topic.SPECIALS.value: _("Offers"),
-    Topic.NEWS.value: _("News from the blog"),
-    Topic.REPLIES.value: _("Answers to your comments"),
     "format": _("How letters look"),
     "name_display": _("How letters name you"),
     "name": _("Your name"),
@@ -44,7 +39,7 @@ FIELD_NAMES = {
 }
 
 
-def make_pages(name: str, prefix: str = "/feedback") -> Blueprint:
+def link_blueprint(name: str, prefix: str = "/feedback") -> Blueprint:
     """A blueprint of pages that links lead to: nobody else's to keep, and a bad link gets its page."""
     pages = Blueprint(name, __name__, url_prefix=prefix)
     pages.after_request(keep_private)
@@ -52,7 +47,7 @@ def make_pages(name: str, prefix: str = "/feedback") -> Blueprint:
     return pages
 
 
-def admitted() -> bool:
+def may_type_address() -> bool:
     """Whether one more address may be typed from this network; a link that works is never asked this."""
     return all(
         app_state().limits.admit(limit, "asking", app_state().limits.client_network_hash()) for limit in ASKING_LIMITS
@@ -60,29 +55,39 @@ def admitted() -> bool:
 
 
 def read_link(token: str, purpose: Purpose) -> Claim:
-    """What a link allows. Raises BadToken, which `make_pages` answers."""
+    """What a link allows. Raises BadToken, which `link_blueprint` answers."""
     return app_state().signer.read(token, purpose, now=clock.now())
 
 
-def reader_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer:
+def customer_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer:
     """Whose link it is. Raises BadToken when they are not here any more, or have another address since."""
     customer = session.get(Customer, claim.person, with_for_update=lock)
     if customer is None or (claim.purpose is Purpose.PREFERENCES and claim.about != customer.link_series):
         raise BadToken
-    speak(customer)
+    use_language_of(customer)
     return customer
 
 
-def speak(customer: Customer) -> None:
+def use_language_of(customer: Customer) -> None:
     """Go on in the language that a customer chose for their letters, where they chose one."""
     if customer.language in app_state().settings.languages:
         g.language = customer.language
         refresh()
 
 
-def wordings() -> dict[Topic, str]:
-    """What somebody says yes to, as it stands on the page: that is what the record keeps."""
-    return {topic: gettext(wording) for topic, wording in WORDINGS.items()}
+def shown_wording(topic: Topic) -> str:
+    """Return what a customer agrees to, in the page's language: the record keeps the words that were shown."""
+    return str(gettext(topic.info.wording))
+
+
+def topic_name(topic: Topic) -> str:
+    """Return a topic's name within a sentence, in the page's language."""
+    return str(gettext(topic.info.name))
+
+
+def frequency_words(frequency: Frequency) -> str:
+    """Return how often letters come, within a sentence, in the page's language."""
+    return small(gettext(FREQUENCY_WORDS[frequency]))
 
 
 def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
@@ -90,22 +95,22 @@ def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
     return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
 
 
-def problem_of(form: FlaskForm) -> str | None:
+def form_problem(form: FlaskForm) -> str | None:
     """What is wrong with a form as a whole."""
-    return str(TOO_LATE) if forged(form) else None
+    return str(FORM_EXPIRED) if forged(form) else None
 
 
-def day(moment: date | datetime) -> str:
+def format_day(moment: date | datetime) -> str:
     """A day as a person reads it: 31 December 2007."""
     return str(format_date(moment.date() if isinstance(moment, datetime) else moment, gettext("d MMMM y")))
 
 
-def said_changes(saved: Saved) -> list[str]:
+def describe_changes(saved: ChoicesChange) -> list[str]:
     """What a save changed, a sentence each."""
     return [
         gettext(
             "%(field)s: %(now)s (it was: %(before)s).",
-            field=str(FIELD_NAMES[name]),
+            field=big(topic_name(Topic(name))) if name in set(Topic) else str(FIELD_NAMES[name]),
             now=_said(saved.after, name),
             before=_said(saved.before, name),
         )
@@ -113,20 +118,20 @@ def said_changes(saved: Saved) -> list[str]:
     ]
 
 
-def said_next(choices: Choices, now: datetime) -> list[str]:
+def describe_next_letters(choices: CustomerChoices, now: datetime) -> list[str]:
     """What will come next, a sentence a topic."""
     lines = []
     if choices.pause_until and choices.pause_until > now.date():
-        lines.append(gettext("Until %(when)s we write nothing. After that:", when=day(choices.pause_until)))
+        lines.append(gettext("Until %(when)s we write nothing. After that:", when=format_day(choices.pause_until)))
     for topic in Topic:
-        name = big(TOPIC_NAMES[topic])
+        name = big(topic_name(topic))
         match choices.frequency(topic):
             case Frequency.NEVER:
                 lines.append(gettext("%(topic)s: no letters.", topic=name))
             case Frequency.EACH:
                 lines.append(gettext("%(topic)s: a letter each time there is something new.", topic=name))
             case frequency:
-                lines.append(_in_one_letter(name, frequency, day(next_digest(frequency, now))))
+                lines.append(_in_one_letter(name, frequency, format_day(next_digest(frequency, now))))
     return lines
 
 
@@ -142,14 +147,15 @@ def _in_one_letter(topic: str, frequency: Frequency, when: str) -> str:
     return str(weekly if frequency is Frequency.WEEKLY else monthly)
 
 
-def _said(choices: Choices, name: str) -> str:
+def _said(choices: CustomerChoices, name: str) -> str:
     if name in set(Topic):
-        return small(FREQUENCIES[choices.frequency(Topic(name))])
+        return frequency_words(choices.frequency(Topic(name)))
     if name in {"format", "name_display"}:
-        return small(FORMATS[choices.format] if name == "format" else NAMES[choices.name_display])
+        words = FORMAT_WORDS[choices.format] if name == "format" else NAME_DISPLAY_WORDS[choices.name_display]
+        return small(gettext(words))
     if name == "pause_until":
         until = choices.pause_until
-        return str(gettext("until %(when)s", when=day(until)) if until else gettext("none"))
+        return str(gettext("until %(when)s", when=format_day(until)) if until else gettext("none"))
     if name == "language":
-        return LANGUAGES[choices.language] if choices.language else str(gettext("the shop's own"))
+        return LANGUAGE_WORDS[choices.language] if choices.language else str(gettext("the shop's own"))
     return choices.name or str(gettext("none"))

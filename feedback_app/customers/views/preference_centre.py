@@ -4,137 +4,137 @@ from datetime import datetime
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import lazy_gettext as _
+from flask_babel import gettext
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
 from feedback_app.customers.addresses import clean_name
 from feedback_app.customers.consent import history
-from feedback_app.customers.forms import FREQUENCIES, AskForm, PreferencesForm
-from feedback_app.customers.link_requests import note_typed
-from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, Topic, TypedFor, Wording
-from feedback_app.customers.preferences import Choices, Saved, changed_fields, current, save, undo, undoable
-from feedback_app.customers.services import address_of
-from feedback_app.customers.views.link_pages import (
-    TOO_MANY,
-    TOPIC_NAMES,
-    admitted,
-    bad_link,
-    day,
-    make_pages,
-    problem_of,
-    read_link,
-    reader_of,
-    said_changes,
-    said_next,
-    wordings,
+from feedback_app.customers.forms import AskForm, PreferencesForm
+from feedback_app.customers.link_requests import save_typed_address
+from feedback_app.customers.models import Customer, LetterFormat, NameDisplay, TypedFor, Wording
+from feedback_app.customers.preferences import (
+    ChoicesChange,
+    CustomerChoices,
+    changed_fields,
+    current_choices,
+    save_choices,
+    undo_last_save,
+    undoable_since,
 )
-from feedback_app.i18n import small
+from feedback_app.customers.services import address_of
+from feedback_app.customers.topics import Topic
+from feedback_app.customers.views.link_pages import (
+    TOO_MANY_REQUESTS,
+    bad_link,
+    customer_of,
+    describe_changes,
+    describe_next_letters,
+    form_problem,
+    format_day,
+    frequency_words,
+    link_blueprint,
+    may_type_address,
+    read_link,
+    shown_wording,
+    topic_name,
+)
+from feedback_app.customers.words import CONSENT_ACTION_WORDS, CONSENT_CHANNEL_WORDS
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
 
-customers = make_pages("customers")
-
-ACTIONS = {"given": _("you said yes"), "confirmed": _("you confirmed it yourself"), "withdrawn": _("no more")}
-CHANNELS = {
-    "form": _("your page of choices"),
-    "import": _("a list of the shop's"),
-    "unsubscribe page": _("the page that ends letters"),
-    "one-click": _("your mail program's button"),
-    "owner": _("the shop, for you"),
-    "subscribe": _("the link in a letter, after you had typed your address on the blog"),
-}
+preference_pages = link_blueprint("preferences")
 
 
-@customers.route("/preferences", methods=["GET", "POST"])
+@preference_pages.route("/preferences", methods=["GET", "POST"])
 def ask() -> ResponseReturnValue:
     """Ask for a link; the answer is the same whether or not the address is known."""
     form = AskForm()
     if request.method != "POST":
         return render_template("customers/ask.html", form=form, problem=None)
     if not form.validate():
-        return render_template("customers/ask.html", form=form, problem=problem_of(form)), 400
-    if not admitted():
-        return render_template("customers/ask.html", form=form, problem=TOO_MANY), 429
+        return render_template("customers/ask.html", form=form, problem=form_problem(form)), 400
+    if not may_type_address():
+        return render_template("customers/ask.html", form=form, problem=TOO_MANY_REQUESTS), 429
     with app_state().store.writing() as session:
-        note_typed(session, form.email.typed, TypedFor.PREFERENCES, now=clock.now())
-    return redirect(url_for("customers.asked"), code=303)
+        save_typed_address(session, form.email.typed, TypedFor.PREFERENCES, now=clock.now())
+    return redirect(url_for("preferences.asked"), code=303)
 
 
-@customers.get("/preferences/asked")
+@preference_pages.get("/preferences/asked")
 def asked() -> ResponseReturnValue:
     """Say what comes next, without saying whether the address is known."""
     return render_template("customers/asked.html")
 
 
-@customers.route("/preferences/<token>", methods=["GET", "POST"])
+@preference_pages.route("/preferences/<token>", methods=["GET", "POST"])
 def centre(token: str) -> ResponseReturnValue:
     """Show the choices; save them."""
     now = clock.now()
     claim = read_link(token, Purpose.PREFERENCES)
     with app_state().store.reading() as session:
-        customer = reader_of(session, claim)
-        before = current(session, customer)
+        customer = customer_of(session, claim)
+        before = current_choices(session, customer)
         address = address_of(session, customer)
         form = PreferencesForm(data=_shown(before), languages=app_state().settings.languages)
-        since = undoable(session, customer, now=now)
+        since = undoable_since(session, customer, now=now)
     address_shown = address.written if request.args.get("show") == "address" else None
     page = {
         "form": form,
         "masked": address.masked,
         "shown": address_shown,
-        "topics": wordings(),
-        "here": url_for("customers.centre", token=token),
+        "topics": {topic: shown_wording(topic) for topic in Topic},
+        "here": url_for("preferences.centre", token=token),
         "undoable": since,
         "undo_form": ButtonForm(formdata=None),
-        "day": day,
+        "day": format_day,
     }
     if request.method != "POST":
         return render_template("customers/centre.html", **page, problem=None, elsewhere=None)
     if not form.validate():
-        return render_template("customers/centre.html", **page, problem=problem_of(form), elsewhere=None), 400
+        return render_template("customers/centre.html", **page, problem=form_problem(form), elsewhere=None), 400
     wanted = _wanted(form)
     with app_state().store.writing() as session:
         # Perhaps erased since the page was asked for, a moment ago.
-        customer = reader_of(session, claim, lock=True)
-        stored = current(session, customer)
-        if form.seen.data in {None, "", stored.mark} or stored == wanted:
-            return _saved(token, save(session, customer, wanted, wordings=wordings(), now=now), now)
+        customer = customer_of(session, claim, lock=True)
+        stored = current_choices(session, customer)
+        if form.seen.data in {None, "", stored.checksum} or stored == wanted:
+            return _saved(token, save_choices(session, customer, wanted, wording_of=shown_wording, now=now), now)
     # Another tab, or a letter's own link, was faster: its word is not overruled without a look.
-    form.seen.data = stored.mark
-    elsewhere = said_changes(Saved(wanted, stored))
+    form.seen.data = stored.checksum
+    elsewhere = describe_changes(ChoicesChange(wanted, stored))
     return render_template("customers/centre.html", **page, problem=None, elsewhere=elsewhere), 409
 
 
-@customers.post("/preferences/<token>/undo")
+@preference_pages.post("/preferences/<token>/undo")
 def undo_last(token: str) -> ResponseReturnValue:
     """Undo the last save, while that can be done."""
     now = clock.now()
     claim, form = read_link(token, Purpose.PREFERENCES), ButtonForm()
-    here = url_for("customers.centre", token=token)
+    here = url_for("preferences.centre", token=token)
     if not form.validate():
         return render_template("customers/too_late.html", here=here), 400
     with app_state().store.writing() as session:
-        customer = reader_of(session, claim, lock=True)
-        saved = undo(session, customer, wordings=wordings(), now=now)
+        customer = customer_of(session, claim, lock=True)
+        saved = undo_last_save(session, customer, wording_of=shown_wording, now=now)
     if saved is None:
         return render_template("customers/not_undone.html", here=here), 409
     return _saved(token, saved, now, undone=True)
 
 
-@customers.get("/preferences/<token>/history")
+@preference_pages.get("/preferences/<token>/history")
 def record(token: str) -> ResponseReturnValue:
     """What somebody chose, since when, through what."""
     claim = read_link(token, Purpose.PREFERENCES)
     with app_state().store.reading() as session:
-        customer = reader_of(session, claim)
+        customer = customer_of(session, claim)
         lines = _record(session, customer)
-    here = url_for("customers.centre", token=token)
+    here = url_for("preferences.centre", token=token)
     return render_template("customers/history.html", lines=lines, here=here)
 
 
-@customers.get("/preferences/")
+@preference_pages.get("/preferences/")
 def cut_link() -> ResponseReturnValue:
     """A link of which a mail program left only the start."""
     return bad_link()
@@ -144,11 +144,11 @@ def _record(session: Session, customer: Customer) -> list[dict[str, object]]:
     return [
         {
             "moment": event.at.strftime("%Y-%m-%dT%H:%MZ"),
-            "when": f"{day(event.at)}, {event.at:%H:%M} UTC",
-            "topic": TOPIC_NAMES[event.topic],
-            "chosen": small(FREQUENCIES[event.frequency]),
-            "what": ACTIONS.get(event.action.value, event.action.value),
-            "through": CHANNELS.get(event.channel.value, event.channel.value),
+            "when": f"{format_day(event.at)}, {event.at:%H:%M} UTC",
+            "topic": topic_name(event.topic),
+            "chosen": frequency_words(event.frequency),
+            "what": gettext(CONSENT_ACTION_WORDS[event.action]),
+            "through": gettext(CONSENT_CHANNEL_WORDS.get(event.channel, event.channel.value)),
             "evidence": event.evidence or "",
             "wording": session.get_one(Wording, event.wording_hash).text,
         }
@@ -156,21 +156,13 @@ def _record(session: Session, customer: Customer) -> list[dict[str, object]]:
     ]
 
 
-def _shown(choices: Choices) -> dict[str, object]:
-    return {
-        **{topic.value: choices.frequency(topic).value for topic in Topic},
-        "format": choices.format.value,
-        "name_display": choices.name_display.value,
-        "name": choices.name,
-        "pause_until": choices.pause_until,
-        "language": choices.language or "",
-        "seen": choices.mark,
-    }
+def _shown(choices: CustomerChoices) -> dict[str, object]:
+    return choices.fields() | {"language": choices.language or "", "seen": choices.checksum}
 
 
-def _wanted(form: PreferencesForm) -> Choices:
-    return Choices(
-        **{topic.value: form.frequency(topic) for topic in Topic},
+def _wanted(form: PreferencesForm) -> CustomerChoices:
+    return CustomerChoices(
+        {topic: form.frequency(topic) for topic in Topic},
         format=LetterFormat(form.format.data),
         name_display=NameDisplay(form.name_display.data),
         name=clean_name(form.name.data) or "",
@@ -179,12 +171,12 @@ def _wanted(form: PreferencesForm) -> Choices:
     )
 
 
-def _saved(token: str, saved: Saved, now: datetime, *, undone: bool = False) -> ResponseReturnValue:
+def _saved(token: str, saved: ChoicesChange, now: datetime, *, undone: bool = False) -> ResponseReturnValue:
     return render_template(
         "customers/saved.html",
-        changes=said_changes(saved),
-        coming=said_next(saved.after, now),
-        here=url_for("customers.centre", token=token),
+        changes=describe_changes(saved),
+        coming=describe_next_letters(saved.after, now),
+        here=url_for("preferences.centre", token=token),
         undo_form=ButtonForm(formdata=None),
         can_undo=bool(changed_fields(saved)) and not undone,
         undone=undone,

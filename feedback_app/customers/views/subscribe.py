@@ -5,76 +5,83 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 
 from feedback_app import clock
-from feedback_app.customers.forms import FREQUENCIES, SubscribeForm
-from feedback_app.customers.link_requests import note_typed
+from feedback_app.customers.forms import SubscribeForm
+from feedback_app.customers.link_requests import save_typed_address
 from feedback_app.customers.models import TypedFor
 from feedback_app.customers.services import address_of
-from feedback_app.customers.subscriptions import Wish, is_over, subscribe
+from feedback_app.customers.subscriptions import SubscriptionRequest, is_confirmation_void, subscribe
 from feedback_app.customers.views.link_pages import (
-    TOO_MANY,
-    TOPIC_NAMES,
-    admitted,
+    TOO_MANY_REQUESTS,
     bad_link,
-    make_pages,
-    problem_of,
+    customer_of,
+    form_problem,
+    frequency_words,
+    link_blueprint,
+    may_type_address,
     read_link,
-    reader_of,
-    wordings,
+    shown_wording,
+    topic_name,
 )
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
 
-joining = make_pages("joining")
+subscribe_pages = link_blueprint("subscribe")
 
 
-@joining.route("/subscribe", methods=["GET", "POST"])
+@subscribe_pages.route("/subscribe", methods=["GET", "POST"])
 def ask() -> ResponseReturnValue:
     """Take an address and what it wants; the answer is the same whether or not the address is known."""
     form = SubscribeForm()
     if request.method != "POST":
         return render_template("customers/subscribe.html", form=form, problem=None)
     if not form.validate():
-        return render_template("customers/subscribe.html", form=form, problem=problem_of(form)), 400
-    if not admitted():
-        return render_template("customers/subscribe.html", form=form, problem=TOO_MANY), 429
+        return render_template("customers/subscribe.html", form=form, problem=form_problem(form)), 400
+    if not may_type_address():
+        return render_template("customers/subscribe.html", form=form, problem=TOO_MANY_REQUESTS), 429
     with app_state().store.writing() as session:
-        note_typed(session, form.email.typed, TypedFor.SUBSCRIBING, wish=form.wish(str(get_locale())), now=clock.now())
-    return redirect(url_for("joining.asked"), code=303)
+        save_typed_address(
+            session,
+            form.email.typed,
+            TypedFor.SUBSCRIBING,
+            subscription=form.subscription(str(get_locale())),
+            now=clock.now(),
+        )
+    return redirect(url_for("subscribe.asked"), code=303)
 
 
-@joining.get("/subscribe/asked")
+@subscribe_pages.get("/subscribe/asked")
 def asked() -> ResponseReturnValue:
     """Say what comes next, without saying whether the address is known."""
     return render_template("customers/subscribe_asked.html")
 
 
-@joining.route("/subscribe/<token>", methods=["GET", "POST"])
+@subscribe_pages.route("/subscribe/<token>", methods=["GET", "POST"])
 def confirm(token: str) -> ResponseReturnValue:
     """Show what the link of the letter confirms; confirm it on POST."""
     claim, form, now = read_link(token, Purpose.SUBSCRIBE), ButtonForm(), clock.now()
     try:
-        wish = Wish.of_code(claim.about)
+        subscription = SubscriptionRequest.of_code(claim.about)
     except ValueError:
         return bad_link()
     with app_state().store.reading() as session:
-        customer = reader_of(session, claim)
+        customer = customer_of(session, claim)
         masked = address_of(session, customer).masked
-        over = is_over(session, customer, wish)
+        over = is_confirmation_void(session, customer, subscription)
     page: dict[str, object] = {
-        "topics": [str(TOPIC_NAMES[topic]) for topic in wish.topics],
-        "rhythm": FREQUENCIES[wish.frequency],
+        "topics": [topic_name(topic) for topic in subscription.topics],
+        "rhythm": frequency_words(subscription.frequency),
     }
-    page |= {"wordings": [wordings()[topic] for topic in wish.topics], "form": form, "masked": masked}
+    page |= {"wordings": [shown_wording(topic) for topic in subscription.topics], "form": form, "masked": masked}
     if over:
         return render_template("customers/subscribe_over.html"), 410
     if request.method != "POST":
         return render_template("customers/subscribe_confirm.html", **page, problem=None)
     if not form.validate():
-        return render_template("customers/subscribe_confirm.html", **page, problem=problem_of(form)), 400
+        return render_template("customers/subscribe_confirm.html", **page, problem=form_problem(form)), 400
     with app_state().store.writing() as session:
-        customer = reader_of(session, claim, lock=True)
-        if is_over(session, customer, wish):
+        customer = customer_of(session, claim, lock=True)
+        if is_confirmation_void(session, customer, subscription):
             return render_template("customers/subscribe_over.html"), 410
-        new = subscribe(session, customer, wish, wordings=wordings(), now=now)
+        new = subscribe(session, customer, subscription, wording_of=shown_wording, now=now)
     return render_template("customers/subscribed.html", **page, new=bool(new))

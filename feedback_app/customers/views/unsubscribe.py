@@ -7,22 +7,30 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.customers.consent import choose, had_lately
-from feedback_app.customers.forms import FREQUENCIES
-from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
-from feedback_app.customers.preferences import rarer_than
+from feedback_app.customers.consent import choose, recent_frequency, withdraw
+from feedback_app.customers.models import ConsentChannel, Customer, Frequency
+from feedback_app.customers.preferences import less_often_than
 from feedback_app.customers.services import address_of
-from feedback_app.customers.views.link_pages import TOPIC_NAMES, bad_link, make_pages, read_link, speak, wordings
+from feedback_app.customers.topics import Topic
+from feedback_app.customers.views.link_pages import (
+    bad_link,
+    frequency_words,
+    link_blueprint,
+    read_link,
+    shown_wording,
+    topic_name,
+    use_language_of,
+)
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 
-leaving = make_pages("leaving")
+unsubscribe_pages = link_blueprint("unsubscribe")
 
 EVERYTHING = "all"
 RARER = (Frequency.WEEKLY, Frequency.MONTHLY)
 
 
-@leaving.route("/unsubscribe/<token>", methods=["GET", "POST"])
+@unsubscribe_pages.route("/unsubscribe/<token>", methods=["GET", "POST"])
 def unsubscribe(token: str) -> ResponseReturnValue:
     """Show what the link does; do it on POST, which needs nothing but the link (RFC 8058).
 
@@ -30,7 +38,7 @@ def unsubscribe(token: str) -> ResponseReturnValue:
     make letters fewer: a rarer letter instead of none is for somebody who gets them, or has stopped them just now.
     """
     claim = read_link(token, Purpose.UNSUBSCRIBE)
-    if claim.about not in {topic.code for topic in Topic}:
+    if claim.about not in {topic.info.code for topic in Topic}:
         return bad_link()
     topic, now = Topic.of_code(claim.about), clock.now()
     # HEAD shows too, as any method but POST does: link scanners use it.
@@ -39,10 +47,14 @@ def unsubscribe(token: str) -> ResponseReturnValue:
             customer = session.get(Customer, claim.person)
             masked = address_of(session, customer).masked if customer else None
             if customer:
-                speak(customer)
-            rarer = rarer_than(had_lately(session, customer, topic, now=now)) if customer else []
+                use_language_of(customer)
+            rarer = less_often_than(recent_frequency(session, customer, topic, now=now)) if customer else []
         return render_template(
-            "customers/unsubscribe.html", topic=TOPIC_NAMES[topic], masked=masked, rarer=rarer, frequencies=FREQUENCIES
+            "customers/unsubscribe.html",
+            topic=topic_name(topic),
+            masked=masked,
+            rarer=rarer,
+            frequency_words=frequency_words,
         )
     instead = request.form.get("instead", "")
     one_click = request.form.get("List-Unsubscribe") == "One-Click"
@@ -53,17 +65,17 @@ def unsubscribe(token: str) -> ResponseReturnValue:
         # Somebody who is not here any more gets no letters either: the same friendly page.
         if customer is None:
             return Frequency.NEVER
-        speak(customer)
+        use_language_of(customer)
         return _act(session, customer, topic, instead, channel=channel, now=now)
 
     # A mail program does not press twice: a no that had to give way to another transaction is said again.
     chosen = app_state().store.write(act)
     return render_template(
-        "customers/unsubscribed.html", topic=TOPIC_NAMES[topic], chosen=chosen, everything=instead == EVERYTHING
+        "customers/unsubscribed.html", topic=topic_name(topic), chosen=chosen, everything=instead == EVERYTHING
     )
 
 
-@leaving.get("/unsubscribe/")
+@unsubscribe_pages.get("/unsubscribe/")
 def cut_link() -> ResponseReturnValue:
     """A link of which a mail program left only the start."""
     return bad_link()
@@ -72,14 +84,11 @@ def cut_link() -> ResponseReturnValue:
 def _act(
     session: Session, customer: Customer, topic: Topic, instead: str, *, channel: ConsentChannel, now: datetime
 ) -> Frequency:
-    def say(what: Topic, frequency: Frequency) -> None:
-        choose(session, customer, what, frequency, channel=channel, wording=wordings()[what], now=now)
-
     if instead in RARER:
-        wanted, had = Frequency(instead), had_lately(session, customer, topic, now=now)
-        if wanted is had or wanted in rarer_than(had):
-            say(topic, wanted)
+        wanted, had = Frequency(instead), recent_frequency(session, customer, topic, now=now)
+        if wanted is had or wanted in less_often_than(had):
+            choose(session, customer, topic, wanted, channel=channel, wording=shown_wording(topic), now=now)
             return wanted
-    for each in Topic if instead == EVERYTHING else (topic,):
-        say(each, Frequency.NEVER)
+    topics = Topic if instead == EVERYTHING else (topic,)
+    withdraw(session, customer, topics, channel=channel, wording_of=shown_wording, now=now)
     return Frequency.NEVER

@@ -6,7 +6,7 @@ from typing import Any
 from flask_security.mail_util import MailUtil
 
 from feedback_app import clock
-from feedback_app.letter_queue import LetterKind, want_letter
+from feedback_app.letter_queue import LetterKind, queue_letter
 from feedback_app.web.app_state import app_state
 
 
@@ -31,4 +31,4 @@ class Notices(MailUtil):
             "who": user.username if user else "somebody",
         }
         with app_state().store.writing() as session:
-            want_letter(session, LetterKind.SIGN_IN_NOTICE, None, details=json.dumps(details), now=clock.now())
+            queue_letter(session, LetterKind.SIGN_IN_NOTICE, None, details=json.dumps(details), now=clock.now())

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from feedback_app.db.store import rows_changed
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
+from feedback_app.mailing.words import CANCELLED
 
 # Postfix: `postfix/cleanup[42]: 4F2A: message-id=<…>` while it reads a letter, `postfix/qmgr[7]: 4F2A: from=<…>, …
 # (queue active)` once it has taken it, and `…: 4F2A: to=<…>, …, status=sent` when it went on.
@@ -152,7 +153,7 @@ def _accept(session: Session, numbers: Iterable[int], reason: str, now: datetime
 
 
 def _skip(session: Session, numbers: Iterable[int], now: datetime) -> int:
-    return _change(session, numbers, {"state": DeliveryState.SKIPPED, "reason": "cancelled", "changed_at": now})
+    return _change(session, numbers, {"state": DeliveryState.SKIPPED, "reason": CANCELLED, "changed_at": now})
 
 
 def _queue(session: Session, mailing: Mailing, numbers: Iterable[int], reason: str, now: datetime) -> int:

@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from feedback_app.customers.consent import WORDINGS, choose, frequencies
-from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Suppression, SuppressionReason
+from feedback_app.customers.consent import withdraw
+from feedback_app.customers.models import ConsentChannel, Customer, Suppression, SuppressionReason
 from feedback_app.mailing.bounces.parser import ReturnedReport
 from feedback_app.mailing.models import Bounce, BounceKind, Delivery, DeliveryState
 
@@ -59,7 +59,9 @@ def note(session: Session, report: ReturnedReport | None, so_far: Processed, *, 
             so_far = replace(so_far, soft=so_far.soft + 1)
         case BounceKind.COMPLAINT:
             barred = _suppress(session, row, SuppressionReason.COMPLAINED, now)
-            _withdraw(session, row, now)
+            if (customer := session.get(Customer, row.customer_id)) is not None:
+                # Reporting one letter as spam is a no to all of them.
+                withdraw(session, customer, channel=ConsentChannel.COMPLAINT, now=now)
             so_far = replace(so_far, complaints=so_far.complaints + 1)
     return replace(so_far, suppressed=so_far.suppressed + barred)
 
@@ -79,21 +81,3 @@ def _suppress(session: Session, row: Delivery, reason: SuppressionReason, now: d
         return False
     session.add(Suppression(fingerprint=customer.fingerprint, reason=reason, at=now))
     return True
-
-
-def _withdraw(session: Session, row: Delivery, now: datetime) -> None:
-    """Who calls a letter spam has said no to all of them."""
-    customer = session.get(Customer, row.customer_id)
-    if customer is None:
-        return
-    for topic, frequency in frequencies(session, customer).items():
-        if frequency is not Frequency.NEVER:
-            choose(
-                session,
-                customer,
-                topic,
-                Frequency.NEVER,
-                channel=ConsentChannel.COMPLAINT,
-                wording=WORDINGS[topic],
-                now=now,
-            )

@@ -12,17 +12,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import Integer, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from feedback_app.customers.consent import welcome
+from feedback_app.customers.consent import allowed_frequency
 from feedback_app.customers.digest_schedule import COLLECTED
-from feedback_app.customers.models import Customer, Suppression, Topic
-from feedback_app.customers.services import SEALED, Sealed
+from feedback_app.customers.models import Customer, Suppression
+from feedback_app.customers.services import SEALED_COLUMNS, SealedCustomer
+from feedback_app.customers.topics import Topic
 from feedback_app.db.bulk import update_many
 from feedback_app.db.prepared import AnyNumber, Driver, Prepared, driver_of, session_of
+from feedback_app.mailing import words
 from feedback_app.mailing.mailings import digests
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
 
-CROWDED = "the customer has had today's letters"
 # How soon, and how long, a digest is tried again for somebody who has had as many letters today as there may be.
 CROWDED_DELAY, CROWDED_PATIENCE = timedelta(hours=6), timedelta(days=2)
 _SENDING = Prepared(
@@ -71,7 +72,7 @@ class Claimed(NamedTuple):
     """
 
     id: int
-    reader: Sealed
+    reader: SealedCustomer
     draft: MailingSource | None
     waited: bool
     message_id: str | None
@@ -119,7 +120,7 @@ def claim(
     waited = {delivery for delivery, *_ in again}
     last = max((delivery for delivery, *_ in new), default=after)
     found = _readers(driver, topic, [number for _, number, *_ in rows], locked=bool(daily_cap), now=now)
-    welcomed = [number for number, reader in found.items() if reader.welcomes] if daily_cap or digest else []
+    welcomed = [number for number, reader in found.items() if reader.wants_letters] if daily_cap or digest else []
     crowded = _crowded(driver, welcomed, daily_cap=daily_cap, now=now)
     said = digests.drafts(session_of(at), digest, welcomed) if digest else {}
     claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
@@ -128,21 +129,21 @@ def claim(
         reader = found.get(number) if number is not None else None
         if number is None or reader is None:
             skipped[delivery] = "the customer was erased"
-        elif not reader.welcomes:
+        elif not reader.wants_letters:
             skipped[delivery] = _why_not(session_of(at), number, topic, now)
             if digest:
                 # Paused within the hold, say. After a no, it is in no digest that comes.
                 digests.release(session_of(at), digest, number)
         elif not digest and reader.frequency in COLLECTED:
-            skipped[delivery] = f"put off for the {reader.frequency} digest"
+            skipped[delivery] = words.PUT_OFF[reader.frequency]
             put_off.append(delivery)
         elif number in crowded:
             if digest and _is_left_for_later(session_of(at), digest, number, now):
                 later.append(delivery)
             else:
-                skipped[delivery] = CROWDED
+                skipped[delivery] = words.DAILY_CAP_REACHED
         elif digest and number not in said:
-            skipped[delivery] = "there is nothing in it for the customer any more"
+            skipped[delivery] = words.NOTHING_LEFT
         else:
             message_id = named(number) if named else known_as
             claimed.append(Claimed(delivery, reader, said.get(number), delivery in waited, message_id))
@@ -151,7 +152,15 @@ def claim(
     update_many(at, ROWS, reasons, state=DeliveryState.SKIPPED, changed_at=now)
     again_at = now + CROWDED_DELAY
     waiting = {"id": later}
-    update_many(at, ROWS, waiting, state=DeliveryState.DEFERRED, reason=CROWDED, next_try_at=again_at, changed_at=now)
+    update_many(
+        at,
+        ROWS,
+        waiting,
+        state=DeliveryState.DEFERRED,
+        reason=words.DAILY_CAP_REACHED,
+        next_try_at=again_at,
+        changed_at=now,
+    )
     digests.put_off(at, put_off, now=now)
     taken: dict[str, list[Any]] = {
         "id": [one.id for one in claimed],
@@ -183,21 +192,21 @@ def _fresh(driver: Driver, mailing_id: int, *, most: int, after: int) -> list[_R
 
 def _readers(
     driver: Driver, topic: Topic, numbers: Collection[int | None], *, locked: bool, now: datetime
-) -> dict[int, Sealed]:
+) -> dict[int, SealedCustomer]:
     """The customers of these numbers, with what they chose, in one question.
 
     Locked where letters are counted: two mailings' workers would otherwise both give the day's last one.
     """
     question = _reading(topic, now.date(), locked=locked)
     rows = question.run(driver, numbers=[number for number in numbers if number is not None])
-    return {row[0]: Sealed(*row) for row in rows}
+    return {row[0]: SealedCustomer(*row) for row in rows}
 
 
 @lru_cache(maxsize=16)
 def _reading(topic: Topic, today: date, *, locked: bool) -> Prepared:
     # The rule looks at the day alone.
     noon = datetime.combine(today, time(12), UTC)
-    query = select(*SEALED, welcome(topic, noon).label("frequency"))
+    query = select(*SEALED_COLUMNS, allowed_frequency(topic, noon).label("frequency"))
     query = query.where(AnyNumber(Customer.id, "numbers"))
     return Prepared(query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query)
 
@@ -213,10 +222,10 @@ def _is_left_for_later(session: Session, digest: Mailing, number: int, now: date
 def _why_not(session: Session, number: int, topic: Topic, now: datetime) -> str:
     customer = session.get_one(Customer, number)
     if session.get(Suppression, customer.fingerprint):
-        return "the address is suppressed"
+        return words.SUPPRESSED
     if customer.pause_until and customer.pause_until > now.date():
-        return "the customer has paused all letters"
-    return f"the customer does not want {topic}"
+        return words.PAUSED
+    return topic.info.not_wanted
 
 
 def _crowded(driver: Driver, numbers: Sequence[int], *, daily_cap: int, now: datetime) -> set[int]:

@@ -17,6 +17,7 @@ from feedback_app.db.store import rows_changed
 from feedback_app.heartbeats import Worker, alive
 from feedback_app.mailing.models import IS_DEFERRED, ROWS, Delivery, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.transports.results import Answer, Outcome
+from feedback_app.mailing.words import CANCELLED
 
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(hours=6)
@@ -110,7 +111,7 @@ def _locked_mailing(session: Session, row: Delivery) -> Mailing:
 def _open_again(row: Delivery, mailing: Mailing, state: DeliveryState) -> None:
     """Let a delivery wait again, unless its mailing was cancelled meanwhile."""
     if mailing.state is MailingState.CANCELLED:
-        row.state, row.reason = DeliveryState.SKIPPED, "cancelled"
+        row.state, row.reason = DeliveryState.SKIPPED, CANCELLED
         return
     row.state = state
     if mailing.state is MailingState.SENT:

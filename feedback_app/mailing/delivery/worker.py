@@ -15,7 +15,7 @@ from feedback_app import clock
 from feedback_app.comments.moderation_mail import find_waiting, queue_letters
 from feedback_app.comments.notifications import has_due_letters, queue_due_letters
 from feedback_app.config import Settings, Switch
-from feedback_app.customers.link_requests import has_typed, look_up_typed
+from feedback_app.customers.link_requests import handle_typed_addresses, has_typed_addresses
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import BEAT, PATIENCE, WorkerKind, beat, new_worker_id, sign_off
 from feedback_app.letter_queue import LetterRequest, NotWanted
@@ -161,12 +161,12 @@ class MailWorker:
             self._last_digests = now
 
     def _look_up_typed(self, session: Session) -> int:
-        return look_up_typed(session, now=clock.now(), quiet=self.settings.rate_limits is Switch.ON)
+        return handle_typed_addresses(session, now=clock.now(), quiet=self.settings.rate_limits is Switch.ON)
 
     def _singles(self, done: Done) -> None:
         """See which single letters are wanted by now, and send them."""
         with self.store.reading() as session:
-            typed, answered = has_typed(session), has_due_letters(session, now=clock.now())
+            typed, answered = has_typed_addresses(session), has_due_letters(session, now=clock.now())
             wanted = session.scalar(_due_single(clock.now())) is not None
             # Where no owner is set there is nobody to tell; once there is one, they are told of all that waits.
             waits = self.settings.owner_email is not None and find_waiting(session, now=clock.now()) is not None

@@ -8,18 +8,17 @@ from sqlalchemy.orm import Session
 from feedback_app.comments.markup.sanitizer import visible_text
 from feedback_app.comments.models import Comment, Following, Thread
 from feedback_app.comments.notifications import still_wanted, take_unsent
-from feedback_app.customers.models import Customer, LetterFormat, Topic
+from feedback_app.customers.models import Customer, LetterFormat
 from feedback_app.customers.services import Person
+from feedback_app.customers.topics import Topic
 from feedback_app.i18n import marked, said
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.composer import LetterContext, single_letter
 from feedback_app.mailing.text.quoting import quoted, shortened
+from feedback_app.security.link_lifetimes import LINK_DAYS, sign_link
 from feedback_app.security.tokens import Claim, Purpose
 
-CONFIRM_DAYS = 7
-OWN_DAYS = 1
-STOP_DAYS = 730
 CONFIRM_SUBJECT = marked("Answers to a comment at %(shop)s?")
 ONE_SUBJECT = marked("Answers to your comment on %(title)s")
 ANSWERS_SUBJECT = marked("Answers to your comments")
@@ -44,8 +43,8 @@ def confirm_answers(
         headers=[("Auto-Submitted", "auto-generated")],
         values={
             "title": quoted(thread.title),
-            "days": CONFIRM_DAYS,
-            "confirm_link": _link(desk, Claim(Purpose.CONFIRM_ANSWERS, following.id), now, CONFIRM_DAYS),
+            "days": LINK_DAYS[Purpose.CONFIRM_ANSWERS],
+            "confirm_link": _link(desk, Claim(Purpose.CONFIRM_ANSWERS, following.id), now),
         },
         form=LetterFormat.HTML,
         now=now,
@@ -68,7 +67,7 @@ def answers(session: Session, desk: LetterContext, reader: Person, request: Lett
             {
                 "title": quoted(thread.title),
                 "link": f"{desk.settings.site_url}{thread.path}",
-                "stop_link": _link(desk, Claim(Purpose.STOP_ANSWERS, following.id), now, STOP_DAYS),
+                "stop_link": _link(desk, Claim(Purpose.STOP_ANSWERS, following.id), now),
                 "answers": [],
             },
         )
@@ -111,8 +110,8 @@ def own_comments(desk: LetterContext, reader: Person, request: LetterRequest, *,
         message_id=desk.message_id("own comments", request.id),
         headers=[("Auto-Submitted", "auto-replied")],
         values={
-            "days": OWN_DAYS,
-            "own_link": _link(desk, Claim(Purpose.OWN_COMMENTS, reader.id), now, OWN_DAYS),
+            "days": LINK_DAYS[Purpose.OWN_COMMENTS],
+            "own_link": _link(desk, Claim(Purpose.OWN_COMMENTS, reader.id), now),
         },
         form=LetterFormat.HTML,
         now=now,
@@ -127,7 +126,7 @@ def _told(desk: LetterContext, comment: Comment, thread: Thread) -> dict[str, st
     }
 
 
-def _link(desk: LetterContext, claim: Claim, now: datetime, days: int) -> str:
+def _link(desk: LetterContext, claim: Claim, now: datetime) -> str:
     page = {Purpose.CONFIRM_ANSWERS: "confirm", Purpose.STOP_ANSWERS: "stop", Purpose.OWN_COMMENTS: "yours"}
-    token = desk.signer.sign(claim, now=now, days=days)
+    token = sign_link(desk.signer, claim, now=now)
     return f"{desk.settings.site_url}/feedback/comments/{page[claim.purpose]}/{token}"

@@ -12,8 +12,9 @@ from html import escape
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feedback_app.config import Settings
-from feedback_app.customers.models import LetterFormat, Topic
+from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
+from feedback_app.customers.topics import Topic
 from feedback_app.i18n import ENGLISH, catalogue, marked, said
 from feedback_app.mailing.gate.fast_path import KnownTemplate, get_to_know
 from feedback_app.mailing.gate.letter import Letter
@@ -25,15 +26,9 @@ from feedback_app.mailing.return_addresses import ReturnAddresses
 from feedback_app.mailing.text.from_html import plain_text
 from feedback_app.mailing.text.inline_css import inlined
 from feedback_app.plurals import counted
+from feedback_app.security.link_lifetimes import LINK_DAYS, sign_link
 from feedback_app.security.tokens import Claim, Purpose, Signer
 
-PREFERENCES_DAYS = 30
-UNSUBSCRIBE_DAYS = 730
-WHY = {
-    Topic.SPECIALS: marked("you chose to hear about our offers"),
-    Topic.NEWS: marked("you chose to hear about new posts on our blog"),
-    Topic.REPLIES: marked("you chose to hear about answers to your comments"),
-}
 LINK_SUBJECT = marked("Your link to %(shop)s")
 
 
@@ -73,7 +68,7 @@ class LetterContext:
 
     def preferences_token(self, person: int, now: datetime, series: int = 0) -> str:
         """What opens a person's choices, of their series of links."""
-        return self.signer.sign(Claim(Purpose.PREFERENCES, person, series), now=now, days=PREFERENCES_DAYS)
+        return sign_link(self.signer, Claim(Purpose.PREFERENCES, person, series), now=now)
 
     def preferences_link(self, person: int, now: datetime, series: int = 0) -> str:
         """A link to a person's choices, of their series of links."""
@@ -81,7 +76,7 @@ class LetterContext:
 
     def unsubscribe_token(self, person: int, topic: Topic, now: datetime) -> str:
         """What ends one topic for one person."""
-        return self.signer.sign(Claim(Purpose.UNSUBSCRIBE, person, topic.code), now=now, days=UNSUBSCRIBE_DAYS)
+        return sign_link(self.signer, Claim(Purpose.UNSUBSCRIBE, person, topic.info.code), now=now)
 
     def unsubscribe_link(self, person: int, topic: Topic, now: datetime) -> str:
         """A link that ends one topic for one person."""
@@ -166,7 +161,7 @@ class MailingMaker:
             **gaps,
             "shop": settings.shop_name,
             "postal": settings.shop_postal,
-            "why": said(WHY[self._draft.topic], self._language),
+            "why": said(self._draft.topic.info.why, self._language),
             "subject": self._draft.subject,
             "home": settings.site_url,
         }
@@ -216,7 +211,7 @@ def preferences_letter(desk: LetterContext, person: Person, *, request: int, now
         "shop": desk.settings.shop_name,
         "postal": desk.settings.shop_postal,
         "preferences_link": desk.preferences_link(person.id, now, person.series),
-        "days": PREFERENCES_DAYS,
+        "days": LINK_DAYS[Purpose.PREFERENCES],
         "subject": subject,
         "home": desk.settings.site_url,
     }

@@ -6,7 +6,7 @@ from email.utils import parseaddr
 
 from sqlalchemy.orm import Session
 
-from feedback_app.customers.address_changes import Side
+from feedback_app.customers.address_changes import AddressSide
 from feedback_app.customers.models import Customer, LetterFormat
 from feedback_app.customers.services import Person, person
 from feedback_app.letter_queue import LetterKind, LetterRequest, NotWanted
@@ -104,11 +104,11 @@ def _confirm_subscription(session: Session, desk: LetterContext, request: Letter
 
 
 def _change_old(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
-    return customer_letters.change_of_address(session, desk, request, Side.OLD, now=now)
+    return customer_letters.change_of_address(session, desk, request, AddressSide.OLD, now=now)
 
 
 def _change_new(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:
-    return customer_letters.change_of_address(session, desk, request, Side.NEW, now=now)
+    return customer_letters.change_of_address(session, desk, request, AddressSide.NEW, now=now)
 
 
 def _address_changed(session: Session, desk: LetterContext, request: LetterRequest, now: datetime) -> Letter:

@@ -16,9 +16,9 @@ from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.composer import LetterContext, single_letter
 from feedback_app.mailing.text.quoting import quoted, shortened
+from feedback_app.security.link_lifetimes import LINK_DAYS, sign_link
 from feedback_app.security.tokens import Claim, Purpose
 
-MODERATE_DAYS = 7
 AUTOMATIC = ("Auto-Submitted", "auto-generated")
 # What Flask-Security would say, by its template, in the house's words.
 CHANGED = {"change_notice": "has a new password"}
@@ -69,7 +69,7 @@ def _waits(
         values={
             "comments": [_told(desk, comment, thread, now) for comment, thread in waiting],
             "more": max(0, count - len(waiting)),
-            "days": MODERATE_DAYS,
+            "days": LINK_DAYS[Purpose.MODERATE],
             "queue_link": f"{desk.settings.site_url}/feedback/admin/",
         },
         form=LetterFormat.HTML,
@@ -90,7 +90,7 @@ def _told(desk: LetterContext, comment: Comment, thread: Thread, now: datetime) 
 
 
 def _link(desk: LetterContext, comment: Comment, decision: Decision, now: datetime) -> str:
-    token = desk.signer.sign(Claim(Purpose.MODERATE, comment.id, decision.code), now=now, days=MODERATE_DAYS)
+    token = sign_link(desk.signer, Claim(Purpose.MODERATE, comment.id, decision.code), now=now)
     return f"{desk.settings.site_url}/feedback/moderate/{token}"
 
 

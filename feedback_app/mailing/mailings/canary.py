@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from feedback_app.db.prepared import Driver, Prepared, driver_of, session_of
-from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
+from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 
 SHARE = 100
@@ -64,7 +64,7 @@ def allowance(at: Session | Driver, mailing_id: int, *, most: int, halt_share: f
         reason = f"{refused} of the first {answered} letters were refused; {_most_said(session, mailing)}"
         # Who resumes it has seen the refusals: it is not kept back for the same ones again.
         mailing.canary, mailing.state, mailing.reason = 0, MailingState.HALTED, reason
-        want_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
+        queue_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
         return 0
     if answered >= mailing.canary:
         mailing.canary = 0

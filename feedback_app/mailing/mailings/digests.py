@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import writable
 from feedback_app.customers.digest_schedule import COLLECTED, last_digest
-from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Preference, Topic
+from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, Preference
+from feedback_app.customers.topics import Topic
 from feedback_app.db.prepared import Driver, session_of
 from feedback_app.db.store import advisory_lock
-from feedback_app.i18n import marked
 from feedback_app.mailing.mailings.source import NAMELESS, MailingSource
 from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
 
@@ -29,14 +29,6 @@ EVERY = timedelta(minutes=1)
 _READERS = {
     Frequency.WEEKLY: (Frequency.WEEKLY, Frequency.EACH),
     Frequency.MONTHLY: (Frequency.MONTHLY,),
-}
-SUBJECTS = {
-    (Topic.SPECIALS, Frequency.WEEKLY): marked("Offers: the last week"),
-    (Topic.SPECIALS, Frequency.MONTHLY): marked("Offers: the last month"),
-    (Topic.NEWS, Frequency.WEEKLY): marked("News from the blog: the last week"),
-    (Topic.NEWS, Frequency.MONTHLY): marked("News from the blog: the last month"),
-    (Topic.REPLIES, Frequency.WEEKLY): marked("Answers to your comments: the last week"),
-    (Topic.REPLIES, Frequency.MONTHLY): marked("Answers to your comments: the last month"),
 }
 
 
@@ -59,7 +51,7 @@ def make_due(session: Session, *, hold_minutes: float, now: datetime) -> list[st
         if waiting and session.scalar(select(Mailing.id).where(Mailing.slug == slug)) is None:
             due = now + timedelta(minutes=hold_minutes)
             mailing = Mailing(slug=slug, topic=topic, digest=frequency, created_at=now, due_at=due)
-            mailing.subject = SUBJECTS[topic, frequency]
+            mailing.subject = topic.info.weekly_subject if frequency is Frequency.WEEKLY else topic.info.monthly_subject
             mailing.nameless, mailing.body, mailing.state = NAMELESS, "", MailingState.HELD
             session.add(mailing)
             session.flush()

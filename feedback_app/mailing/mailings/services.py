@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import not_paused, writable
 from feedback_app.customers.digest_schedule import COLLECTED
-from feedback_app.customers.models import Customer, Frequency, Preference, Suppression, Topic
+from feedback_app.customers.models import Customer, Frequency, Preference, Suppression
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import rows_changed
-from feedback_app.letter_queue import LetterKind, want_letter
+from feedback_app.letter_queue import LetterKind, queue_letter
 from feedback_app.mailing.mailings import digests
 from feedback_app.mailing.mailings.canary import canary_of
 from feedback_app.mailing.mailings.source import MailingSource
@@ -24,6 +25,7 @@ from feedback_app.mailing.models import (
     Mailing,
     MailingState,
 )
+from feedback_app.mailing.words import CANCELLED
 
 
 class MailingRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -127,7 +129,7 @@ def cancel(session: Session, slug: str, *, now: datetime) -> Cancelled:
             Delivery.mailing_id == mailing.id,
             Delivery.state.in_((DeliveryState.QUEUED, DeliveryState.DEFERRED)),
         )
-        .values(state=DeliveryState.SKIPPED, reason="cancelled", changed_at=now),
+        .values(state=DeliveryState.SKIPPED, reason=CANCELLED, changed_at=now),
     )
     found = counts(session, mailing)
     in_doubt = found[DeliveryState.SUBMITTING] + found[DeliveryState.UNKNOWN]
@@ -160,7 +162,7 @@ def halt(session: Session, mailing_id: int, reason: str, *, now: datetime) -> No
         .values(state=MailingState.HALTED, reason=reason),
     )
     if done:
-        want_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
+        queue_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
 
 
 def counts(session: Session, mailing: Mailing) -> dict[DeliveryState, int]:
@@ -230,7 +232,7 @@ def release_due(session: Session, *, now: datetime) -> list[str]:
             mailing = session.get_one(Mailing, number, populate_existing=True)
             if mailing.digest is None:
                 _freeze_audience(session, mailing, now)
-                want_letter(session, LetterKind.MAILING_COPY, None, now=now, about=number)
+                queue_letter(session, LetterKind.MAILING_COPY, None, now=now, about=number)
             else:
                 digests.freeze(session, mailing, now=now)
             released.append(mailing.slug)

@@ -11,7 +11,7 @@ import markdown
 import nh3
 
 from feedback_app.config import Settings
-from feedback_app.customers.models import Topic
+from feedback_app.customers.topics import Topic
 from feedback_app.mailing.text import link_checks
 from feedback_app.mailing.text.from_html import plain_text
 from feedback_app.patterns.address_patterns import address_shaped

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from feedback_app import clock
 from feedback_app.comments.services import Post
 from feedback_app.config import Settings
-from feedback_app.customers.models import Topic
+from feedback_app.customers.topics import Topic
 from feedback_app.mailing.mailings.services import hold
 from feedback_app.mailing.mailings.source import LONGEST_SUBJECT, NAMELESS, MailingSource
 from feedback_app.mailing.models import Mailing

@@ -13,14 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feedback_app.customers.consent import frequencies, history
-from feedback_app.customers.models import (
-    ConsentAction,
-    ConsentChannel,
-    Frequency,
-    Suppression,
-    SuppressionReason,
-    Topic,
-)
+from feedback_app.customers.models import ConsentAction, ConsentChannel, Frequency, Suppression, SuppressionReason
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.bounces.mailbox import MailboxRefused, messages
 from feedback_app.mailing.bounces.parser import read_report

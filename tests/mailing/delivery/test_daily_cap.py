@@ -10,6 +10,7 @@ from feedback_app.db.store import Store
 from feedback_app.mailing.delivery import claims
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing
+from feedback_app.mailing.words import DAILY_CAP_REACHED
 from tests.support.clock import Clock
 from tests.support.mailings import CROWD, about, counts, gather, held, reasons, worker_to
 from tests.support.people import Person
@@ -57,7 +58,7 @@ def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter
     assert got == dict.fromkeys(numbers, 1)
     assert sum(claimed) == len(crowd)
     left_out = [reason for slug in MAILINGS for reason in reasons(store, slug) if reason]
-    assert left_out == [claims.CROWDED] * len(crowd)
+    assert left_out == [DAILY_CAP_REACHED] * len(crowd)
 
 
 def test_two_workers_of_two_mailings_send_nobody_more_than_a_day_may_have(

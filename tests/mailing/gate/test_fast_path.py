@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from feedback_app.customers.models import LetterFormat, Topic
+from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
+from feedback_app.customers.topics import Topic
 from feedback_app.mailing.gate import check
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.fast_path import KnownTemplate, NotPlain, get_to_know

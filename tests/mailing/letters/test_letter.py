@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from feedback_app.config import Settings, SettingsError
 from feedback_app.customers.addresses import Address, BadAddress, BadName, clean_name
-from feedback_app.customers.models import LetterFormat, Topic
+from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
+from feedback_app.customers.topics import Topic
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters import mime

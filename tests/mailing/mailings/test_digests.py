@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, select
 
-from feedback_app.customers.consent import WORDINGS, choose
-from feedback_app.customers.models import ConsentChannel, Customer, Frequency, Topic
+from feedback_app.customers.consent import choose
+from feedback_app.customers.models import ConsentChannel, Customer, Frequency
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.mailings import digests, services
 from feedback_app.mailing.mailings.services import MailingRefused, cancel
@@ -28,7 +29,7 @@ def now_chooses(store: Store, person: int, frequency: Frequency, clock: Clock) -
     """Somebody changes their mind."""
     with store.writing() as session:
         customer = session.get_one(Customer, person, with_for_update=True)
-        wording = WORDINGS[Topic.SPECIALS]
+        wording = Topic.SPECIALS.info.wording
         choose(
             session,
             customer,

@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.addresses import Address
-from feedback_app.customers.consent import WORDINGS, choose
+from feedback_app.customers.consent import choose
 from feedback_app.customers.models import (
     ConsentChannel,
     Customer,
@@ -19,9 +19,9 @@ from feedback_app.customers.models import (
     LetterFormat,
     Suppression,
     SuppressionReason,
-    Topic,
 )
 from feedback_app.customers.services import Person, request_link
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery import batches
 from feedback_app.mailing.gate.check import GateRefused
@@ -242,7 +242,7 @@ def unsubscribed(store: Store, number: int, clock: Clock) -> None:
     with store.writing() as session:
         customer, topic = session.get_one(Customer, number), Topic.SPECIALS
         never, through = Frequency.NEVER, ConsentChannel.UNSUBSCRIBE_PAGE
-        choose(session, customer, topic, never, channel=through, wording=WORDINGS[topic], now=clock.now())
+        choose(session, customer, topic, never, channel=through, wording=topic.info.wording, now=clock.now())
 
 
 def paused(store: Store, number: int, clock: Clock) -> None:

@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from feedback_app.customers.models import Topic
+from feedback_app.customers.topics import Topic
 from feedback_app.mailing.mailings.source import MailingSource, draft_html
 from feedback_app.mailing.text.from_html import DEEPEST, plain_text
 

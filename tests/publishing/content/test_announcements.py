@@ -7,7 +7,8 @@ from sqlalchemy import select
 
 from feedback_app.comments.services import Post
 from feedback_app.config import Settings
-from feedback_app.customers.models import Frequency, Topic
+from feedback_app.customers.models import Frequency
+from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.mailings.services import cancel
 from feedback_app.mailing.models import Mailing, MailingState
