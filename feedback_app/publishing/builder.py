@@ -4,13 +4,11 @@ What was live stays live until the new site is whole, and when the build is refu
 """
 
 import errno
-import gc
 import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +86,7 @@ class Builder:
         Whoever knows which files can have changed says it with their names: ten thousand others are not looked at.
         """
         started = time.monotonic()
-        with output_lock(self.settings), _uncollected():
+        with output_lock(self.settings):
             _check_output(self.settings)
             try:
                 try:
@@ -303,14 +301,10 @@ def build_site(
 ) -> BuildReport:
     """Make the output right once; with `full`, knowing nothing of what is there. Raises BuildRefused."""
     builder = Builder(settings, store, configuration)
-    with _uncollected():
-        try:
-            return builder.build(full=full)
-        finally:
-            builder.close()
-            # What is left of it counts as old: whoever ends now, as the command does, looks through none of it.
-            gc.freeze()
-            gc.unfreeze()
+    try:
+        return builder.build(full=full)
+    finally:
+        builder.close()
 
 
 def put_mark(stage: Path) -> None:
@@ -330,15 +324,3 @@ def _check_output(settings: Settings) -> None:
     if output.is_dir() and any(output.iterdir()) and not (output / MARK).exists():
         message = f"{settings.output}: there are files here that no build has made: empty the folder, or name another"
         raise BuildRefused(message)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """A build keeps nearly all that it makes: looking for what could go takes a quarter of its time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -1,6 +1,5 @@
 """The process that keeps the site right: it watches the content and follows the store."""
 
-import gc
 import logging
 import sqlite3
 import threading
@@ -55,14 +54,12 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
             changes.note_in_time()
             # A site that is not what it was built as (somebody emptied the folder) is built again, once.
             if changes.noted.is_set() or (built and not is_known(settings)):
-                again, known = changes.again, builder.knowledge
+                again = changes.again
                 report = _build(builder, changes.take(), again=again)
                 built, news = report is not None, True
                 due = builder.next_due() or due
                 if not again or _is_news(report):
                     indexer.wake()
-                if builder.knowledge is not known:
-                    _leave_in_peace()
             if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
                 close_old_posts(settings, store)
                 last_aged = now
@@ -99,14 +96,6 @@ def _why(error: OSError | sqlite3.Error | DBAPIError) -> str:
         case sqlite3.Error():
             return f"What is known of the site can't be read or kept: {error}"
     return "The store does not answer; until it does, the site stays as it is."
-
-
-def _leave_in_peace() -> None:
-    """What is known of ten thousand posts stays: looking for what could go of it would keep a comment waiting."""
-    # What was known before is garbage now, and goes.
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def _is_news(report: BuildReport | None) -> bool:

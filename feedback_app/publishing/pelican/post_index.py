@@ -19,9 +19,9 @@ from feedback_app.publishing.content.front_matter import line_of, problems
 from feedback_app.publishing.content.leak_guard import drop_connections, refuse_leaks
 from feedback_app.publishing.files.scan import Stamp, digest, is_racy, stamp_at, stamp_of
 from feedback_app.publishing.incremental.cache import BuildCache, Known
-from feedback_app.publishing.incremental.lazy_post import LazyPost, Makers, card_of
+from feedback_app.publishing.posts.lazy_post import LazyPost, Makers, card_of
 from feedback_app.publishing.incremental.process_pool import cores, shared
-from feedback_app.publishing.pelican.readers import KeptReaders, QuickArticle, links_of
+from feedback_app.publishing.pelican.readers import KeptReaders, links_of
 
 # A slug is a file's name and a piece of an address: letters, digits, and signs that mean nothing in either.
 SLUG = re.compile(r"[\w~-][\w.~-]*")
@@ -213,7 +213,7 @@ def read_article(path: str, generator: Any) -> Article:  # noqa: ANN401 - Pelica
     return generator.readers.read_file(
         base_path=generator.path,
         path=path,
-        content_class=QuickArticle,
+        content_class=Article,
         context=generator.context,
         preread_signal=signals.article_generator_preread,
         preread_sender=generator,

@@ -1,11 +1,10 @@
-"""Reading posts: each file once, however often its post is built into something.
+"""Readers: each post's file is read once, however many pages show the post.
 
-Pelican's own reader, with one Markdown instance for all files instead of one for each, a short way for ISO dates, and
-one object for each label. What a file says is kept as plain data, and only read again when the file is another.
+Pelican's own reader, with one Markdown instance for all files instead of one for each. What a file says is cached as
+plain data, and read again only when the file has changed.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,38 +17,8 @@ from pelican.urlwrappers import URLWrapper
 from pelican.utils import SafeDatetime
 
 from feedback_app.publishing.incremental.cache import BuildCache
-from feedback_app.publishing.pelican.quick import quick
 
-_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?: (\d\d):(\d\d)(?::(\d\d))?)?")
-# Before that, what a year looks like depends on the system.
-_FOUR_DIGITS = 1000
 _WRAPPERS: dict[str, type[URLWrapper]] = {"tag": Tag, "author": Author, "category": Category}
-
-
-class QuickDate(SafeDatetime):
-    """Pelican's date, which an address asks for its year and its month again and again."""
-
-    def strftime(self, fmt: str, safe: bool = True) -> str:  # noqa: FBT001, FBT002 - as Pelican has it
-        """As Pelican writes dates."""
-        match fmt:
-            case "%Y" if self.year >= _FOUR_DIGITS:
-                return str(self.year)
-            case "%m":
-                return f"{self.month:02}"
-            case "%d":
-                return f"{self.day:02}"
-        return str(super().strftime(fmt, safe))
-
-
-class QuickArticle(Article):
-    """Pelican's article, whose address is put together in less time."""
-
-    @property
-    def url_format(self) -> dict[str, Any]:
-        """What an address is made of."""
-        values: dict[str, Any] = super().url_format
-        values["date"] = QuickDate.combine(values["date"].date(), values["date"].timetz())
-        return values
 
 
 class OneMarkdown(MarkdownReader):
@@ -60,14 +29,13 @@ class OneMarkdown(MarkdownReader):
         super().__init__(settings)
         self._one: Markdown | None = None
         self._heads: Any = None
-        self._labels: dict[tuple[str, str], URLWrapper] = {}
 
     def read(self, source_path: str) -> tuple[str, dict[str, Any]]:
         """A file's text as HTML, and its head."""
         self._source_path = source_path
         md = self._one
         if md is None:
-            md = self._one = quick(Markdown(**self.settings["MARKDOWN"]))
+            md = self._one = Markdown(**self.settings["MARKDOWN"])
             self._heads = md.preprocessors["meta"]
         elif "meta" not in md.preprocessors:
             # Pelican takes it out to read the fields of a head, and never puts it back.
@@ -77,21 +45,6 @@ class OneMarkdown(MarkdownReader):
         # The mark of some editors at a file's start is no part of its text.
         content = md.convert(Path(source_path).read_text(encoding="utf-8-sig"))
         return content, self._parse_metadata(getattr(md, "Meta", {}))
-
-    def process_metadata(self, name: str, value: Any) -> Any:  # noqa: ANN401 - as Pelican has it
-        """One field of a head."""
-        if name == "date" and (found := _DATE.fullmatch(value.strip())):
-            return SafeDatetime(*(int(part or 0) for part in found.groups()))
-        value = super().process_metadata(name, value)
-        if isinstance(value, list):
-            return [self._one_of(item) for item in value]
-        return self._one_of(value)
-
-    def _one_of(self, value: Any) -> Any:  # noqa: ANN401 - whatever a field holds
-        # A label works out its slug when it is asked, each time anew for each object.
-        if type(value) not in {Tag, Author}:
-            return value
-        return self._labels.setdefault((type(value).__name__, value.name), value)
 
 
 class KeptReaders(Readers):

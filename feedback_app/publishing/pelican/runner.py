@@ -11,9 +11,9 @@ from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.plugins import signals
 
 from feedback_app.publishing.files.write import Output
-from feedback_app.publishing.incremental.bytecode_cache import CompiledTemplates
+from feedback_app.publishing.pelican.bytecode_cache import CompiledTemplates
 from feedback_app.publishing.incremental.cache import Piece
-from feedback_app.publishing.incremental.fingerprints import Fingerprints, Known
+from feedback_app.publishing.posts.fingerprints import Fingerprints, Known
 from feedback_app.publishing.incremental.process_pool import cores, shared
 from feedback_app.publishing.pelican.context import BUILD, Build
 from feedback_app.publishing.pelican.generators import PostsGenerator

@@ -20,8 +20,8 @@ from pelican.writers import FileOverwriteFailedError, Writer
 
 from feedback_app.publishing.files.scan import digest, stamp_at
 from feedback_app.publishing.files.write import Output
-from feedback_app.publishing.incremental.fingerprints import Fingerprints
-from feedback_app.publishing.incremental.lazy_post import LazyPost
+from feedback_app.publishing.posts.fingerprints import Fingerprints
+from feedback_app.publishing.posts.lazy_post import LazyPost
 from feedback_app.publishing.pelican.context import BUILD, Build
 
 _PAGES = re.compile(r"(.+?)_(?:page|paginator|previous_page|next_page)")

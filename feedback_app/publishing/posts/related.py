@@ -6,7 +6,7 @@ leads to anyway. All are older: a new post changes no page but those beside it.
 
 from collections.abc import Iterable
 
-from feedback_app.publishing.incremental.lazy_post import LazyPost
+from feedback_app.publishing.posts.lazy_post import LazyPost
 
 MOST = 3
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from feedback_app.publishing.files.scan import digest
-from feedback_app.publishing.incremental.lazy_post import LazyPost
+from feedback_app.publishing.posts.lazy_post import LazyPost
 
 
 class Links:

@@ -9,7 +9,7 @@ from pelican.contents import Content, Static
 from pelican.urlwrappers import URLWrapper
 
 from feedback_app.publishing.files.scan import digest
-from feedback_app.publishing.incremental.lazy_post import LazyPost, Month
+from feedback_app.publishing.posts.lazy_post import LazyPost, Month
 
 # Values, by where they are, with their fingerprints; to be held on to, so that nothing else comes to be there.
 Known = dict[int, tuple[Any, bytes]]
