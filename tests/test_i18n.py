@@ -20,7 +20,7 @@ from feedback_app.customers.services import request_link
 from feedback_app.customers.subscriptions import Wish, want_confirmation
 from feedback_app.db.store import Store
 from feedback_app.i18n import ENGLISH, TRANSLATIONS, said
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.catalogues import extracted
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from feedback_app.customers.models import Customer, Frequency, NameDisplay, Topic
 from feedback_app.customers.services import name_of
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.browser_checks import COLOURS, MISSING, STICKING_OUT, WIDTHS
 from tests.support.clock import OPPS_DAY
 from tests.support.databases import SQLITE

@@ -20,7 +20,7 @@ from feedback_app.customers.services import request_link
 from feedback_app.customers.subscriptions import Wish, want_confirmation
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest, want_letter
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.digests import make_due
 from feedback_app.mailing.models import Mailing, MailingState

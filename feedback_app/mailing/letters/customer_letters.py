@@ -1,4 +1,7 @@
-"""The letters to people about themselves: do they want letters from us, and at another address."""
+"""Letters to customers about themselves: a link to their preferences, a subscription, a change of address.
+
+None of them names the customer: the address may have been typed by a person who does not own it.
+"""
 
 from datetime import datetime
 
@@ -7,16 +10,18 @@ from sqlalchemy.orm import Session
 from feedback_app.customers.address_changes import CHANGE_DAYS, Side, addresses_of
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import WORDINGS
-from feedback_app.customers.models import AddressChange, Customer, Frequency, LetterFormat
+from feedback_app.customers.models import AddressChange, Customer, Frequency
 from feedback_app.customers.services import Person, suppression_of
 from feedback_app.customers.subscriptions import Wish, gets_it
 from feedback_app.i18n import marked, said
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import LetterContext, single_letter
+from feedback_app.mailing.letters.context import PREFERENCES_DAYS, LetterContext
+from feedback_app.mailing.letters.single_letter import single_letter, unnamed_recipient_of
 from feedback_app.security.tokens import Claim, Purpose
 
 SUBSCRIBE_DAYS = 7
+LINK_SUBJECT = marked("Your link to %(shop)s")
 SUBSCRIBE_SUBJECT = marked("Letters from %(shop)s?")
 CHANGE_SUBJECT = marked("Another address for letters from %(shop)s?")
 CHANGED_SUBJECT = marked("%(shop)s writes to your new address now")
@@ -27,85 +32,116 @@ RHYTHMS = {
 }
 
 
-def confirm_subscription(
-    session: Session, desk: LetterContext, reader: Person, request: LetterRequest, *, now: datetime
-) -> Letter:
-    """Is it true that you want to hear from us? It names nobody: whoever typed the address may not own it."""
-    wish = Wish.of_code(request.about or 0)
-    customer = session.get_one(Customer, reader.id)
-    claim = Claim(Purpose.SUBSCRIBE, reader.id, wish.code)
-    token = desk.signer.sign(claim, now=now, days=SUBSCRIBE_DAYS)
-    language = desk.language_of(reader)
+def preferences_link(session: Session, context: LetterContext, request: LetterRequest, now: datetime) -> Letter:
+    """Return the letter with a link to the customer's preferences."""
+    recipient = unnamed_recipient_of(session, context, request)
     return single_letter(
-        desk,
-        reader._replace(name=None),
+        context,
+        recipient,
+        template="preferences_link",
+        subject=_subject(LINK_SUBJECT, context, recipient),
+        message_id=context.message_id("link", request.id),
+        headers=[("Auto-Submitted", "auto-replied")],
+        values={
+            "days": PREFERENCES_DAYS,
+            "preferences_link": context.preferences_link(recipient.id, now, recipient.series),
+        },
+        now=now,
+    )
+
+
+def confirm_subscription(session: Session, context: LetterContext, request: LetterRequest, now: datetime) -> Letter:
+    """Return the letter that asks whether the customer wants letters at all."""
+    recipient = unnamed_recipient_of(session, context, request)
+    wish = Wish.of_code(request.about or 0)
+    customer = session.get_one(Customer, recipient.id)
+    claim = Claim(Purpose.SUBSCRIBE, recipient.id, wish.code)
+    token = context.signer.sign(claim, now=now, days=SUBSCRIBE_DAYS)
+    language = context.language_of(recipient)
+    return single_letter(
+        context,
+        recipient,
         template="confirm_subscription",
-        subject=said(SUBSCRIBE_SUBJECT, language) % {"shop": desk.settings.shop_name},
-        message_id=desk.message_id("confirm subscription", request.id),
+        subject=_subject(SUBSCRIBE_SUBJECT, context, recipient),
+        message_id=context.message_id("confirm subscription", request.id),
         headers=[("Auto-Submitted", "auto-generated")],
         values={
             "already": gets_it(session, customer, wish),
             "wordings": [said(WORDINGS[topic], language) for topic in wish.topics],
             "rhythm": said(RHYTHMS[wish.frequency], language),
             "days": SUBSCRIBE_DAYS,
-            "confirm_link": f"{desk.settings.site_url}/feedback/subscribe/{token}",
-            "preferences_link": desk.preferences_link(reader.id, now, reader.series),
+            "confirm_link": f"{context.settings.site_url}/feedback/subscribe/{token}",
+            "preferences_link": context.preferences_link(recipient.id, now, recipient.series),
         },
-        form=LetterFormat.HTML,
         now=now,
     )
 
 
-def change_of_address(
-    session: Session, desk: LetterContext, request: LetterRequest, side: Side, *, now: datetime
+def confirm_change_at_old_address(
+    session: Session, context: LetterContext, request: LetterRequest, now: datetime
 ) -> Letter:
-    """Is it true that you want letters at another address, or at this one? Raises NotWanted."""
+    """Return the letter to the old address that asks whether letters should go to a new one. Raises NotWanted."""
+    return _confirm_change(session, context, request, Side.OLD, now)
+
+
+def confirm_change_at_new_address(
+    session: Session, context: LetterContext, request: LetterRequest, now: datetime
+) -> Letter:
+    """Return the letter to the new address that asks whether letters should go there. Raises NotWanted."""
+    return _confirm_change(session, context, request, Side.NEW, now)
+
+
+def _confirm_change(
+    session: Session, context: LetterContext, request: LetterRequest, side: Side, now: datetime
+) -> Letter:
     change = _change_of(session, request)
     if change.done_at is not None:
         message = "the address is changed already"
         raise NotWanted(message)
-    both = addresses_of(session, change)
-    if side is Side.NEW and suppression_of(session, both.new):
+    addresses = addresses_of(session, change)
+    if side is Side.NEW and suppression_of(session, addresses.new):
         message = "the new address must not be written to"
         raise NotWanted(message)
     purpose = Purpose.CHANGE_FROM if side is Side.OLD else Purpose.CHANGE_TO
-    token = desk.signer.sign(Claim(purpose, change.id), now=now, days=CHANGE_DAYS)
-    address = both.old if side is Side.OLD else both.new
-    reader = _named_nowhere(session, change, address)
+    token = context.signer.sign(Claim(purpose, change.id), now=now, days=CHANGE_DAYS)
+    recipient = _unnamed(session, change, addresses.old if side is Side.OLD else addresses.new)
     return single_letter(
-        desk,
-        reader,
+        context,
+        recipient,
         template=f"change_{side.value}",
-        subject=said(CHANGE_SUBJECT, desk.language_of(reader)) % {"shop": desk.settings.shop_name},
-        message_id=desk.message_id(f"change {side.value}", request.id),
+        subject=_subject(CHANGE_SUBJECT, context, recipient),
+        message_id=context.message_id(f"change {side.value}", request.id),
         headers=[("Auto-Submitted", "auto-generated")],
         values={
             "days": CHANGE_DAYS,
-            "change_link": f"{desk.settings.site_url}/feedback/address/{side.value}/{token}",
+            "change_link": f"{context.settings.site_url}/feedback/address/{side.value}/{token}",
         },
-        form=LetterFormat.HTML,
         now=now,
     )
 
 
-def address_changed(session: Session, desk: LetterContext, request: LetterRequest, *, now: datetime) -> Letter:
-    """The last letter to the old address: from now on we write to the new one. Raises NotWanted."""
+def address_changed(session: Session, context: LetterContext, request: LetterRequest, now: datetime) -> Letter:
+    """Return the last letter to the old address: from now on letters go to the new one. Raises NotWanted."""
     change = _change_of(session, request)
-    reader = _named_nowhere(session, change, addresses_of(session, change).old)
+    recipient = _unnamed(session, change, addresses_of(session, change).old)
     return single_letter(
-        desk,
-        reader,
+        context,
+        recipient,
         template="address_changed",
-        subject=said(CHANGED_SUBJECT, desk.language_of(reader)) % {"shop": desk.settings.shop_name},
-        message_id=desk.message_id("address changed", request.id),
+        subject=_subject(CHANGED_SUBJECT, context, recipient),
+        message_id=context.message_id("address changed", request.id),
         headers=[("Auto-Submitted", "auto-generated")],
         values={},
-        form=LetterFormat.HTML,
         now=now,
     )
 
 
-def _named_nowhere(session: Session, change: AddressChange, address: Address) -> Person:
+def _subject(text: str, context: LetterContext, recipient: Person) -> str:
+    return said(text, context.language_of(recipient)) % {"shop": context.settings.shop_name}
+
+
+def _unnamed(session: Session, change: AddressChange, address: Address) -> Person:
+    """Return the customer of a change at one of its two addresses, without their name."""
     language = session.get_one(Customer, change.customer_id).language
     return Person(change.customer_id, address.written, None, language=language)
 
