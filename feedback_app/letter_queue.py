@@ -13,7 +13,7 @@ from feedback_app.db.base import Base, word
 
 
 class LetterKind(StrEnum):
-    """What a single letter is for. `mailing/singles.py` says how each is made."""
+    """What a single letter is for. `mailing/letters/kinds.py` names the function that makes each."""
 
     PREFERENCES_LINK = "preferences link"
     MAILING_COPY = "mailing copy"

@@ -19,7 +19,7 @@ from feedback_app.config import Settings, is_loopback, remember_site_url
 from feedback_app.db.setup import open_store
 from feedback_app.heartbeats import end_with_parent, new_worker_id
 from feedback_app.mailing.delivery.worker import MailWorker, run_until
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.transports.registry import make_transport, open_transport
 from feedback_app.privacy.retention import purge_and_log
 from feedback_app.publishing.builder import BuildReport, build_site

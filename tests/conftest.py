@@ -15,7 +15,7 @@ from feedback_app.app import create_app
 from feedback_app.config import Settings, load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.security import keys
 from tests.support.browser import QUIET, find_browser
 from tests.support.clock import OPPS_DAY, Clock

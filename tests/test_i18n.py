@@ -19,7 +19,7 @@ from feedback_app.customers.subscriptions import SubscriptionRequest, request_co
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.i18n import ENGLISH, said
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.catalogues import catalogue_path, extracted, translated, untranslated
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE

@@ -11,7 +11,7 @@ from feedback_app.api.services import KeyRefused, list_keys, make_key, revoke_ke
 from feedback_app.audit_log import COMMAND, Act, note
 from feedback_app.console import Context, Refused, pass_context, print_json
 from feedback_app.customers.topics import Topic
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.plurals import counted
 
 TOPICS = click.Choice([topic.value for topic in Topic])

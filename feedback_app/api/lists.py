@@ -10,7 +10,7 @@ from feedback_app import clock
 from feedback_app.customers.consent import audience_page
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 
 COLUMNS = ("address", "name", "frequency", "unsubscribe", "preferences")
 

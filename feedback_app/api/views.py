@@ -19,7 +19,7 @@ from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.consent import frequencies, may_write_to
 from feedback_app.customers.services import find_customer
 from feedback_app.customers.topics import Topic
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.web.app_state import app_state
 from feedback_app.web.headers import keep_private
 from feedback_app.web.problem_details import PROGRAMS, Problem, problem

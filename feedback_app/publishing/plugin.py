@@ -14,11 +14,11 @@ from pelican.generators import ArticlesGenerator
 from feedback_app.comments.threads.renderer import NEVER, SiteInfo, clock, feed_path, form_url
 from feedback_app.publishing.content.front_matter import line_of
 from feedback_app.publishing.files.write import write_whole
-from feedback_app.publishing.posts.lazy_post import LazyPost, words_of
 from feedback_app.publishing.live.update import SITE_FEED
 from feedback_app.publishing.pelican import hooks
 from feedback_app.publishing.pelican.context import BUILD, Build, post_of, source_of
 from feedback_app.publishing.pelican.post_index import PostRefused
+from feedback_app.publishing.posts.lazy_post import LazyPost, words_of
 from feedback_app.publishing.render.post_html import absolute, listed
 
 

@@ -16,7 +16,7 @@ from feedback_app.comments.services import approved_comments
 from feedback_app.comments.threads.renderer import SiteInfo
 from feedback_app.config import Moderation, Settings
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.publishing.live.update import pieces_of, site_feed_xml
 from feedback_app.security.keys import signer
 from feedback_app.security.tokens import Claim, Purpose

@@ -27,9 +27,10 @@ from feedback_app.customers.topics import Topic
 from feedback_app.db.setup import open_store
 from feedback_app.mailing.delivery.worker import mail_worker
 from feedback_app.mailing.gate import check
-from feedback_app.mailing.gate.fast_path import get_to_know
+from feedback_app.mailing.gate.fast_path import check_template
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
+from feedback_app.mailing.letters.context import LetterContext
+from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import DeliveryState, MailingState
@@ -97,25 +98,25 @@ def main() -> None:
                 rates[LIMIT].append(limit())
                 of_the_limit[name].append(rates[name][-1] / mean(rates[LIMIT][-2:]))
     _say(rates, of_the_limit)
-    _looks()
+    _compare_checks()
 
 
-def _looks() -> None:
-    """How much longer the gate's whole look takes than its look at a letter of a known frame, in processor time."""
+def _compare_checks() -> None:
+    """Print how much longer the gate's full check takes than its fast path, in processor time."""
     settings, maker = _shop()
     sender, own = parseaddr(settings.mail_from)[1], settings.own_addresses
     letter = maker.letter(Person(1, _address(1), "First Last"), LetterFormat.HTML, now=clock.now())
-    known = get_to_know(maker.frame(LetterFormat.HTML), sender=sender, own=own)
-    assert known is not None
+    checked = check_template(maker.template(LetterFormat.HTML), sender=sender, own=own)
+    assert checked is not None
 
-    def timed(look: Callable[..., object], times: int) -> float:
+    def timed(check_letter: Callable[..., object], times: int) -> float:
         started = time.process_time()
         for _ in range(times):
-            look(letter.data, sender=sender, recipient=letter.recipient, own=own)
+            check_letter(letter.data, sender=sender, recipient=letter.recipient, own=own)
         return (time.process_time() - started) / times
 
-    whole, quick = timed(check.check, 200), timed(known.answers_for, 20_000)
-    _print(f"the whole look takes {whole / quick:,.0f} times as long as the look at a letter of a known frame")
+    full, fast = timed(check.check, 200), timed(checked.answers_for, 20_000)
+    _print(f"the gate's full check takes {full / fast:,.0f} times as long as its fast path")
 
 
 def large() -> None:
@@ -259,10 +260,10 @@ def _wide(sink: Sink, made: list[Letter]) -> SmtpPool:
     return transport
 
 
-def _shop() -> tuple[Settings, MailingMaker]:
+def _shop() -> tuple[Settings, MailingLetters]:
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings({"UNDISCLOSED_INSTANCE": folder, "UNDISCLOSED_SITE_URL": "https://socks.example"})
-        return settings, MailingMaker(LetterContext(settings, signer(settings)), DRAFT, 1)
+        return settings, MailingLetters(LetterContext(settings, signer(settings)), DRAFT, 1)
 
 
 def _made(letters: int) -> list[Letter]:

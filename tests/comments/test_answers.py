@@ -18,7 +18,7 @@ from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery.worker import MailWorker
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.transports.results import Answer, Outcome
 from feedback_app.privacy.erasing import erase_customer
 from tests.support.clock import OPPS_DAY, Clock

@@ -19,7 +19,7 @@ from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.security.tokens import Claim, Purpose
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.comment_form import WORDS, comments_in, kept, opened, send, soup_of

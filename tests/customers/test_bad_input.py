@@ -14,7 +14,7 @@ from feedback_app.customers.importing import import_customers
 from feedback_app.customers.models import ConsentChannel, Frequency
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.security.tokens import Claim, Purpose
 from tests.support.clock import OPPS_DAY
 from tests.support.databases import BACKENDS, SQLITE

@@ -26,7 +26,7 @@ from feedback_app.customers.models import (
 from feedback_app.customers.services import find_customer, name_of, suppression_of
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE

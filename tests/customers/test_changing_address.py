@@ -21,7 +21,7 @@ from feedback_app.customers.services import address_of, find_customer, name_of, 
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.privacy.export import export_customer
 from feedback_app.privacy.retention import purge
 from tests.support.clock import OPPS_DAY, Clock

@@ -32,7 +32,7 @@ from feedback_app.customers.services import address_of, name_of
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterRequest
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.people import ALICE, BOB, customer_of, welcome
 from tests.support.preference_pages import (

@@ -24,7 +24,7 @@ from feedback_app.customers.services import find_customer, suppression_of
 from feedback_app.customers.subscriptions import SUBSCRIPTION_FREQUENCIES, SubscriptionRequest
 from feedback_app.customers.topics import SUBSCRIBABLE, Topic
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE
 from tests.support.mailings import html_of, read, text_of, worker_to

@@ -21,7 +21,7 @@ from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.desk.figures import figures
 from feedback_app.desk.figures_views import charts
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.mailings import services
 from feedback_app.privacy.evidence import evidence_of
 from tests.support.catalogues import extracted, untranslated

@@ -22,7 +22,7 @@ from feedback_app.desk.sign_in.accounts import Accounts
 from feedback_app.desk.sign_in.security_mail import Notices
 from feedback_app.letter_queue import LetterRequest
 from feedback_app.mailing.delivery.worker import mail_worker
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.clock import Clock
 from tests.support.comments import OPPS, publish, say, set_status
 from tests.support.databases import SQLITE

@@ -48,7 +48,7 @@ from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE, WorkerKind, beat
 from feedback_app.letter_queue import LetterKind, LetterRequest
 from feedback_app.mailing.delivery.worker import MailWorker, mail_worker
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.mailings import services as mailings
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import Bounce, BounceKind, Delivery, DeliveryState, DigestItem, Mailing, MailingState

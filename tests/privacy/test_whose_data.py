@@ -23,7 +23,7 @@ from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 from feedback_app.mailing.delivery.worker import mail_worker
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.mailings.services import hold
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import Delivery, DeliveryState

@@ -19,7 +19,7 @@ from feedback_app.config import load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.mailing.delivery import batches
 from feedback_app.mailing.delivery.worker import mail_worker, run_until
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.transports import smtp_pool
 from feedback_app.security import keys
 

@@ -10,7 +10,7 @@ from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery import ledger
 from feedback_app.mailing.delivery.worker import MailWorker
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
@@ -99,6 +99,6 @@ def reasons(store: Store, slug: str = FREE_SOCKS.slug) -> list[str | None]:
 SIGNER = Signer("a signing key that only tests use!", "the signing key")
 
 
-def desk(**more: str) -> LetterContext:
-    """A shop's desk. Raises SettingsError."""
+def letter_context(**more: str) -> LetterContext:
+    """Return a shop's context for letters. Raises SettingsError."""
     return LetterContext(load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in more.items()}), SIGNER)

@@ -10,7 +10,7 @@ from feedback_app.customers.models import ConsentEvent, Customer, Frequency
 from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.clock import OPPS_DAY
 
 ASK = "/feedback/preferences"

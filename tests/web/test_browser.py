@@ -11,7 +11,7 @@ from feedback_app.customers.models import Customer, Frequency, NameDisplay
 from feedback_app.customers.services import name_of
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.browser_checks import COLOURS, MISSING, STICKING_OUT, WIDTHS
 from tests.support.clock import OPPS_DAY
 from tests.support.databases import SQLITE

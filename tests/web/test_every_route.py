@@ -22,7 +22,7 @@ from feedback_app.db.base import Base
 from feedback_app.db.engine import make_engine
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE, WorkerKind, beat
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.security.tokens import Claim, Purpose
 from feedback_app.web.headers import HEADERS
 from feedback_app.web.problem_details import PROGRAMS

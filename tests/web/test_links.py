@@ -21,7 +21,7 @@ from feedback_app.customers.subscriptions import SubscriptionRequest, request_co
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.digests import make_due
 from feedback_app.mailing.models import Mailing, MailingState

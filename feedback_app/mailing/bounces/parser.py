@@ -62,9 +62,9 @@ def _read(message: Message, returns: ReturnAddresses) -> ReturnedReport | None:
     complaint = _feedback(message)
     if complaint:
         # A complaint goes to where the shop takes them; which letter it is about, its parts say (RFC 5965, 3.2).
-        sent = returns.first(_envelopes(message))
+        sent = returns.read_any(_envelopes(message))
         return ReturnedReport(sent, BounceKind.COMPLAINT, None, _digest(message, sent)) if sent else None
-    sent = returns.first(str(value) for name in ARRIVED for value in message.get_all(name, []))
+    sent = returns.read_any(str(value) for name in ARRIVED for value in message.get_all(name, []))
     if sent is None:
         return None
     judged = _delivery_status(message) or _odd(message)

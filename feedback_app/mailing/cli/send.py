@@ -20,7 +20,8 @@ from feedback_app.mailing.delivery.batches import Done
 from feedback_app.mailing.delivery.worker import IDLE_SECONDS, MailWorker, mail_worker, run_until
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
+from feedback_app.mailing.letters.context import LetterContext
+from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.letters.parsed import shown_letter
 from feedback_app.mailing.mailings import alarms, services
 from feedback_app.mailing.mailings.services import MailingRefused
@@ -254,6 +255,6 @@ def _sample(context: Context, draft: MailingSource, text: str) -> Letter:
             reader = person(session, customer) if customer else Person(NOBODY, address.written, None)
         form = customer.format if customer else LetterFormat.HTML
         desk = _desk(context)
-        return MailingMaker(desk, draft, None, desk.language_of(reader)).letter(reader, form, now=clock.now())
+        return MailingLetters(desk, draft, None, desk.language_of(reader)).letter(reader, form, now=clock.now())
     except (BadAddress, GateRefused, CannotOpen) as error:
         raise Refused(str(error)) from error

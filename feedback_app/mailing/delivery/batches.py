@@ -23,7 +23,8 @@ from feedback_app.mailing.delivery import claims, ledger
 from feedback_app.mailing.delivery.send_rates import SendRates
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
+from feedback_app.mailing.letters.context import LetterContext
+from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.canary import allowance
 from feedback_app.mailing.mailings.source import MailingSource
@@ -82,7 +83,7 @@ class BatchSender:
     _unsent: dict[int, datetime | None] = field(default_factory=dict)
     # Whether a claim may have been kept of which this worker was told that it was not; none of it was sent.
     _is_in_doubt: bool = False
-    _makers: dict[tuple[int, MailingSource, str], MailingMaker] = field(default_factory=dict)
+    _makers: dict[tuple[int, MailingSource, str], MailingLetters] = field(default_factory=dict)
     # The last row of each mailing that was claimed for the first time.
     _last: dict[int, int] = field(default_factory=dict)
     # Of this process' own clock: when a window was claimed, and when it was last asked after its mailing.
@@ -223,7 +224,7 @@ class BatchSender:
     def _letters(self, mailing_id: int, window: claims.Batch, at: datetime) -> Iterator[tuple[int, Letter | datetime]]:
         """A window's letters, by their rows' numbers, or the turns that they have to wait for. Raises GateRefused."""
         # Of what is said to all, by language: to look one up by its whole text takes longer.
-        makers: dict[str, MailingMaker] = {}
+        makers: dict[str, MailingLetters] = {}
         limited = self.pace.limited
         for one in window.claimed:
             reader = person(self.store, one.reader)
@@ -250,7 +251,7 @@ class BatchSender:
         self._noted()
         log.error("A mailing was halted: %s", reason)
 
-    def _maker(self, mailing_id: int, draft: MailingSource | None, language: str) -> MailingMaker:
+    def _maker(self, mailing_id: int, draft: MailingSource | None, language: str) -> MailingLetters:
         # By its text, too: a cancelled mailing can come again with a mended one, and a digest has several.
         if draft is None:
             message = "a window that claimed something has a draft"
@@ -258,7 +259,7 @@ class BatchSender:
         key = (mailing_id, draft, language)
         if key not in self._makers:
             kept = self._makers if len(self._makers) < MOST_MAKERS else {}
-            self._makers = {**kept, key: MailingMaker(self.desk, draft, mailing_id, language)}
+            self._makers = {**kept, key: MailingLetters(self.desk, draft, mailing_id, language)}
         return self._makers[key]
 
 

@@ -23,7 +23,7 @@ from feedback_app.mailing.delivery import ledger
 from feedback_app.mailing.delivery.batches import BatchSender, Done
 from feedback_app.mailing.delivery.send_rates import SendRates
 from feedback_app.mailing.gate.check import GateRefused
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.kinds import make_single
 from feedback_app.mailing.mailings import digests, services
 from feedback_app.mailing.transports.base import Transport

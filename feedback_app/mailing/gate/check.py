@@ -1,8 +1,8 @@
-"""The gate: the last look at a letter's bytes before the wire.
+"""The full check of a letter's bytes before they leave.
 
-It reads with a parser that did not make them, and asks for one reader: one `From`, one `To` with exactly the
-envelope's address, no header that the mailer does not set, and nothing address-shaped in any decoding of the headers,
-the parts, their HTML or their URLs but the recipient's address and the shop's own.
+The bytes are read with a parser that did not make them. A letter must have one `From`, one `To` with exactly the
+envelope's address, and no header that the mailer does not set. No decoding of its headers, its parts, their HTML or
+their URLs may show anything shaped like an address but the recipient's address and the shop's own.
 """
 
 import re
@@ -27,22 +27,22 @@ AT_MOST_ONCE = (
     "auto-submitted",
     "content-transfer-encoding",
 )
-# One for each kind of key, above all that they sign (RFC 6376, 5.6); without blanks, nothing but these tags. It says
-# nothing that a reader could read.
+# One signature for each kind of key, above all that it signs (RFC 6376, 5.6), with these tags only (the pattern is for
+# the value without blanks): nothing in which an address could be hidden.
 SIGNATURE, MOST_SIGNATURES = "dkim-signature", 2
 _SIGNATURE = re.compile(
     r"v=1;a=(?:rsa|ed25519)-sha256;c=relaxed/relaxed;d=[a-z0-9.-]+;s=[a-z0-9-]+;t=[0-9]+;h=[a-z:-]+;"
     r"bh=[A-Za-z0-9+/]{43}=;b=[A-Za-z0-9+/]+={0,2}"
 )
-# Nothing else is let through: in another charset or encoding, the bytes would say something that nobody looked at.
+# No other charset or encoding is let through: the check would not have read what a mail program then shows.
 PLAIN, HTML = 'text/plain; charset="utf-8"', 'text/html; charset="utf-8"'
 ENCODING = "quoted-printable"
 ALTERNATIVE = re.compile(r'multipart/alternative; boundary="=_[0-9a-f]+"')
-# Atoms with dots between (RFC 5322, 3.2.3; RFC 6531 adds what is beyond ASCII): nothing that a server or a mail program
-# could read as more than one address, or as none.
+# Atoms with dots between them (RFC 5322, 3.2.3; RFC 6531 adds non-ASCII): no server or mail program can read more than
+# one address in it, or none.
 _ATOM = r"""[^\x00-\x20\x7f-\xa0\s<>()\[\],;:"\\@.]+"""
 _ATOMS = rf"{_ATOM}(?:\.{_ATOM})*"
-# A domain's labels have of ASCII only letters, digits and hyphens (RFC 5321, 4.1.2): no encoded word looks like one.
+# The only ASCII in a domain's labels are letters, digits and hyphens (RFC 5321, 4.1.2): no encoded word looks like one.
 _LABEL = r"[^\x00-\x2c\x2e\x2f\x3a-\x40\x5b-\x60\x7b-\xa0\s]+"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _NAME = r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>@,:;()\[\]]*?))"""
@@ -54,19 +54,19 @@ _PLAIN_HEADERS = {
     "auto-submitted": re.compile(r"auto-(?:replied|generated)"),
     "mime-version": re.compile(r"1\.0"),
 }
-# An encoded word in base64 that ends before its last sign: some read on behind the padding, others don't.
+# An encoded word in base64 with padding before its end: some mail programs read on behind the padding, others don't.
 _LOOSE_WORD = re.compile(r"=\?[^?]*\?[bB]\?(?!(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\?=)")
-# Quoted-printable that is read in more than one way (RFC 2045, 6.7): blanks before a line's end, a sign without code.
+# Quoted-printable that is read in more than one way (RFC 2045, 6.7): blanks at a line's end, `=` without a code.
 _LOOSE_QUOTING = re.compile(r"[ \t](?:\r\n|\Z)|=(?![0-9A-F]{2}|\r\n)")
 LINK_HEADER = re.compile(r"<https?://[!-;=?-~]+>")
 
 
 class GateRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """These bytes must not leave the house; the message says why and repeats no address."""
+    """These bytes must not be sent; the message says why and repeats no address."""
 
 
 def check(data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> None:
-    """Look at a letter's final bytes. Raises GateRefused."""
+    """Check a letter's final bytes. Raises GateRefused."""
     check_lines(data)
     message = BytesParser(policy=compat32).parsebytes(data)
     if message.defects or message.get_unixfrom():
@@ -78,7 +78,7 @@ def check(data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> 
     _check_values(found, sender=sender, recipient=recipient, own=own)
     allowed = (*own, sender, recipient)
     for name, value in headers:
-        # The mailboxes have been looked at, to the letter.
+        # Message-ID and the mailboxes have been checked whole.
         if name not in {"message-id", "from", "to", "reply-to"}:
             _check_text(_decoded(value, name), allowed, f"the header {name}")
     for number, part in enumerate(parts_of(message, found["content-type"]), 1):
@@ -107,7 +107,7 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def check_lines(data: bytes) -> None:
-    """Look at the lines of a letter, or of its head. Raises GateRefused."""
+    """Check the lines of a letter, or of its head. Raises GateRefused."""
     lines = data.split(b"\r\n")
     if any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines):
         _refuse("it has a bare line break or a NUL in it")
@@ -120,7 +120,7 @@ def check_lines(data: bytes) -> None:
 
 
 def check_signatures(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Look at the signatures on top; returns the headers below them. Raises GateRefused."""
+    """Check the signatures at the top; return the headers below them. Raises GateRefused."""
     count = next((place for place, (name, _) in enumerate(headers) if name != SIGNATURE), len(headers))
     for _, value in headers[:count]:
         if count > MOST_SIGNATURES or not _SIGNATURE.fullmatch(re.sub(r"[ \t]", "", value)):
@@ -131,7 +131,7 @@ def check_signatures(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def _check_names(names: list[str]) -> None:
     for name in names:
         if name not in ONCE and name not in AT_MOST_ONCE:
-            # A header's name can be address-shaped too: it is repeated only where it is a plain word.
+            # A header's name can be shaped like an address, too: it is repeated only if it is a plain word.
             shown = name if re.fullmatch(r"[a-z-]{1,40}", name) else "…"
             _refuse(f"it has a header that the mailer does not set: {shown}")
         if names.count(name) > 1:
@@ -142,20 +142,20 @@ def _check_names(names: list[str]) -> None:
 
 
 def unfolded(value: str) -> str:
-    """A header's value in one line (RFC 5322, 2.2.3), as the parser gave it."""
-    # The parser keeps bytes beyond ASCII as surrogates; with SMTPUTF8 (RFC 6531) they are UTF-8.
+    """Return a header's value, as the parser gave it, in one line (RFC 5322, 2.2.3)."""
+    # The parser keeps non-ASCII bytes as surrogates; with SMTPUTF8 (RFC 6531) they are UTF-8.
     text = value.encode("ascii", "surrogateescape").decode("utf-8", "replace")
     return re.sub(r"\r\n(?=[ \t])", "", text).strip()
 
 
 def _decoded(value: str, name: str) -> str:
-    """A header's value with its encoded words read (RFC 2047). One that can't be read can't be looked at."""
+    """Return a header's value with its encoded words decoded (RFC 2047). Refuses one that can't be decoded."""
     pieces = []
     if _LOOSE_WORD.search(value):
         _refuse(f"the header {name} has an encoded word that is read in more than one way")
     try:
         for piece, charset in decode_header(value):
-            # Pieces between encoded words come as the bytes of raw-unicode-escape, or, where there are none, as text.
+            # Text between encoded words comes as raw-unicode-escape bytes; without any encoded word it comes as str.
             pieces.append(piece if isinstance(piece, str) else piece.decode(charset or "raw_unicode_escape"))
     except (LookupError, ValueError, HeaderParseError):
         _refuse(f"the header {name} has an encoded word that can't be read")
@@ -181,7 +181,7 @@ def _check_text(text: str, allowed: Collection[str], where: str) -> None:
 
 
 def parts_of(message: Message, content_type: str) -> list[Message]:
-    """Plain text, or plain text and the same in HTML; nothing beside, between or after."""
+    """Return a letter's parts: plain text, or plain text and HTML, and nothing besides. Raises GateRefused."""
     if content_type == PLAIN:
         return [message]
     if not ALTERNATIVE.fullmatch(content_type) or "content-transfer-encoding" in message:
@@ -199,7 +199,7 @@ def _head_of(kind: str) -> list[tuple[str, str]]:
 
 
 def content_of(part: Message) -> str:
-    """What a part says. Raises GateRefused where it could be read in more than one way."""
+    """Return the text of a part. Raises GateRefused if it could be read in more than one way."""
     payload = part.get_payload(decode=True)
     if part["content-transfer-encoding"] != ENCODING or not isinstance(payload, bytes):
         _refuse("its text is not in quoted-printable")

@@ -1,11 +1,13 @@
-"""What the gate knows of a frame: enough to answer for letters that differ from what it looked at in their slots alone.
+"""The gate's fast path: answers for letters that differ from a checked template only in their slots.
 
-The whole look (`gate.check`) reads every letter as if it had never seen one, and takes longer than all the rest. But
-the letters of a mailing are the same bytes with other values in a few places. So a frame is looked at once, with values
-that are made up: the whole look must pass it, and in every reading of it each slot must stand where a plain value
-changes nothing around it. After that a letter is read from its own bytes, not from what made it: all between the slots
-must be what was looked at, byte for byte, and each slot hold a value of the plainest kind. The answer is a yes, or to
-look at the whole letter; never a no. The law: whatever is answered for here, the whole look passes.
+The full check (`gate.check`) reads every letter as if it had never seen one, and takes longer than all the rest of
+making and sending. But the letters of a mailing are the same bytes with other values in a few slots. So a template is
+checked once, with made-up values: it must pass the full check, and in every reading of it each slot must stand where a
+plain value changes nothing around it. After that a letter is checked from its own bytes, not from what made it: all
+bytes between the slots must be the template's, and each slot must hold a plain value.
+
+The answer is "as the template", or "look closely" (the full check); never a refusal. The law: the full check passes
+every letter that the fast path answers for.
 """
 
 import base64
@@ -21,32 +23,35 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from feedback_app.mailing.gate import check
-from feedback_app.mailing.gate.template import Filling, LetterTemplate, Slot
+from feedback_app.mailing.gate.template import LetterTemplate, Slot, SlotValues
 from feedback_app.patterns.address_patterns import BASE64_LETTERS, ENCLOSING, MOST_READINGS, plain, readings
 
-# In the head each has a line, or a pair of brackets, to itself: what the constant before it ends with, and how the one
-# after it begins.
-_IN_THE_HEAD = {
+# In the head each slot has a line, or a pair of brackets, to itself: how the constant before it must end, and how the
+# constant after it must begin.
+_HEAD_SLOTS = {
     Slot.TO: (re.compile(rb"\r\nTo: \Z"), b"\r\n"),
     Slot.DATE: (re.compile(rb"\r\nDate: \Z"), b"\r\n"),
     Slot.MESSAGE_ID: (re.compile(rb"\r\nMessage-ID: \Z"), b"\r\n"),
     Slot.UNSUBSCRIBE: (re.compile(rb"\r\nList-Unsubscribe: <[!-;=?-~]+/\Z"), b">\r\n"),
 }
-_IN_THE_PARTS = {Slot.UNSUBSCRIBE, Slot.PREFERENCES, Slot.NAME, Slot.NAME_IN_HTML}
-_TOKENS = {Slot.UNSUBSCRIBE, Slot.PREFERENCES}
-# What a name may have beside it, beside brackets and blanks: nothing that could make a word, a code (`&…;`, `%…`,
-# base64) or an address of the two.
-_BESIDE_A_NAME = frozenset("\u2026\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u2013\u2014.!?")
-_MARK = 8
-_LONGEST = 400
+_PART_SLOTS = {Slot.UNSUBSCRIBE, Slot.PREFERENCES, Slot.NAME, Slot.NAME_IN_HTML}
+_TOKEN_SLOTS = {Slot.UNSUBSCRIBE, Slot.PREFERENCES}
+# The signs that may stand next to a name, besides brackets and blanks. None of them can turn a name into another word,
+# a code (`&…;`, `%…`, base64) or an address.
+_NEXT_TO_NAME = frozenset("\u2026\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u2013\u2014.!?")
+# How many bytes of the following constant mark the end of a slot.
+_END_MARK = 8
+_LONGEST_VALUE = 400
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]{16,80}")
 _OTHER_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _DATE = re.compile(rb"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} [+-][0-9]{4}")
 _MESSAGE_ID = re.compile(rb"<[0-9a-f]{32}@[a-z0-9.-]{1,200}>")
 _ATOM = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _ADDRESS = re.compile(rb"%b(?:\.%b)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*" % (_ATOM, _ATOM))
-# What stands before an address in angle brackets.
-_NAMED = re.compile(rb'"(?P<quoted>[A-Za-z .\'-]{1,76})" |=\?utf-8\?B\?(?P<encoded>[A-Za-z0-9+/=]{4,76})\?=\r\n ')
+# A display name before an address in angle brackets.
+_DISPLAY_NAME = re.compile(
+    rb'"(?P<quoted>[A-Za-z .\'-]{1,76})" |=\?utf-8\?B\?(?P<encoded>[A-Za-z0-9+/=]{4,76})\?=\r\n '
+)
 _WORD = r"[^\W\d_]+"
 _NAME = re.compile(rf"{_WORD}(?:[ .'-]{{1,2}}{_WORD})*\.?")
 _WORDS = re.compile(rb"[A-Za-z]{1,15}(?: [A-Za-z]{1,15}){0,3}")
@@ -55,144 +60,150 @@ _LONG_WORD = re.compile(r"[A-Za-z-]{16,}")
 
 
 class NotPlain(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """Only the whole look can judge the letters of this frame."""
+    """Letters of this template need the full check."""
 
 
 class _Step(NamedTuple):
-    """What stands before a slot that was not there yet, and how that behind it begins.
+    """How to read a letter up to and including a slot that has not occurred before.
 
-    Where others stand again before it, `before` has gaps for what was found in them, and `again` picks that.
-    `is_plain` says what may be in the slot; None for a mailbox.
+    `before` are the constant bytes in front of the slot. If slots that have already occurred are repeated there,
+    `before` has `%b` for each, and `repeated` picks their values from those found so far. `following` is how the
+    constant after the slot begins. `is_plain` checks the slot's value; it is None for a mailbox.
     """
 
     before: bytes
-    again: Callable[[list[bytes]], bytes | tuple[bytes, ...]] | None
+    repeated: Callable[[list[bytes]], bytes | tuple[bytes, ...]] | None
     following: bytes
     is_plain: Callable[[bytes], object] | None
 
 
-class KnownTemplate:
-    """A frame that was looked at, and answers for letters that differ from it in their slots alone.
+class CheckedTemplate:
+    """A template that has passed the full check, and answers for letters that differ from it only in their slots.
 
-    There is no way to make one of a frame that was not: making one is looking. Raises NotPlain, and GateRefused where
-    the whole look stops it.
+    Making one checks the template; there is no other way to get one. Raises NotPlain, and GateRefused if the full
+    check refuses the template.
     """
 
-    def __init__(self, frame: LetterTemplate, *, sender: str, own: Collection[str]) -> None:
-        """Look at a frame twice, with different values, and at where its slots are."""
+    def __init__(self, template: LetterTemplate, *, sender: str, own: Collection[str]) -> None:
+        """Check a template twice, with different values, and where its slots are."""
         self._sender = sender
         self._own = frozenset(own)
-        constants, slots = _parted(frame)
-        _check_places(constants, slots)
-        self._look(frame, _letters(40), _letters(12))
-        # At the ends of what is plain: as long as can be, and with a sign that domains have, too.
-        self._look(frame, _letters(80), f"{_letters(8)}.{_letters(8)}")
+        constants, slots = _constants_and_slots(template)
+        _check_positions(constants, slots)
+        self._check(template, _random_letters(40), _random_letters(12))
+        # The longest plain values, and a name with a sign that domains have, too.
+        self._check(template, _random_letters(80), f"{_random_letters(8)}.{_random_letters(8)}")
         self._steps = _steps(constants, slots)
 
     def answers_for(self, data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> bool:
-        """Whether these bytes are a letter of the frame to this recipient, with plain values in its slots."""
+        """Return whether these bytes are a letter of the template to this recipient, with plain values in its slots."""
         if sender != self._sender or (own is not self._own and frozenset(own) != self._own):
             return False
-        place = _after_signatures(data)
-        found: list[bytes] = []
-        for before, again, following, is_plain in self._steps:
-            expected = before % again(found) if again else before
-            if not data.startswith(expected, place):
+        start = _end_of_signatures(data)
+        values: list[bytes] = []
+        for before, repeated, following, is_plain in self._steps:
+            expected = before % repeated(values) if repeated else before
+            if not data.startswith(expected, start):
                 return False
-            place += len(expected)
+            start += len(expected)
             if not following:
-                return place == len(data)
-            end = data.find(following, place, place + _LONGEST)
-            value = data[place:end]
+                return start == len(data)
+            end = data.find(following, start, start + _LONGEST_VALUE)
+            value = data[start:end]
             if end < 0 or not (is_plain(value) if is_plain else _is_plain_mailbox(value, recipient)):
                 return False
-            found.append(value)
-            place = end
+            values.append(value)
+            start = end
         return False
 
-    def _look(self, frame: LetterTemplate, token: str, name: str) -> None:
-        recipient = f"{_letters(12)}@{_letters(12)}.example"
+    def _check(self, template: LetterTemplate, token: str, name: str) -> None:
+        recipient = f"{_random_letters(12)}@{_random_letters(12)}.example"
         values = {
             Slot.TO: recipient,
             Slot.DATE: "Wed, 10 Oct 2007 13:41:00 +0000",
-            Slot.MESSAGE_ID: f"<{secrets.token_hex(16)}@{_letters(12)}.example>",
+            Slot.MESSAGE_ID: f"<{secrets.token_hex(16)}@{_random_letters(12)}.example>",
             Slot.UNSUBSCRIBE: token,
             Slot.PREFERENCES: token[::-1],
             Slot.NAME: name,
             Slot.NAME_IN_HTML: name[::-1],
         }
-        data = frame.filled(Filling(**{slot: value.encode() for slot, value in values.items()}))
+        data = template.fill(SlotValues(**{slot: value.encode() for slot, value in values.items()}))
         check.check(data, sender=self._sender, recipient=recipient, own=self._own)
         message = BytesParser(policy=compat32).parsebytes(data)
         texts = [check.unfolded(value) for name, value in message.raw_items() if name != "To"]
         texts += map(check.content_of, check.parts_of(message, message["content-type"]))
-        for slot in _IN_THE_PARTS:
-            if sum(text.count(values[slot]) for text in texts) != frame.pieces.count(slot):
+        # Every slot must be readable as itself: a value that is read in another way would not be seen below.
+        for slot in _PART_SLOTS:
+            if sum(text.count(values[slot]) for text in texts) != template.pieces.count(slot):
                 raise NotPlain
-        read = [readings(text) for text in texts]
-        if any(len(found) >= MOST_READINGS - 1 for found in read):
+        readings_of_texts = [readings(text) for text in texts]
+        if any(len(found) >= MOST_READINGS - 1 for found in readings_of_texts):
             raise NotPlain
-        for reading in (reading for found in read for reading in found):
-            for slot in _IN_THE_PARTS:
+        for reading in (reading for found in readings_of_texts for reading in found):
+            for slot in _PART_SLOTS:
                 for start, end in _occurrences(values[slot], reading):
                     if not _stands_alone(slot, reading[:start], reading[end:]):
                         raise NotPlain
 
 
-def get_to_know(frame: LetterTemplate, *, sender: str, own: Collection[str]) -> KnownTemplate | None:
-    """What answers for a frame's letters; None where every one of them needs the whole look."""
+def check_template(template: LetterTemplate, *, sender: str, own: Collection[str]) -> CheckedTemplate | None:
+    """Return what answers for a template's letters; None if each of them needs the full check."""
     try:
-        return KnownTemplate(frame, sender=sender, own=own)
+        return CheckedTemplate(template, sender=sender, own=own)
     except (NotPlain, check.GateRefused):
         return None
 
 
-def _parted(frame: LetterTemplate) -> tuple[list[bytes], list[Slot]]:
-    """The pieces of a frame, in turn. Raises NotPlain where two slots touch, or it begins or ends with one."""
-    constants = [piece for piece in frame.pieces[::2] if not isinstance(piece, Slot)]
-    slots = [piece for piece in frame.pieces[1::2] if isinstance(piece, Slot)]
-    if len(constants) + len(slots) != len(frame.pieces) or len(constants) != len(slots) + 1:
+def _constants_and_slots(template: LetterTemplate) -> tuple[list[bytes], list[Slot]]:
+    """Return a template's constants and the slots between them.
+
+    Raises NotPlain if two slots touch, or the template begins or ends with one.
+    """
+    constants = [piece for piece in template.pieces[::2] if not isinstance(piece, Slot)]
+    slots = [piece for piece in template.pieces[1::2] if isinstance(piece, Slot)]
+    if len(constants) + len(slots) != len(template.pieces) or len(constants) != len(slots) + 1:
         raise NotPlain
     return constants, slots
 
 
 def _steps(constants: list[bytes], slots: list[Slot]) -> list[_Step]:
-    """How to read a letter: one step for each different slot, and one for what is behind the last of these."""
+    """Return how to read a letter: one step for each different slot, and one for what follows the last of these."""
     steps: list[_Step] = []
-    known: dict[Slot, int] = {}
-    before, again = constants[0], list[int]()
+    numbers: dict[Slot, int] = {}
+    before, repeated = constants[0], list[int]()
     for slot, constant in zip(slots, constants[1:], strict=True):
-        if slot in known:
-            if not again:
-                before = _gapless(before)
-            before += b"%b" + _gapless(constant)
-            again.append(known[slot])
+        if slot in numbers:
+            if not repeated:
+                before = _escape_percent(before)
+            before += b"%b" + _escape_percent(constant)
+            repeated.append(numbers[slot])
             continue
-        steps.append(_Step(before, itemgetter(*again) if again else None, constant[:_MARK], _IS_PLAIN.get(slot)))
-        known[slot] = len(known)
-        before, again = constant, []
-    return [*steps, _Step(before, itemgetter(*again) if again else None, b"", None)]
+        pick = itemgetter(*repeated) if repeated else None
+        steps.append(_Step(before, pick, constant[:_END_MARK], _IS_PLAIN.get(slot)))
+        numbers[slot] = len(numbers)
+        before, repeated = constant, []
+    return [*steps, _Step(before, itemgetter(*repeated) if repeated else None, b"", None)]
 
 
-def _gapless(constant: bytes) -> bytes:
+def _escape_percent(constant: bytes) -> bytes:
     return constant.replace(b"%", b"%%")
 
 
-def _check_places(constants: list[bytes], slots: list[Slot]) -> None:
-    """Raises NotPlain where a slot is not in one of the places that were made for it."""
-    in_the_head = True
+def _check_positions(constants: list[bytes], slots: list[Slot]) -> None:
+    """Raise NotPlain if a slot is not in one of the positions that were made for it."""
+    in_head = True
     for before, slot, after in zip(constants, slots, constants[1:], strict=False):
-        in_the_head = in_the_head and b"\r\n\r\n" not in before
-        if in_the_head:
-            begins, ends = _IN_THE_HEAD.get(slot, (None, b""))
-            good = begins is not None and begins.search(before) and after.startswith(ends)
+        in_head = in_head and b"\r\n\r\n" not in before
+        if in_head:
+            ending, beginning = _HEAD_SLOTS.get(slot, (None, b""))
+            good = ending is not None and ending.search(before) and after.startswith(beginning)
         else:
-            good = slot in _IN_THE_PARTS and before.endswith(b"\r\n") and after.startswith(b"=\r\n")
+            good = slot in _PART_SLOTS and before.endswith(b"\r\n") and after.startswith(b"=\r\n")
         if not good:
             raise NotPlain
 
 
-def _letters(number: int) -> str:
+def _random_letters(number: int) -> str:
     return "".join(secrets.choice(string.ascii_lowercase) for _ in range(number))
 
 
@@ -201,23 +212,23 @@ def _occurrences(value: str, text: str) -> Iterator[tuple[int, int]]:
 
 
 def _stands_alone(slot: Slot, before: str, after: str) -> bool:
-    """Whether what is beside a slot stays the same, and means the same, whatever plain value is in it."""
+    """Return whether the text around a slot stays the same and means the same, whatever plain value is in the slot."""
     ends = not after or bool(ENCLOSING.match(after))
-    if slot not in _TOKENS:
-        begins = not before or bool(ENCLOSING.match(before[-1])) or before[-1] in _BESIDE_A_NAME
-        return begins and (ends or after[0] in _BESIDE_A_NAME)
-    # The last part of a link. With what is before it, it could be read as base64: so that must be none.
+    if slot not in _TOKEN_SLOTS:
+        begins = not before or bool(ENCLOSING.match(before[-1])) or before[-1] in _NEXT_TO_NAME
+        return begins and (ends or after[0] in _NEXT_TO_NAME)
+    # A token is the last part of a link. Together with the path it could be read as base64, so the path must be none.
     path = before[len(before.rstrip(BASE64_LETTERS)) :]
     return ends and path.endswith("/") and not _reads_as_text(path[: len(path) // 4 * 4].encode())
 
 
 def _reads_as_text(code: bytes) -> bool:
-    """Whether base64 (RFC 4648, 4 and 5) could be a text in ASCII. Nothing at all could be."""
+    """Return whether base64 (RFC 4648, 4 and 5) could be ASCII text. Empty base64 could."""
     return binascii.a2b_base64(code.translate(_OTHER_ALPHABET)).isascii()
 
 
-def _after_signatures(data: bytes) -> int:
-    """Where a letter begins below its signatures (RFC 6376), if these are such as the mailer makes; else at 0."""
+def _end_of_signatures(data: bytes) -> int:
+    """Return where a letter's own headers begin, if the mailer made the signatures above them (RFC 6376); else 0."""
     if not data.startswith(b"DKIM-Signature:"):
         return 0
     start = data.find(b"\r\nFrom: ") + 2
@@ -235,13 +246,13 @@ def _is_plain_token(value: bytes) -> bool:
     return bool(_TOKEN.fullmatch(value)) and len(value) % 4 == 0 and not _reads_as_text(value)
 
 
-# A window of letters has one.
+# A batch of letters has one date.
 @lru_cache(maxsize=4)
 def _is_plain_date(value: bytes) -> bool:
     return _DATE.fullmatch(value) is not None
 
 
-# A reader's name stands in several places of their letter.
+# A recipient's name occurs several times in their letter.
 @lru_cache(maxsize=4)
 def _is_plain_quoted(value: bytes) -> bool:
     if _WORDS.fullmatch(value):
@@ -259,10 +270,10 @@ def _is_plain_mailbox(value: bytes, recipient: str) -> bool:
         return False
     if value == address:
         return True
-    named = _NAMED.fullmatch(value, 0, len(value) - len(address) - 2)
-    if not named or not value.endswith(b"<%b>" % address):
+    display_name = _DISPLAY_NAME.fullmatch(value, 0, len(value) - len(address) - 2)
+    if not display_name or not value.endswith(b"<%b>" % address):
         return False
-    quoted, encoded = named.groups()
+    quoted, encoded = display_name.groups()
     try:
         return _is_plain_name(quoted or base64.b64decode(encoded, validate=True))
     except ValueError:
@@ -271,7 +282,7 @@ def _is_plain_mailbox(value: bytes, recipient: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _is_plain_name(raw: bytes) -> bool:
-    """Words, and single signs between them; nothing that turns into something else, and nothing like base64."""
+    """Return whether a name is words with single signs between them: it decodes to nothing else, and is no base64."""
     if _WORDS.fullmatch(raw):
         return True
     try:
@@ -281,7 +292,7 @@ def _is_plain_name(raw: bytes) -> bool:
     return bool(_NAME.fullmatch(name)) and plain(name) == name and not _LONG_WORD.search(name)
 
 
-# Of all but a mailbox, which is plain for its recipient only.
+# For all slots but a mailbox, whose value must be the recipient's.
 _IS_PLAIN: dict[Slot, Callable[[bytes], object]] = {
     Slot.DATE: _is_plain_date,
     Slot.MESSAGE_ID: _MESSAGE_ID.fullmatch,

@@ -1,11 +1,11 @@
-"""The frame of a mailing's letters: their bytes, made once, with slots where one letter differs from another."""
+"""The template of a mailing's letters: their bytes, made once, with slots for what differs between letters."""
 
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-# What keeps a slot's place in a text: of private use in Unicode, and not what keeps those of a mailing's placeholders.
+# Marks a slot in a text. Unicode's private use area; a mailing's own placeholders use other characters of it.
 GAP = re.compile("\ue002(\\w+)\ue003")
 
 
@@ -15,21 +15,21 @@ class Slot(StrEnum):
     TO = "to"
     DATE = "date"
     MESSAGE_ID = "message_id"
-    # The last part of a link.
+    # The tokens at the end of the links.
     UNSUBSCRIBE = "unsubscribe"
     PREFERENCES = "preferences"
-    # The reader's name, in quoted-printable; escaped where it stands in HTML.
+    # The recipient's name, in quoted-printable; in the HTML it is escaped before.
     NAME = "name"
     NAME_IN_HTML = "name_in_html"
 
     @property
     def gap(self) -> str:
-        """What keeps the slot's place in a text that is not yet bytes."""
+        """What marks the slot in a text that is not yet bytes."""
         return f"\ue002{self.value}\ue003"
 
 
-class Filling(NamedTuple):
-    """What one letter has in the slots, in the slots' order: to find each by its name takes longer than to fill it."""
+class SlotValues(NamedTuple):
+    """One letter's values, in the order of `Slot`."""
 
     to: bytes
     date: bytes
@@ -42,28 +42,28 @@ class Filling(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LetterTemplate:
-    """Pieces of bytes, and slots between them."""
+    """Pieces of bytes with slots between them."""
 
     pieces: tuple[bytes | Slot, ...]
-    # Where the slots are among them, and which one each is.
-    places: tuple[tuple[int, int], ...] = field(init=False)
+    # For each slot among the pieces: its index there, and its index in SlotValues.
+    slots: tuple[tuple[int, int], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the slots."""
         order = list(Slot)
-        places = tuple((place, order.index(one)) for place, one in enumerate(self.pieces) if isinstance(one, Slot))
-        object.__setattr__(self, "places", places)
+        slots = tuple((index, order.index(piece)) for index, piece in enumerate(self.pieces) if isinstance(piece, Slot))
+        object.__setattr__(self, "slots", slots)
 
     @classmethod
     def of(cls, text: str) -> "LetterTemplate":
-        """The frame of a message with gaps. Raises ValueError for one that is no slot's."""
-        return cls(
-            tuple(Slot(piece) if place % 2 else piece.encode() for place, piece in enumerate(GAP.split(text)) if piece)
-        )
+        """Return the template of a message with gaps. Raises ValueError for a gap that is no slot's."""
+        pieces = enumerate(GAP.split(text))
+        # Every second piece is the name in a gap.
+        return cls(tuple(Slot(piece) if index % 2 else piece.encode() for index, piece in pieces if piece))
 
-    def filled(self, filling: Filling) -> bytes:
-        """A whole letter."""
-        pieces: list[bytes] = [*self.pieces]  # type: ignore[list-item]  # no slot is left
-        for place, number in self.places:
-            pieces[place] = filling[number]
+    def fill(self, values: SlotValues) -> bytes:
+        """Return a whole letter."""
+        pieces: list[bytes] = [*self.pieces]  # type: ignore[list-item]  # every slot is replaced below
+        for index, number in self.slots:
+            pieces[index] = values[number]
         return b"".join(pieces)

@@ -1,4 +1,5 @@
-"""What each kind of letter says, and its bytes: MIME, DKIM, return addresses.
+"""Letters: what each kind of letter says, and its bytes (MIME, DKIM).
 
-Makes letters; neither decides who gets one nor sends it.
+This package makes letters. It neither decides who gets one nor sends it. `kinds` has a function for each kind of
+single letter; `mailing_letters` makes the letters of a mailing.
 """

@@ -95,8 +95,8 @@ def _read(path: Path) -> DkimKey:
     raise KeyProblem(message)
 
 
-def sealer(settings: Settings) -> Callable[[bytes], bytes] | None:
-    """What signs a shop's letters: given a whole one, the headers to put before it. None where there is no key.
+def make_dkim_signer(settings: Settings) -> Callable[[bytes], bytes] | None:
+    """Return a function that takes a whole letter and returns its signature headers; None if there is no key.
 
     Raises KeyProblem.
     """

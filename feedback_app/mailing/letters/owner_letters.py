@@ -1,4 +1,4 @@
-"""The letters to the owner about their own house: what waits for them, and who signs in how."""
+"""Letters to the owner: a copy of a mailing, a mailing that was halted, comments that wait, changes of signing in."""
 
 import json
 from datetime import datetime
@@ -14,43 +14,87 @@ from feedback_app.customers.services import Person
 from feedback_app.i18n import ENGLISH
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import LetterContext, single_letter
+from feedback_app.mailing.letters.context import LetterContext
+from feedback_app.mailing.letters.mailing_letters import MailingLetters
+from feedback_app.mailing.letters.single_letter import recipient_of, single_letter
+from feedback_app.mailing.mailings.services import counts
+from feedback_app.mailing.mailings.source import MailingSource
+from feedback_app.mailing.models import LEFT_STATES, DeliveryState, Mailing, MailingState
 from feedback_app.mailing.text.quoting import quoted, shortened
+from feedback_app.plurals import counted
 from feedback_app.security.link_lifetimes import LINK_DAYS, sign_link
 from feedback_app.security.tokens import Claim, Purpose
 
 AUTOMATIC = ("Auto-Submitted", "auto-generated")
-# What Flask-Security would say, by its template, in the house's words.
-CHANGED = {"change_notice": "has a new password"}
+# The subject for a change, by the name of the template that Flask-Security would use.
+CHANGES = {"change_notice": "has a new password"}
 
 
-def comment_waits(
-    session: Session, desk: LetterContext, owner: Person, request: LetterRequest, *, now: datetime
-) -> Letter:
-    """One comment waits, with a link for each thing that can be decided. Raises NotWanted."""
+def mailing_copy(session: Session, context: LetterContext, request: LetterRequest, now: datetime) -> Letter:
+    """Return a mailing's letter to the owner, who sees it before any customer does. Raises NotWanted."""
+    owner = recipient_of(session, context, request)
+    mailing = session.get(Mailing, request.about)
+    if mailing is None or mailing.state is not MailingState.SENDING:
+        message = "the mailing has been stopped"
+        raise NotWanted(message)
+    source = MailingSource(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body)
+    return MailingLetters(context, source, None).letter(owner, LetterFormat.HTML, now=now)
+
+
+def mailing_halted(session: Session, context: LetterContext, request: LetterRequest, now: datetime) -> Letter:
+    """Return the letter about a mailing that was halted, and why. Raises NotWanted."""
+    owner = recipient_of(session, context, request)
+    mailing = session.get(Mailing, request.about)
+    if mailing is None or mailing.state is not MailingState.HALTED:
+        message = "the mailing goes on, or is cancelled"
+        raise NotWanted(message)
+    found = counts(session, mailing)
+    return single_letter(
+        context,
+        owner,
+        template="halted",
+        subject=f"{mailing.slug} has stopped",
+        message_id=context.message_id("halted", request.id),
+        headers=[AUTOMATIC],
+        values={
+            "slug": mailing.slug,
+            "reason": mailing.reason or "why was not noted",
+            "left": counted(sum(found[state] for state in LEFT_STATES), "letter"),
+            "waiting": found[DeliveryState.QUEUED] + found[DeliveryState.DEFERRED],
+            "postal": None,
+        },
+        now=now,
+        language=ENGLISH,
+    )
+
+
+def comment_waits(session: Session, context: LetterContext, request: LetterRequest, now: datetime) -> Letter:
+    """Return the letter about one waiting comment, with a link for each decision. Raises NotWanted."""
+    owner = recipient_of(session, context, request)
     waiting = still_waiting(session, [request.about or 0])
     if not waiting:
         message = "the comment does not wait any more"
         raise NotWanted(message)
     title = quoted(waiting[0][1].title)
-    return _waits(desk, owner, waiting, count=1, subject=f"A comment waits: {title}", request=request, now=now)
+    return _waiting_letter(
+        context, owner, waiting, count=1, subject=f"A comment waits: {title}", request=request, now=now
+    )
 
 
-def comments_wait(
-    session: Session, desk: LetterContext, owner: Person, request: LetterRequest, *, now: datetime
-) -> Letter:
-    """Many comments wait: the first of them, each with its links, and how many there are. Raises NotWanted."""
+def comments_wait(session: Session, context: LetterContext, request: LetterRequest, now: datetime) -> Letter:
+    """Return the letter about many waiting comments: the first ones, and how many there are. Raises NotWanted."""
+    owner = recipient_of(session, context, request)
     waiting = still_waiting(session, json.loads(request.details or "[]"))
     count = count_waiting(session)
     if not waiting:
         message = "these comments don't wait any more"
         raise NotWanted(message)
     subject = f"{count} comments wait" if count > 1 else "1 comment waits"
-    return _waits(desk, owner, waiting, count=count, subject=subject, request=request, now=now)
+    return _waiting_letter(context, owner, waiting, count=count, subject=subject, request=request, now=now)
 
 
-def _waits(
-    desk: LetterContext,
+def _waiting_letter(
+    context: LetterContext,
     owner: Person,
     waiting: list[tuple[Comment, Thread]],
     *,
@@ -60,55 +104,57 @@ def _waits(
     now: datetime,
 ) -> Letter:
     return single_letter(
-        desk,
+        context,
         owner,
         template="comments_wait",
         subject=subject,
-        message_id=desk.message_id(request.kind, request.id),
+        message_id=context.message_id(request.kind, request.id),
         headers=[AUTOMATIC],
         values={
-            "comments": [_told(desk, comment, thread, now) for comment, thread in waiting],
+            "comments": [_waiting_comment(context, comment, thread, now) for comment, thread in waiting],
             "more": max(0, count - len(waiting)),
             "days": LINK_DAYS[Purpose.MODERATE],
-            "queue_link": f"{desk.settings.site_url}/feedback/admin/",
+            "queue_link": f"{context.settings.site_url}/feedback/admin/",
         },
-        form=LetterFormat.HTML,
         now=now,
         language=ENGLISH,
     )
 
 
-def _told(desk: LetterContext, comment: Comment, thread: Thread, now: datetime) -> dict[str, object]:
+def _waiting_comment(context: LetterContext, comment: Comment, thread: Thread, now: datetime) -> dict[str, object]:
     return {
         "author": quoted(comment.author),
         "title": quoted(thread.title),
-        "post_link": f"{desk.settings.site_url}{quote(thread.path)}",
+        "post_link": f"{context.settings.site_url}{quote(thread.path)}",
         "words": shortened(comment.text),
         "reasons": [quoted(reason) for reason in comment.reasons],
-        "links": [(decision.capitalize(), _link(desk, comment, decision, now)) for decision in Decision],
+        "links": [(decision.capitalize(), _link(context, comment, decision, now)) for decision in Decision],
     }
 
 
-def _link(desk: LetterContext, comment: Comment, decision: Decision, now: datetime) -> str:
-    token = sign_link(desk.signer, Claim(Purpose.MODERATE, comment.id, decision.code), now=now)
-    return f"{desk.settings.site_url}/feedback/moderate/{token}"
+def _link(context: LetterContext, comment: Comment, decision: Decision, now: datetime) -> str:
+    token = sign_link(context.signer, Claim(Purpose.MODERATE, comment.id, decision.code), now=now)
+    return f"{context.settings.site_url}/feedback/moderate/{token}"
 
 
-def sign_in_notice(desk: LetterContext, owner: Person, request: LetterRequest, *, now: datetime) -> Letter:
-    """Something about signing in has changed. It has no link: whoever reads it knows the way, and nobody is led."""
-    said = json.loads(request.details or "{}")
-    what = CHANGED.get(said.get("what", ""))
-    who = str(said.get("who", "somebody"))
-    subject = f"{who} {what}" if what else f"{who}: {said.get('subject', 'a change')}"
+def sign_in_notice(session: Session, context: LetterContext, request: LetterRequest, now: datetime) -> Letter:
+    """Return the letter about a change of signing in.
+
+    It has no link: the owner knows the way, and a forged copy with a link must not look usual.
+    """
+    owner = recipient_of(session, context, request)
+    details = json.loads(request.details or "{}")
+    change = CHANGES.get(details.get("what", ""))
+    who = str(details.get("who", "somebody"))
+    subject = f"{who} {change}" if change else f"{who}: {details.get('subject', 'a change')}"
     return single_letter(
-        desk,
+        context,
         owner,
         template="sign_in_notice",
         subject=subject,
-        message_id=desk.message_id("sign-in notice", request.id),
+        message_id=context.message_id("sign-in notice", request.id),
         headers=[AUTOMATIC],
         values={"said": subject, "who": who, "at": f"{request.asked_at:%Y-%m-%d %H:%M}"},
-        form=LetterFormat.HTML,
         now=now,
         language=ENGLISH,
     )

@@ -36,8 +36,8 @@ from feedback_app.config import Settings
 from feedback_app.db.store import Store
 from feedback_app.publishing.files.scan import Stamp, digest
 from feedback_app.publishing.incremental.cache import BuildCache, Piece
-from feedback_app.publishing.posts.lazy_post import LazyPost, words_of
 from feedback_app.publishing.pelican.post_index import PostIndex
+from feedback_app.publishing.posts.lazy_post import LazyPost, words_of
 from feedback_app.publishing.render.fragments import count_piece, data_piece, thread_piece
 from feedback_app.publishing.render.machine_files import comments_data
 

@@ -13,12 +13,12 @@ from pelican.plugins import signals
 from pelican.utils import order_content
 
 from feedback_app.publishing.files.scan import Stamp, rescan, scan
-from feedback_app.publishing.posts.lazy_post import LazyPost, Makers, Month
 from feedback_app.publishing.pelican.context import BUILD, Build
-from feedback_app.publishing.posts.internal_links import Links
 from feedback_app.publishing.pelican.post_index import WORTH_SHARING, PostIndex, read_article
 from feedback_app.publishing.pelican.readers import KeptReaders
 from feedback_app.publishing.pelican.writer import KeyedWriter
+from feedback_app.publishing.posts.internal_links import Links
+from feedback_app.publishing.posts.lazy_post import LazyPost, Makers, Month
 
 # Posts whose comments are fetched at once.
 BATCH = 100

@@ -20,11 +20,11 @@ from feedback_app.publishing.content.new_post import preview_path
 from feedback_app.publishing.files.assets import asset_urls
 from feedback_app.publishing.files.scan import digest
 from feedback_app.publishing.files.write import write_whole
-from feedback_app.publishing.posts.lazy_post import LazyPost
 from feedback_app.publishing.masking import read_aliases
 from feedback_app.publishing.pelican.post_index import SLUG
-from feedback_app.publishing.posts.related import relate
 from feedback_app.publishing.pelican.writer import KeyedWriter
+from feedback_app.publishing.posts.lazy_post import LazyPost
+from feedback_app.publishing.posts.related import relate
 from feedback_app.publishing.render import machine_files
 from feedback_app.security import keys
 

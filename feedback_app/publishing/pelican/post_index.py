@@ -19,9 +19,9 @@ from feedback_app.publishing.content.front_matter import line_of, problems
 from feedback_app.publishing.content.leak_guard import drop_connections, refuse_leaks
 from feedback_app.publishing.files.scan import Stamp, digest, is_racy, stamp_at, stamp_of
 from feedback_app.publishing.incremental.cache import BuildCache, Known
-from feedback_app.publishing.posts.lazy_post import LazyPost, Makers, card_of
 from feedback_app.publishing.incremental.process_pool import cores, shared
 from feedback_app.publishing.pelican.readers import KeptReaders, links_of
+from feedback_app.publishing.posts.lazy_post import LazyPost, Makers, card_of
 
 # A slug is a file's name and a piece of an address: letters, digits, and signs that mean nothing in either.
 SLUG = re.compile(r"[\w~-][\w.~-]*")

@@ -11,10 +11,9 @@ from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.plugins import signals
 
 from feedback_app.publishing.files.write import Output
-from feedback_app.publishing.pelican.bytecode_cache import CompiledTemplates
 from feedback_app.publishing.incremental.cache import Piece
-from feedback_app.publishing.posts.fingerprints import Fingerprints, Known
 from feedback_app.publishing.incremental.process_pool import cores, shared
+from feedback_app.publishing.pelican.bytecode_cache import CompiledTemplates
 from feedback_app.publishing.pelican.context import BUILD, Build
 from feedback_app.publishing.pelican.generators import PostsGenerator
 from feedback_app.publishing.pelican.hooks import write_extras
@@ -22,6 +21,7 @@ from feedback_app.publishing.pelican.post_index import WORTH_SHARING, collecting
 from feedback_app.publishing.pelican.readers import OneMarkdown
 from feedback_app.publishing.pelican.static_files import StaticFilesGenerator
 from feedback_app.publishing.pelican.writer import KeyedWriter
+from feedback_app.publishing.posts.fingerprints import Fingerprints, Known
 
 _OURS = {ArticlesGenerator: PostsGenerator, StaticGenerator: StaticFilesGenerator}
 

@@ -20,9 +20,9 @@ from pelican.writers import FileOverwriteFailedError, Writer
 
 from feedback_app.publishing.files.scan import digest, stamp_at
 from feedback_app.publishing.files.write import Output
+from feedback_app.publishing.pelican.context import BUILD, Build
 from feedback_app.publishing.posts.fingerprints import Fingerprints
 from feedback_app.publishing.posts.lazy_post import LazyPost
-from feedback_app.publishing.pelican.context import BUILD, Build
 
 _PAGES = re.compile(r"(.+?)_(?:page|paginator|previous_page|next_page)")
 

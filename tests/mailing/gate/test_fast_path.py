@@ -1,4 +1,4 @@
-"""What the gate knows of a frame: whatever it answers for, the whole look passes too."""
+"""The gate's fast path: the full check passes whatever it answers for."""
 
 import base64
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from feedback_app.customers.services import Person
 from feedback_app.customers.topics import Topic
 from feedback_app.mailing.gate import check
 from feedback_app.mailing.gate.check import GateRefused
-from feedback_app.mailing.gate.fast_path import KnownTemplate, NotPlain, get_to_know
+from feedback_app.mailing.gate.fast_path import CheckedTemplate, NotPlain, check_template
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.gate.template import Filling, LetterTemplate, Slot
+from feedback_app.mailing.gate.template import LetterTemplate, Slot, SlotValues
 from feedback_app.mailing.letters import mime
-from feedback_app.mailing.letters.composer import MailingMaker
+from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.mailings.source import MailingSource
-from tests.support.mailings import FREE_SOCKS, desk
+from tests.support.mailings import FREE_SOCKS, letter_context
 
 SHOP = "hello@socks.example"
 ALICE, BOB = "alice@x.example", "bob@y.example"
@@ -34,10 +34,10 @@ VALUES = {
 }
 
 
-def frame(
+def template(
     text: str = "Hello =\r\nNAME=\r\n, free socks: https://socks.example/u/=\r\nUNSUBSCRIBE=\r\n\r\n", **changes: str
 ) -> LetterTemplate:
-    """A frame of one part, with slots where a word in capitals is one's name."""
+    """Return a template of one part, with a slot for each slot's name in capitals."""
     head = {
         "From": SHOP,
         "To": "TO",
@@ -55,20 +55,20 @@ def frame(
     return LetterTemplate.of(whole)
 
 
-def letter(known_of: LetterTemplate, **values: str) -> bytes:
-    """A letter of a frame."""
-    return known_of.filled(Filling(**{slot: values.get(slot, VALUES[slot]).encode() for slot in Slot}))
+def letter(of: LetterTemplate, **values: str) -> bytes:
+    """Return a letter of a template."""
+    return of.fill(SlotValues(**{slot: values.get(slot, VALUES[slot]).encode() for slot in Slot}))
 
 
-def known(one: LetterTemplate) -> KnownTemplate:
-    """A frame that the gate has come to know."""
-    found = get_to_know(one, sender=SHOP, own=[SHOP])
+def checked(one: LetterTemplate) -> CheckedTemplate:
+    """Return a template that has passed the full check."""
+    found = check_template(one, sender=SHOP, own=[SHOP])
     assert found is not None
     return found
 
 
-def answers(one: KnownTemplate, data: bytes, recipient: str = ALICE) -> bool:
-    """Whether the gate lets a letter pass for what it knows of its frame; if so, the whole look must pass it too."""
+def answers(one: CheckedTemplate, data: bytes, recipient: str = ALICE) -> bool:
+    """Return whether the fast path answers for a letter; if so, the full check must pass it, too."""
     answered = one.answers_for(data, sender=SHOP, recipient=recipient, own=[SHOP])
     if answered:
         check.check(data, sender=SHOP, recipient=recipient, own=[SHOP])
@@ -79,51 +79,51 @@ PLAIN_NAMES = ["Alice", "Alice Adams", "J. R. O'Brien", "Anne-Marie", "Ægir Þ�
 
 
 @pytest.mark.parametrize("name", PLAIN_NAMES)
-def test_letters_of_a_known_frame_to_people_with_plain_names_need_no_second_look(name: str) -> None:
-    maker = MailingMaker(desk(), FREE_SOCKS, 1)
-    looked: list[bytes] = []
+def test_letters_to_people_with_plain_names_need_no_full_check(name: str) -> None:
+    maker = MailingLetters(letter_context(), FREE_SOCKS, 1)
+    full_checks: list[bytes] = []
     with pytest.MonkeyPatch.context() as patch:
         maker.letter(Person(1, BOB, None), LetterFormat.HTML, now=OPPS_DAY)
-        patch.setattr(check, "check", lambda data, **_: looked.append(data))
+        patch.setattr(check, "check", lambda data, **_: full_checks.append(data))
         for form in (LetterFormat.HTML, LetterFormat.HTML):
             maker.letter(Person(2, ALICE, name), form, now=OPPS_DAY)
-    assert not looked
+    assert not full_checks
 
 
 @pytest.mark.parametrize(
     "name", ["4 socks", "a@b", "=?utf-8?q?x?=", "Alice <b@y.example>", "x" * 16, "Alice\u200b", "½"]
 )
-def test_a_letter_with_anything_but_a_plain_name_is_looked_at_as_a_whole(name: str) -> None:
-    one = known(frame())
+def test_a_letter_with_a_name_that_is_not_plain_gets_the_full_check(name: str) -> None:
+    one = checked(template())
     quoted = mime.quoted(name).decode()
     encoded = base64.b64encode(name.encode()).decode()
-    assert not answers(one, letter(frame(), name=name))
-    assert not answers(one, letter(frame(), name=quoted))
-    assert not answers(one, letter(frame(), to=f'"{name}" <{ALICE}>'))
-    assert not answers(one, letter(frame(), to=f"=?utf-8?B?{encoded}?=\r\n <{ALICE}>"))
+    assert not answers(one, letter(template(), name=name))
+    assert not answers(one, letter(template(), name=quoted))
+    assert not answers(one, letter(template(), to=f'"{name}" <{ALICE}>'))
+    assert not answers(one, letter(template(), to=f"=?utf-8?B?{encoded}?=\r\n <{ALICE}>"))
 
 
-def test_a_frame_that_is_filled_wrongly_once_the_gate_knows_it_gets_nothing_past_the_gate() -> None:
-    """The gate reads a letter's own bytes, never with what made them."""
-    maker = MailingMaker(desk(), FREE_SOCKS, 1)
-    filled = LetterTemplate.filled
+def test_a_checked_template_that_is_filled_wrongly_gets_nothing_past_the_gate() -> None:
+    """The gate reads a letter's own bytes, never the values that made them."""
+    maker = MailingLetters(letter_context(), FREE_SOCKS, 1)
+    fill = LetterTemplate.fill
 
-    def with_somebody_else(one: LetterTemplate, filling: Filling) -> bytes:
-        return filled(one, filling).replace(b"</body>", f"{BOB}</body>".encode())
+    def fill_and_add_bob(one: LetterTemplate, values: SlotValues) -> bytes:
+        return fill(one, values).replace(b"</body>", f"{BOB}</body>".encode())
 
     with pytest.MonkeyPatch.context() as patch:
         maker.letter(Person(1, ALICE, "Alice"), LetterFormat.HTML, now=OPPS_DAY)
-        patch.setattr(LetterTemplate, "filled", with_somebody_else)
+        patch.setattr(LetterTemplate, "fill", fill_and_add_bob)
         with pytest.raises(GateRefused, match="shows an address"):
             maker.letter(Person(2, ALICE, "Alice"), LetterFormat.HTML, now=OPPS_DAY)
 
 
-def test_a_letter_to_somebody_else_than_its_envelope_is_looked_at_as_a_whole() -> None:
-    one = known(frame())
-    assert answers(one, letter(frame()))
-    assert not answers(one, letter(frame()), recipient=BOB)
-    assert not answers(one, letter(frame(), to=f"{ALICE}, {BOB}"))
-    assert not answers(one, letter(frame(), to=f"{ALICE}\r\nBcc: {BOB}"))
+def test_a_letter_whose_to_differs_from_its_envelope_gets_the_full_check() -> None:
+    one = checked(template())
+    assert answers(one, letter(template()))
+    assert not answers(one, letter(template()), recipient=BOB)
+    assert not answers(one, letter(template(), to=f"{ALICE}, {BOB}"))
+    assert not answers(one, letter(template(), to=f"{ALICE}\r\nBcc: {BOB}"))
 
 
 @pytest.mark.parametrize(
@@ -136,24 +136,24 @@ def test_a_letter_to_somebody_else_than_its_envelope_is_looked_at_as_a_whole() -
         (b"\r\n\r\n", b"\r\nCc: bob@y.example\r\n\r\n"),
     ],
 )
-def test_a_letter_that_differs_outside_its_slots_is_looked_at_as_a_whole(change: bytes, to: bytes) -> None:
-    one = frame(text="Hello UNSUBSCRIBE=\r\n free socks: gone\r\n".replace("UNSUBSCRIBE", "unsubscribers"))
+def test_a_letter_that_differs_outside_its_slots_gets_the_full_check(change: bytes, to: bytes) -> None:
+    one = template(text="Hello UNSUBSCRIBE=\r\n free socks: gone\r\n".replace("UNSUBSCRIBE", "unsubscribers"))
     data = letter(one)
     changed = data.replace(change, to) if change in data else data + to
-    assert answers(known(one), data)
-    assert not answers(known(one), changed)
+    assert answers(checked(one), data)
+    assert not answers(checked(one), changed)
 
 
-def test_two_links_that_should_be_one_are_looked_at() -> None:
-    data = letter(frame())
+def test_two_different_tokens_in_one_slot_get_the_full_check() -> None:
+    data = letter(template())
     token = VALUES[Slot.UNSUBSCRIBE].encode()
-    assert not answers(known(frame()), data.replace(token, b"0" * 40, 1))
+    assert not answers(checked(template()), data.replace(token, b"0" * 40, 1))
 
 
-def test_a_link_that_reads_as_base64_of_a_text_is_looked_at() -> None:
+def test_a_token_that_reads_as_base64_of_a_text_gets_the_full_check() -> None:
     said = base64.b64encode(b"write to bob@y.example please!").decode()
     assert len(said) == len(VALUES[Slot.UNSUBSCRIBE])
-    assert not answers(known(frame()), letter(frame(), unsubscribe=said))
+    assert not answers(checked(template()), letter(template(), unsubscribe=said))
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_a_link_that_reads_as_base64_of_a_text_is_looked_at() -> None:
         "To: =\r\nTO=\r\n\r\n",
     ],
 )
-def test_a_frame_whose_slots_touch_what_is_around_them_is_never_known(text: str) -> None:
-    assert get_to_know(frame(text), sender=SHOP, own=[SHOP]) is None
+def test_a_template_whose_slots_touch_the_text_around_is_refused(text: str) -> None:
+    assert check_template(template(text), sender=SHOP, own=[SHOP]) is None
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_a_frame_whose_slots_touch_what_is_around_them_is_never_known(text: str)
         {"Reply_To": BOB},
     ],
 )
-def test_a_frame_with_a_slot_in_the_wrong_header_is_never_known(head: dict[str, str]) -> None:
+def test_a_template_with_a_slot_in_the_wrong_header_is_refused(head: dict[str, str]) -> None:
     with pytest.raises((NotPlain, GateRefused)):
-        KnownTemplate(frame(**head), sender=SHOP, own=[SHOP])
+        CheckedTemplate(template(**head), sender=SHOP, own=[SHOP])
 
 
 snippets = st.sampled_from([
@@ -246,17 +246,17 @@ made_up = st.fixed_dictionaries(
 )
 @example(body="{{ name }}@socks.example", nameless="hello", values={"name": "Ada"}, form=LetterFormat.TEXT)
 @example(body="x&{{ name }};socks.example", nameless="friend", values={"name": "commat"}, form=LetterFormat.TEXT)
-def test_whatever_is_answered_for_passes_the_whole_look(
+def test_the_full_check_passes_whatever_is_answered_for(
     body: str, nameless: str, values: dict[str, str], form: LetterFormat
 ) -> None:
-    one = MailingMaker(desk(mail_from=SHOP), MailingSource("x", Topic.SPECIALS, "Free socks", nameless, body), 1).frame(
-        form
-    )
-    knowing = get_to_know(one, sender=SHOP, own=[SHOP])
-    if knowing is None:
+    one = MailingLetters(
+        letter_context(mail_from=SHOP), MailingSource("x", Topic.SPECIALS, "Free socks", nameless, body), 1
+    ).template(form)
+    found = check_template(one, sender=SHOP, own=[SHOP])
+    if found is None:
         return
     quoted = {name: mime.quoted(value).decode() if "name" in name else value for name, value in values.items()}
-    answers(knowing, letter(one, **quoted))
+    answers(found, letter(one, **quoted))
 
 
 @settings(deadline=None)
@@ -265,83 +265,84 @@ def test_whatever_is_answered_for_passes_the_whole_look(
     length=st.integers(0, 8),
     instead=st.one_of(hostile.map(str.encode), st.binary(max_size=8)),
 )
-def test_whatever_is_done_to_a_letter_what_is_answered_for_passes_the_whole_look(
-    place: int, length: int, instead: bytes
-) -> None:
-    data = letter(frame())
+def test_the_full_check_passes_what_is_answered_for_of_changed_bytes(place: int, length: int, instead: bytes) -> None:
+    data = letter(template())
     place %= len(data)
-    answers(known(frame()), data[:place] + instead + data[place + length :])
+    answers(checked(template()), data[:place] + instead + data[place + length :])
 
 
-def test_what_the_gate_knows_never_makes_a_letter_that_the_whole_look_stops() -> None:
-    for data in (letter(frame(), to=f"{ALICE}\r\nBcc: {BOB}"), letter(frame()).replace(b"free", b"bob@y.example")):
+def test_a_checked_template_makes_no_letter_that_the_full_check_refuses() -> None:
+    for data in (
+        letter(template(), to=f"{ALICE}\r\nBcc: {BOB}"),
+        letter(template()).replace(b"free", b"bob@y.example"),
+    ):
         with pytest.raises(GateRefused):
-            Letter(SHOP, ALICE, "<x@socks.example>", data, [SHOP], known=known(frame()))
+            Letter(SHOP, ALICE, "<x@socks.example>", data, [SHOP], checked_template=checked(template()))
 
 
-def test_a_frame_that_is_known_for_one_shop_says_nothing_for_another() -> None:
-    one, data = known(frame()), letter(frame())
+def test_a_template_checked_for_one_shop_answers_for_no_other() -> None:
+    one, data = checked(template()), letter(template())
     assert not one.answers_for(data, sender=BOB, recipient=ALICE, own=[SHOP])
     assert not one.answers_for(data, sender=SHOP, recipient=ALICE, own=[])
 
 
-def test_a_change_of_the_same_length_is_looked_at() -> None:
-    data = letter(frame()).replace(b"Free socks", b"bob@yy.com")
-    assert not known(frame()).answers_for(data, sender=SHOP, recipient=ALICE, own=[SHOP])
+def test_a_change_of_the_same_length_gets_the_full_check() -> None:
+    data = letter(template()).replace(b"Free socks", b"bob@yy.com")
+    assert not checked(template()).answers_for(data, sender=SHOP, recipient=ALICE, own=[SHOP])
 
 
-def test_two_recipients_on_the_envelope_are_looked_at() -> None:
+def test_two_recipients_on_the_envelope_get_the_full_check() -> None:
     two = f"{ALICE}, {BOB}"
-    assert not known(frame()).answers_for(letter(frame(), to=two), sender=SHOP, recipient=two, own=[SHOP])
+    assert not checked(template()).answers_for(letter(template(), to=two), sender=SHOP, recipient=two, own=[SHOP])
 
 
 @pytest.mark.parametrize("slot", [Slot.DATE, Slot.MESSAGE_ID, Slot.PREFERENCES, Slot.UNSUBSCRIBE])
-def test_a_value_that_goes_on_in_another_header_is_looked_at(slot: Slot) -> None:
-    one = frame("See https://socks.example/p/=\r\nPREFERENCES=\r\n\r\n")
-    assert answers(known(one), letter(one))
+def test_a_value_that_goes_on_in_another_header_gets_the_full_check(slot: Slot) -> None:
+    one = template("See https://socks.example/p/=\r\nPREFERENCES=\r\n\r\n")
+    assert answers(checked(one), letter(one))
     data = letter(one, **{slot.value: f"{VALUES[slot]}\r\nBcc: {BOB}"})
-    assert not known(one).answers_for(data, sender=SHOP, recipient=ALICE, own=[SHOP])
+    assert not checked(one).answers_for(data, sender=SHOP, recipient=ALICE, own=[SHOP])
 
 
-def test_base64_behind_its_padding_is_looked_at_and_stopped() -> None:
-    data = letter(frame(), to=f"=?utf-8?B?QWxpY2U=Ym9iQHkuZXhhbXBsZQ==?=\r\n <{ALICE}>")
-    assert not answers(known(frame()), data)
+def test_base64_behind_its_padding_gets_the_full_check_and_is_refused() -> None:
+    data = letter(template(), to=f"=?utf-8?B?QWxpY2U=Ym9iQHkuZXhhbXBsZQ==?=\r\n <{ALICE}>")
+    assert not answers(checked(template()), data)
     with pytest.raises(GateRefused):
         check.check(data, sender=SHOP, recipient=ALICE, own=[SHOP])
 
 
 @pytest.mark.parametrize("name", ["bob=40y=2Eexample", "A=\r\n.B", "=59m9iQHkuZXhhbXBsZQ=", "A= B"])
-def test_a_name_in_disguise_is_looked_at(name: str) -> None:
-    data = letter(frame(), name=name)
-    assert not known(frame()).answers_for(data, sender=SHOP, recipient=ALICE, own=[SHOP])
+def test_a_name_in_disguise_gets_the_full_check(name: str) -> None:
+    data = letter(template(), name=name)
+    assert not checked(template()).answers_for(data, sender=SHOP, recipient=ALICE, own=[SHOP])
 
 
-def test_a_token_of_an_odd_length_is_looked_at() -> None:
-    assert not answers(known(frame()), letter(frame(), unsubscribe="Zm9v_-" * 7))
+def test_a_token_of_an_odd_length_gets_the_full_check() -> None:
+    assert not answers(checked(template()), letter(template(), unsubscribe="Zm9v_-" * 7))
 
 
 @pytest.mark.parametrize(
     "head",
     [{"Subject": "DATE"}, {"Subject": "=?utf-8?q?bob=40y.example TO"}, {"Date": "DATE x"}, {"Subject": "MESSAGE_ID"}],
 )
-def test_a_slot_is_known_only_in_its_own_header(head: dict[str, str]) -> None:
-    assert get_to_know(frame(**head), sender=SHOP, own=[SHOP]) is None
+def test_a_template_with_a_slot_outside_its_own_header_is_refused(head: dict[str, str]) -> None:
+    assert check_template(template(**head), sender=SHOP, own=[SHOP]) is None
 
 
 @pytest.mark.parametrize(
     "text",
     ["x@=\r\nNAME=\r\n\r\n", "x@=E2=80=98=\r\nNAME=\r\n hi\r\n", "%3C(NAME)> bob%" + "25" * 41 + "40y.example\r\n"],
 )
-def test_a_name_after_an_at_or_in_a_text_of_too_many_readings_is_never_known(text: str) -> None:
-    assert get_to_know(frame(text.replace("(NAME)", "=\r\nNAME=\r\n")), sender=SHOP, own=[SHOP]) is None
+def test_a_name_after_an_at_or_in_too_many_readings_is_refused(text: str) -> None:
+    assert check_template(template(text.replace("(NAME)", "=\r\nNAME=\r\n")), sender=SHOP, own=[SHOP]) is None
 
 
-def test_a_signed_letter_of_a_known_frame_needs_no_second_look() -> None:
+def test_a_signed_letter_of_a_checked_template_needs_no_full_check() -> None:
     signature = (
         b"DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=socks.example; s=undisclosed; t=1192023660;\r\n"
         b" h=from:to:subject; bh=" + b"A" * 43 + b"=;\r\n b=" + b"A" * 88 + b"\r\n"
     )
-    one, data = known(frame()), letter(frame())
+    one, data = checked(template()), letter(template())
     assert answers(one, signature + data)
     assert answers(one, signature * 2 + data)
     others = (
@@ -355,10 +356,10 @@ def test_a_signed_letter_of_a_known_frame_needs_no_second_look() -> None:
         assert not answers(one, head + data)
 
 
-def test_only_bytes_that_nobody_can_change_are_a_letter() -> None:
+def test_only_unchangeable_bytes_are_a_letter() -> None:
     with pytest.raises(GateRefused):
-        Letter(SHOP, ALICE, "<x@socks.example>", bytearray(letter(frame())), [SHOP])  # type: ignore[arg-type]
+        Letter(SHOP, ALICE, "<x@socks.example>", bytearray(letter(template())), [SHOP])  # type: ignore[arg-type]
 
 
-def test_a_letters_values_are_in_the_order_of_the_slots_that_they_fill() -> None:
-    assert Filling._fields == tuple(Slot)
+def test_slot_values_are_in_the_order_of_the_slots() -> None:
+    assert SlotValues._fields == tuple(Slot)

@@ -13,8 +13,9 @@ from feedback_app.config import Settings, load_settings
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
 from feedback_app.mailing.gate.check import GateRefused, check
-from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
+from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.dkim import dkim_keys
+from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.security.crypto import KeyProblem
 from feedback_app.security.tokens import Signer
 from tests.support.clock import OPPS_DAY
@@ -42,7 +43,7 @@ def settings_with(tmp_path: Path, **keys: PrivateKeyTypes) -> Settings:
 
 def letter_of(settings: Settings, form: LetterFormat = LetterFormat.HTML) -> bytes:
     desk = LetterContext.of(settings, Signer(SECRET_KEY, "the signing key"))
-    return MailingMaker(desk, FREE_SOCKS, 1).letter(ALICE, form, now=OPPS_DAY).data
+    return MailingLetters(desk, FREE_SOCKS, 1).letter(ALICE, form, now=OPPS_DAY).data
 
 
 def verified(letter: bytes, settings: Settings, number: int = 0) -> bool:

@@ -16,7 +16,7 @@ from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery.worker import mail_worker
-from feedback_app.mailing.letters.composer import LetterContext
+from feedback_app.mailing.letters.context import LetterContext
 from tests.support.clock import Clock
 from tests.support.mailings import gather, held
 from tests.support.people import ALICE

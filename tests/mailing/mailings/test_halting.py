@@ -17,16 +17,16 @@ FAULTY = """
 import ast, sys
 from feedback_app.cli import Shop, undisclosed
 from feedback_app.console import NeedsAPerson
-from feedback_app.mailing.letters import composer
+from feedback_app.mailing.letters import mailing_letters
 
 victim, faults = ast.literal_eval(sys.argv[1])
-Letter = composer.Letter
+Letter = mailing_letters.Letter
 
 def spoiled(sender, recipient, message_id, data, *given, **more):
     data = data.replace(was, becomes, 1) if recipient == victim else data
     return Letter(sender, recipient, message_id, data, *given, **more)
 
-composer.Letter = spoiled
+mailing_letters.Letter = spoiled
 for was, becomes in faults:
     for command in ("run --once", "status free-socks --json", "resume free-socks"):
         try:

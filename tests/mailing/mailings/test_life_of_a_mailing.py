@@ -26,7 +26,7 @@ from feedback_app.db.store import Store
 from feedback_app.mailing.delivery import batches
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import MailingMaker
+from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.services import MailingRefused
 from feedback_app.mailing.models import Delivery, DeliveryState, MailingState
@@ -367,15 +367,15 @@ def test_nobody_gets_more_letters_a_day_than_the_shop_has_set(store: Store, sink
 
 def stopped_at(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The letter to this address is one that the gate stops."""
-    make = MailingMaker.letter
+    make = MailingLetters.letter
 
-    def letter(maker: MailingMaker, person: Person, form: LetterFormat, **more: object) -> Letter:
+    def letter(maker: MailingLetters, person: Person, form: LetterFormat, **more: object) -> Letter:
         if person.address == address:
             message = "a letter was stopped at the gate: it has more than one to"
             raise GateRefused(message)
         return make(maker, person, form, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MailingMaker, "letter", letter)
+    monkeypatch.setattr(MailingLetters, "letter", letter)
 
 
 def test_a_letter_that_the_gate_stops_halts_the_whole_mailing_and_none_leaves(

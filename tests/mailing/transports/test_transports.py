@@ -10,7 +10,8 @@ from feedback_app.config import load_settings
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
+from feedback_app.mailing.letters.context import LetterContext
+from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.transports.outbox import OutboxTransport
 from feedback_app.mailing.transports.registry import open_transport
 from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused, scrub
@@ -31,7 +32,7 @@ COMMANDS = {"ehlo", "helo", "mail", "rcpt", "data", "rset", "quit"}
 def letter() -> Letter:
     """A letter to Alice."""
     desk = LetterContext(load_settings({}), Signer(SECRET_KEY, "the signing key"))
-    return MailingMaker(desk, FREE_SOCKS, 1).letter(Person(1, ALICE.address, None), LetterFormat.HTML, now=OPPS_DAY)
+    return MailingLetters(desk, FREE_SOCKS, 1).letter(Person(1, ALICE.address, None), LetterFormat.HTML, now=OPPS_DAY)
 
 
 @pytest.fixture(params=["in groups", "one by one"])
