@@ -19,7 +19,7 @@ from feedback_app.customers.preferences import Choices, Saved, changed_fields
 from feedback_app.i18n import big, small
 from feedback_app.security.tokens import BadToken, Claim, Purpose
 from feedback_app.web.app_state import app_state
-from feedback_app.web.forms import forged
+from feedback_app.web.forms import csrf_failed
 from feedback_app.web.headers import keep_private
 
 TOPIC_NAMES = {
@@ -92,7 +92,7 @@ def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
 
 def problem_of(form: FlaskForm) -> str | None:
     """What is wrong with a form as a whole."""
-    return str(TOO_LATE) if forged(form) else None
+    return str(TOO_LATE) if csrf_failed(form) else None
 
 
 def day(moment: date | datetime) -> str:
