@@ -91,7 +91,7 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     if serving and serving.loopback:
         app.register_blueprint(reload_pages())
     if serving:
-        serve_site(app, settings.output.resolve(), follows=serving.loopback)
+        serve_site(app, settings.output.resolve(), live_reload=serving.loopback)
     return app
 
 

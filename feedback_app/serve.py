@@ -25,7 +25,7 @@ from feedback_app.privacy.retention import purge_and_log
 from feedback_app.publishing.builder import BuildReport, build_site
 from feedback_app.publishing.daemon import run_publisher
 from feedback_app.security import keys
-from feedback_app.web.live_reload import PAGE as RELOAD
+from feedback_app.web.live_reload import RELOAD_PAGE
 
 THREADS = 4
 END_SECONDS = 10
@@ -90,7 +90,7 @@ def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:
     return [
         ("the blog", f"{here}/"),
         ("preferences", f"{here}/feedback/preferences"),
-        *([("live reload", f"{here}{RELOAD}")] if is_loopback(host) else []),
+        *([("live reload", f"{here}{RELOAD_PAGE}")] if is_loopback(host) else []),
         *([("letters", f"{here}/outbox/")] if outbox and is_loopback(host) else []),
         *([("letters", str(outbox))] if outbox and not is_loopback(host) else []),
         ("keys", f"{keys.AddressKeys(settings).where}: keep a copy apart; without it nobody can read the store"),

@@ -22,7 +22,7 @@ from feedback_app.customers.topics import Topic
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.web.app_state import app_state
 from feedback_app.web.headers import keep_private
-from feedback_app.web.problem_details import PROGRAMS, Problem, problem
+from feedback_app.web.problem_details import API_PREFIX, Problem, problem_response
 
 # An address has no place in a URL: those end in logs, histories and proxies.
 ADDRESS_HEADER = "Undisclosed-Address"
@@ -32,7 +32,7 @@ BAD_KEYS = parse("30/minute")
 DESCRIPTION = Path(__file__).with_name("openapi.json")
 LINES, TABLE = "application/jsonl", "text/csv"
 
-api = Blueprint("api", __name__, url_prefix=f"{PROGRAMS}v1")
+api = Blueprint("api", __name__, url_prefix=f"{API_PREFIX}v1")
 api.after_request(keep_private)
 
 
@@ -50,10 +50,10 @@ def with_key(scope: Scope) -> Callable[[Callable[[ApiKey], Response]], Callable[
                     return _too_fast("Too many questions without a good key came from your network.")
                 detail = "Send a key that `undisclosed keys new` made, in the header Authorization: Bearer KEY."
                 more = {"WWW-Authenticate": 'Bearer realm="undisclosed"'}
-                return problem(401, Problem.NO_KEY, "A key is needed", detail, headers=more)
+                return problem_response(401, Problem.NO_KEY, "A key is needed", detail, headers=more)
             if scope.value not in key.scopes:
                 detail = f"This key was made without the scope {scope}; make another one with it."
-                return problem(403, Problem.SCOPE, "The key is not for this", detail)
+                return problem_response(403, Problem.SCOPE, "The key is not for this", detail)
             limit = LISTS if scope is Scope.AUDIENCE else QUESTIONS
             if not app_state().limits.admit(limit, "key", scope.value, str(key.id)):
                 return _too_fast(f"This key may ask {limit.amount} times a minute.")
@@ -75,7 +75,7 @@ def may_write(key: ApiKey) -> Response:
         address = Address.parse(unquote(request.headers.get(ADDRESS_HEADER, ""), errors="strict"))
     except (BadAddress, UnicodeDecodeError):
         detail = f"Put one address into the header {ADDRESS_HEADER}; what is not ASCII, and %, as %XX of its UTF-8."
-        return problem(400, Problem.ADDRESS, "That is not an address", detail)
+        return problem_response(400, Problem.ADDRESS, "That is not an address", detail)
     now = clock.now()
     with app_state().store.reading() as session:
         customer = find_customer(session, address)
@@ -96,7 +96,7 @@ def audience(key: ApiKey) -> Response:
     asked = request.accept_mimetypes
     if asked and not asked.best_match([LINES, TABLE]):
         detail = f"Ask for {LINES} or {TABLE} in the header Accept."
-        return problem(406, Problem.FORMAT, "There is no such format", detail)
+        return problem_response(406, Problem.FORMAT, "There is no such format", detail)
     now = clock.now()
     with app_state().store.writing() as session:
         note(session, f"key {key.name}", Act.ADDRESS_SHOWN, f"the audience of {topic}", now=now)
@@ -112,7 +112,7 @@ def description() -> Response:
     """These questions and their answers, described for programs."""
     topics = json.dumps([topic.value for topic in Topic])
     document = json.loads(DESCRIPTION.read_text(encoding="utf-8").replace('"TOPICS"', topics))
-    document["servers"] = [{"url": f"{app_state().settings.site_url}{PROGRAMS}v1"}]
+    document["servers"] = [{"url": f"{app_state().settings.site_url}{API_PREFIX}v1"}]
     return _json(document)
 
 
@@ -127,14 +127,14 @@ def _topic() -> Topic | Response:
             detail = (
                 f"URLs end in logs. Send the address in the header {ADDRESS_HEADER}, and look through your own logs."
             )
-            return problem(400, Problem.ADDRESS_IN_URL, "An address has no place in a URL", detail)
+            return problem_response(400, Problem.ADDRESS_IN_URL, "An address has no place in a URL", detail)
         detail = "The only thing to be asked for in the URL is a topic."
-        return problem(400, Problem.BAD_REQUEST, "The question is not understood", detail)
+        return problem_response(400, Problem.BAD_REQUEST, "The question is not understood", detail)
     try:
         return Topic(request.args.get("topic", ""))
     except ValueError:
         detail = f"Ask about one of: {', '.join(topic.value for topic in Topic)}."
-        return problem(400, Problem.TOPIC, "There is no such topic", detail)
+        return problem_response(400, Problem.TOPIC, "There is no such topic", detail)
 
 
 def _note_use(key: ApiKey) -> None:
@@ -146,7 +146,7 @@ def _note_use(key: ApiKey) -> None:
 
 def _too_fast(title: str) -> Response:
     detail = "Wait a minute, and ask again."
-    return problem(429, Problem.TOO_FAST, title, detail, headers={"Retry-After": "60"})
+    return problem_response(429, Problem.TOO_FAST, title, detail, headers={"Retry-After": "60"})
 
 
 def _json(document: object) -> Response:

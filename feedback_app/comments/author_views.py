@@ -25,7 +25,7 @@ from feedback_app.customers.models import Customer
 from feedback_app.customers.services import address_of
 from feedback_app.security.tokens import BadToken, Claim, Purpose
 from feedback_app.web.app_state import app_state
-from feedback_app.web.forms import ButtonForm, forged, number_of
+from feedback_app.web.forms import ButtonForm, csrf_failed, parse_number
 from feedback_app.web.headers import keep_private
 
 LINK_LIMIT = parse("10/hour")
@@ -47,7 +47,7 @@ def mine() -> ResponseReturnValue:
     if request.method != "POST":
         return render_template("comments/mine.html", **page, problem=None)
     if not form.validate():
-        return render_template("comments/mine.html", **page, problem=too_late() if forged(form) else None), 400
+        return render_template("comments/mine.html", **page, problem=too_late() if csrf_failed(form) else None), 400
     if not app_state().limits.admit(LINK_LIMIT, "own link", app_state().limits.client_network_hash()):
         return render_template("comments/mine.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "600"}
     with app_state().store.writing() as writing:
@@ -87,7 +87,7 @@ def change() -> ResponseReturnValue:
     if request.method != "POST":
         return render_template("comments/change.html", **page, problem=None)
     if not form.validate():
-        return render_template("comments/change.html", **page, problem=too_late() if forged(form) else None), 400
+        return render_template("comments/change.html", **page, problem=too_late() if csrf_failed(form) else None), 400
     # A request with a valid link is never turned away by a rate limit.
     if not _has_link(comment) and not admits_network("changes"):
         return render_template("comments/change.html", **page, problem=TOO_MUCH), 429, {"Retry-After": "60"}
@@ -185,7 +185,7 @@ def _about_answers(token: str, purpose: Purpose, ask: str, done: str) -> Respons
 
 def _own(reading: Session, *, lock: bool = False) -> tuple[Comment, Thread] | None:
     """The comment that is asked for, if it is this browser's, or that of the person whom the link was mailed to."""
-    number = number_of(request.args.get("comment", ""))
+    number = parse_number(request.args.get("comment", ""))
     comment = reading.get(Comment, number, with_for_update=lock) if number else None
     if comment is None or comment.status not in CHANGEABLE:
         return None

@@ -16,7 +16,14 @@ from feedback_app.audit_log import Act, AuditLine, lines_of, note
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.markup.sanitizer import without_addresses
 from feedback_app.comments.models import Closing, Comment, CommentStatus, Thread
-from feedback_app.comments.services import TakenBack, answer_as_owner, bump_versions, change_status, change_text
+from feedback_app.comments.services import (
+    TakenBack,
+    answer_as_owner,
+    bump_versions,
+    change_status,
+    change_text,
+)
+from feedback_app.db.base import LARGEST_INTEGER
 
 COMMENT = (
     "status",
@@ -166,7 +173,7 @@ def undo(session: Session, batch: str, *, who: str, now: datetime, new_batch: st
 
 
 def _real(numbers: Sequence[int]) -> set[int]:
-    return {number for number in numbers if number < 2**31}
+    return {number for number in numbers if number <= LARGEST_INTEGER}
 
 
 def _kept(session: Session, line: AuditLine) -> Comment | Thread | None:

@@ -12,10 +12,9 @@ from feedback_app.comments.markup.sanitizer import RULES, clean_text, comment_ht
 from feedback_app.comments.models import Comment, CommentStatus, ShownComment, Thread
 from feedback_app.comments.notifications import notify_of_replies
 from feedback_app.comments.spam.verdicts import repeat_hash
+from feedback_app.db.base import LARGEST_INTEGER
 from feedback_app.db.store import rows_changed
 
-# What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
-LARGEST_NUMBER = 2**31 - 1
 # How many threads are named in one question; for more, all are asked about.
 MOST_NAMED = 500
 _SHOWN = [getattr(Comment, name) for name in ShownComment._fields]
@@ -101,7 +100,7 @@ def find_thread(session: Session, path: str) -> Thread | None:
 
 def find_parent(session: Session, thread: int, number: int) -> Comment | None:
     """A comment that can be answered: approved, and of the same thread."""
-    comment = session.get(Comment, number) if number <= LARGEST_NUMBER else None
+    comment = session.get(Comment, number) if number <= LARGEST_INTEGER else None
     if comment is None or comment.thread_id != thread or comment.status is not CommentStatus.APPROVED:
         return None
     return comment
@@ -150,7 +149,7 @@ def change_status(session: Session, numbers: Sequence[int], status: CommentStatu
 
     What its author took back stays as it is.
     """
-    possible = {number for number in numbers if number <= LARGEST_NUMBER}
+    possible = {number for number in numbers if number <= LARGEST_INTEGER}
     # Locked: what its author takes back at this moment is gone before it is looked at, or after it was decided.
     found = select(Comment).where(Comment.id.in_(possible)).order_by(Comment.id).with_for_update()
     comments = {comment.id: comment for comment in session.scalars(found)}

@@ -30,7 +30,7 @@ from feedback_app.comments.threads.closing import is_closed
 from feedback_app.comments.threads.renderer import form_url, received_url
 from feedback_app.config import Settings, Switch
 from feedback_app.web.app_state import AppState, app_state
-from feedback_app.web.forms import ButtonForm, forged, number_of
+from feedback_app.web.forms import ButtonForm, csrf_failed, parse_number
 from feedback_app.web.headers import keep_private
 
 MOST_REMEMBERED = 20
@@ -92,7 +92,7 @@ def new() -> ResponseReturnValue:
 def _sent(asked: _FormRequest, *, preview: bool) -> ResponseReturnValue:
     form = asked.form
     if not form.validate():
-        return _page(asked, problem=too_late() if forged(form) else None), 400
+        return _page(asked, problem=too_late() if csrf_failed(form) else None), 400
     if not _admitted(asked, preview=preview):
         return _page(asked, problem=TOO_MUCH), 429, {"Retry-After": "60"}
     if preview:
@@ -167,7 +167,7 @@ def rules(settings: Settings) -> Rules:
 
 
 def _parent(state: AppState, thread: OpenThread, number: str) -> Comment | None:
-    known = number_of(number)
+    known = parse_number(number)
     if known is None:
         return None
     with state.store.reading() as reading:

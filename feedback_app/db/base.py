@@ -90,3 +90,5 @@ class Base(DeclarativeBase):
 
 
 SQLITE = "sqlite"
+# The largest number that PostgreSQL's integer holds. Asking for more is an error there, not an empty answer.
+LARGEST_INTEGER = 2**31 - 1

@@ -9,6 +9,7 @@ from feedback_app.audit_log import new_batch
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import decide_as
+from feedback_app.db.base import LARGEST_INTEGER
 from feedback_app.security.tokens import BadToken, ExpiredToken, Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
@@ -69,7 +70,7 @@ def _decided(number: int, decision: Decision) -> bool:
 
 
 def _find(session: Session, number: int) -> tuple[Comment, Thread] | None:
-    comment = session.get(Comment, number) if number < 2**31 else None
+    comment = session.get(Comment, number) if number <= LARGEST_INTEGER else None
     return (comment, session.get_one(Thread, comment.thread_id)) if comment else None
 
 

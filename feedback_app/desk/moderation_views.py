@@ -16,7 +16,7 @@ from feedback_app.desk.forms import WordsForm
 from feedback_app.desk.layout import done, owners_pages, refused, way_back
 from feedback_app.plurals import counted
 from feedback_app.web.app_state import app_state
-from feedback_app.web.forms import ButtonForm, forged, number_of
+from feedback_app.web.forms import ButtonForm, csrf_failed, parse_number
 
 STALE = "This form had been open too long. Your words are still here: send them again."
 
@@ -33,7 +33,7 @@ def queue() -> ResponseReturnValue:
             return refused()
         return _decided(url_for("moderation.queue", **wanted.arguments))
     with app_state().store.reading() as session:
-        found = find_comments(session, wanted, after=number_of(request.args.get("after", "")))
+        found = find_comments(session, wanted, after=parse_number(request.args.get("after", "")))
     more = url_for("moderation.queue", **wanted.arguments, after=found.next_after) if found.next_after else None
     return render_template(
         "desk/queue.html",
@@ -53,7 +53,7 @@ def _decided(back: str) -> ResponseReturnValue:
     """Decide on the one comment whose button was pressed, or on those that are ticked."""
     verb, _, number = request.form.get("only", "").partition(" ")
     chosen = [number] if verb else request.form.getlist("comment")
-    numbers = sorted({known for text in chosen if (known := number_of(text))})
+    numbers = sorted({known for text in chosen if (known := parse_number(text))})
     verb = verb or request.form.get("action", "")
     if verb not in set(Decision) or not numbers:
         flash("Nothing was chosen: tick the comments, then press a button.")
@@ -132,7 +132,7 @@ def answer(number: str) -> ResponseReturnValue:
 
 
 def _find(session: Session, number: str, *, lock: bool = False) -> tuple[Comment, Thread]:
-    known = number_of(number)
+    known = parse_number(number)
     found = session.get(Comment, known, with_for_update=lock) if known else None
     if found is None:
         abort(404)
@@ -159,5 +159,5 @@ def _shown(number: str, *, edit_form: WordsForm | None = None, answer_form: Word
             form=ButtonForm(formdata=None),
             decisions=[decision for decision in Decision if decision.status is not found.status],
             typed=sent.body.data if sent is not None else None,
-            problem=STALE if sent is not None and forged(sent) else None,
+            problem=STALE if sent is not None and csrf_failed(sent) else None,
         )

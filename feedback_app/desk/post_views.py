@@ -11,7 +11,7 @@ from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import close_thread, open_thread
 from feedback_app.desk.layout import done, owners_pages, refused, way_back
 from feedback_app.web.app_state import app_state
-from feedback_app.web.forms import ButtonForm, number_of
+from feedback_app.web.forms import ButtonForm, parse_number
 
 PAGE = 50
 LONGEST = 200
@@ -23,7 +23,7 @@ posts = owners_pages("posts", __name__)
 def listed() -> ResponseReturnValue:
     """The posts, the newest first, or those whose title or address says something."""
     words = request.args.get("words", "").replace("\0", "").strip()[:LONGEST]
-    page = number_of(request.args.get("page", "")) or 1
+    page = parse_number(request.args.get("page", "")) or 1
     shown = (
         select(Comment.thread_id, func.count().label("count"))
         .where(Comment.status == CommentStatus.APPROVED)
@@ -58,7 +58,7 @@ def set_closing(verb: str) -> ResponseReturnValue:
         abort(404)
     if not ButtonForm().validate():
         return refused()
-    number = number_of(request.form.get("thread", ""))
+    number = parse_number(request.form.get("thread", ""))
     act = close_thread if verb == "close" else open_thread
     batch = new_batch()
     with app_state().store.writing() as session:

@@ -22,7 +22,7 @@ from feedback_app.desk.sign_in.flask_security import SIGNED_IN, prepare_sign_in
 from feedback_app.desk.sign_in.sessions import KEY
 from feedback_app.plurals import counted
 from feedback_app.web.app_state import app_state
-from feedback_app.web.forms import ButtonForm, number_of
+from feedback_app.web.forms import ButtonForm, parse_number
 from feedback_app.web.headers import keep_private
 
 owner = owners_pages("owner", __name__)
@@ -48,7 +48,7 @@ def end_sessions() -> ResponseReturnValue:
     if not ButtonForm().validate():
         return refused()
     now = clock.now()
-    number = number_of(request.form.get("session", ""))
+    number = parse_number(request.form.get("session", ""))
     with app_state().store.writing() as session:
         this = services.find_session(session, current_user.id, cookie.get(KEY, ""), now=now)
         but = this.id if this and number is None else None
@@ -69,7 +69,7 @@ def sign_out() -> str:
 def log() -> str:
     """What was done, the newest first."""
     with app_state().store.reading() as session:
-        lines = newest_lines(session, before=number_of(request.args.get("before", "")))
+        lines = newest_lines(session, before=parse_number(request.args.get("before", "")))
     undoable = {line.id for line in lines if line.act in UNDOABLE and line.batch and line.before is not None}
     return render_template("desk/log.html", lines=lines, undoable=undoable, form=ButtonForm())
 

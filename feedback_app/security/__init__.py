@@ -1,1 +1,1 @@
-"""Secrets: encryption of addresses, the keys, and signed links. Knows no table and no page."""
+"""Keys, encryption at rest, and the tokens of links. Nothing here knows the database or the web."""

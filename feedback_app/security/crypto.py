@@ -1,8 +1,8 @@
-"""Addresses and names at rest: sealed with AES-256-GCM, found again by a keyed hash.
+"""Addresses and names at rest: sealed with AES-256-GCM, found by a keyed hash.
 
-A key's text is a list separated by commas: the first item seals, every item opens. An item `lookup:…` is the key of
-the keyed hash; without one it is derived from the last item, so that it outlives the rotation of the sealing key: an
-erased address cannot be hashed again.
+A key's text is a list of keys separated by commas: the first one seals, every one opens. An item `lookup:…` is the key
+of the keyed hash. Without one it is derived from the last key, so that it survives the rotation of the sealing key: the
+address of an erased customer cannot be hashed again.
 """
 
 import base64
@@ -31,23 +31,23 @@ class KeyProblem(Exception):  # noqa: N818 - a problem with a key, told to the o
 
 
 class CannotOpen(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """A sealed value was changed, moved to another place, or sealed with a key that is not here."""
+    """A sealed value was changed, moved to another column or row, or sealed with a key that is missing."""
 
 
 def derive(key: bytes, purpose: str, length: int = KEY_BYTES) -> bytes:
-    """A key for one purpose from a master key (HKDF-SHA256, RFC 5869)."""
+    """Derive a key for one purpose from a master key (HKDF-SHA256, RFC 5869)."""
     return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=f"undisclosed {purpose}".encode()).derive(key)
 
 
 def new_key() -> str:
-    """A fresh key as text."""
+    """Return a new random key as text."""
     return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
 
 def parse_key(text: str, name: str) -> bytes:
-    """The key that a text says: base64 of 32 bytes, or a passphrase of at least 16 characters.
+    """Return the key that a text holds: base64 of 32 bytes, or a passphrase of at least 16 characters.
 
-    Raises KeyProblem when it is too short to be a secret.
+    `name` names the key in the error. Raises KeyProblem when the text is too short to be a secret.
     """
     try:
         raw = base64.urlsafe_b64decode(text.encode())
@@ -62,10 +62,10 @@ def parse_key(text: str, name: str) -> bytes:
 
 
 def write_key_file(path: Path, text: str, *, first: bool = False) -> bool:
-    """Write a key so that only this user can read it, and so that a crash leaves the old file or the new one.
+    """Write a key file, readable by this user alone. A crash leaves the old file or the new one.
 
-    With `first` a file that is there already is left alone, also one that another process makes at this moment.
-    Returns whether this key is the one that is kept.
+    With `first` an existing file is kept, even if another process creates it at this moment. Returns whether the file
+    now holds this key.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -75,7 +75,7 @@ def write_key_file(path: Path, text: str, *, first: bool = False) -> bool:
         file.flush()
         os.fsync(file.fileno())
     try:
-        # A link, unlike a rename, refuses to replace.
+        # A hard link, unlike a rename, never replaces a file.
         if first:
             path.hardlink_to(draft)
             return True
@@ -88,7 +88,7 @@ def write_key_file(path: Path, text: str, *, first: bool = False) -> bool:
 
 
 def read_key_file(path: Path) -> str | None:
-    """A key file's text, or None when there is none. Raises KeyProblem when it is there and can't be read."""
+    """Return a key file's text, or None when there is no file. Raises KeyProblem when the file can't be read."""
     try:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -100,33 +100,33 @@ def read_key_file(path: Path) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SealingKey:
-    """One key that seals and opens, named by its fingerprint."""
+    """A key that seals and opens, with its fingerprint as its `id`."""
 
     id: bytes
     cipher: AESGCM
 
     @classmethod
     def of(cls, master: bytes) -> "SealingKey":
-        """The sealing key of a master key."""
+        """Derive the sealing key of a master key."""
         return cls(derive(master, "key id", KEY_ID_BYTES), AESGCM(derive(master, "seal")))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys in force: the first seals, all open; the look-up key is apart."""
+    """The current keys: the first one seals, all open; the look-up key is separate."""
 
     sealing: tuple[SealingKey, ...]
     lookup: bytes
-    # By their fingerprints.
+    # By the fingerprint of the key.
     ciphers: Mapping[bytes, AESGCM] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Sort the ciphers."""
+        """Index the ciphers by fingerprint."""
         object.__setattr__(self, "ciphers", {key.id: key.cipher for key in self.sealing[::-1]})
 
     @classmethod
     def parse(cls, text: str, name: str) -> "KeyRing":
-        """The ring that a key's text describes. Raises KeyProblem."""
+        """Parse a key's text. Raises KeyProblem."""
         items = [item.strip() for item in text.split(",") if item.strip()]
         masters = [parse_key(item, name) for item in items if not item.startswith(LOOKUP)]
         lookups = [parse_key(item.removeprefix(LOOKUP), name) for item in items if item.startswith(LOOKUP)]
@@ -138,32 +138,32 @@ class KeyRing:
 
     @property
     def current_id(self) -> bytes:
-        """The fingerprint of the key that seals."""
+        """Fingerprint of the key that seals."""
         return self.sealing[0].id
 
     @property
     def lookup_check(self) -> bytes:
-        """What a store keeps to recognise its look-up key: tells nothing about the key."""
+        """Hash by which a store recognises its look-up key; it reveals nothing about the key."""
         return hmac.digest(self.lookup, b"undisclosed lookup check", "sha256")
 
 
 class KeySource(Protocol):
-    """Where a vault's keys come from, and whether they are others by now."""
+    """Source of a vault's keys, which can be rotated."""
 
     def ring(self) -> KeyRing:
-        """The keys as they are now."""
+        """Read the current keys."""
         ...
 
     def changed(self) -> bool:
-        """Whether they changed since they were read."""
+        """Return whether the keys changed since they were read."""
         ...
 
 
 class Vault:
-    """Seals, opens and fingerprints. Keys can be rotated while it is in use: it looks before it seals."""
+    """Seals, opens and fingerprints values. It looks for rotated keys before it seals."""
 
     def __init__(self, ring: KeyRing, source: KeySource | None = None) -> None:
-        """Start with a ring; without a source it never changes."""
+        """Start with a key ring; without a source it never changes."""
         self.ring = ring
         self._source = source
 
@@ -172,42 +172,42 @@ class Vault:
         if self._source and self._source.changed():
             self.ring = self._source.ring()
 
-    def seal(self, place: str, owner: bytes, text: str) -> bytes:
-        """Encrypt a text for one place (`table.column`) of one row (`owner`, its fingerprint)."""
-        return self.sealer()(place, owner, text)
+    def seal(self, column: str, owner: bytes, text: str) -> bytes:
+        """Encrypt a text for one column (`table.column`) of one row, which `owner` identifies."""
+        return self.sealer()(column, owner, text)
 
     def sealer(self) -> Callable[[str, bytes, str], bytes]:
-        """What `seal` does, for many values of one transaction: it looks once whether the keys changed."""
+        """Return a function like `seal` for many values of one transaction: it looks for rotated keys only once."""
         self.refresh()
         key = self.ring.sealing[0]
 
-        def seal(place: str, owner: bytes, text: str) -> bytes:
+        def seal(column: str, owner: bytes, text: str) -> bytes:
             nonce = os.urandom(NONCE_BYTES)
-            return key.id + nonce + key.cipher.encrypt(nonce, text.encode(), _bound(place, owner))
+            return key.id + nonce + key.cipher.encrypt(nonce, text.encode(), _associated_data(column, owner))
 
         return seal
 
-    def open(self, place: str, owner: bytes, sealed: bytes) -> str:
-        """Decrypt what was sealed for the same place and row. Raises CannotOpen."""
+    def open(self, column: str, owner: bytes, sealed: bytes) -> str:
+        """Decrypt a value that was sealed for the same column and row. Raises CannotOpen."""
         key_id = sealed[:KEY_ID_BYTES]
         cipher = self.ring.ciphers.get(key_id)
         if cipher is None:
             self.refresh()
             cipher = self.ring.ciphers.get(key_id)
         if cipher is None:
-            message = f"{place}: sealed with a key that is not here (fingerprint {key_id.hex()})"
+            message = f"{column}: sealed with a key that is not here (fingerprint {key_id.hex()})"
             raise CannotOpen(message)
         nonce = sealed[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
         try:
-            return cipher.decrypt(nonce, sealed[KEY_ID_BYTES + NONCE_BYTES :], _bound(place, owner)).decode()
+            return cipher.decrypt(nonce, sealed[KEY_ID_BYTES + NONCE_BYTES :], _associated_data(column, owner)).decode()
         except (InvalidTag, ValueError) as error:
-            message = f"{place}: a sealed value was changed or moved here from elsewhere"
+            message = f"{column}: a sealed value was changed or moved here from elsewhere"
             raise CannotOpen(message) from error
 
     def fingerprint(self, normalised: str) -> bytes:
-        """The keyed hash (HMAC-SHA256) by which an address is found; useless without the key."""
+        """Return the keyed hash (HMAC-SHA256) by which an address is found; useless without the key."""
         return hmac.digest(self.ring.lookup, normalised.encode(), "sha256")
 
 
-def _bound(place: str, owner: bytes) -> bytes:
-    return place.encode() + b"\0" + owner
+def _associated_data(column: str, owner: bytes) -> bytes:
+    return column.encode() + b"\0" + owner

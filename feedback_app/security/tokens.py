@@ -1,15 +1,13 @@
-"""Signed links: one person, one purpose, one expiry, and nothing that a reader of the link could learn or count.
+"""Tokens of links: each is for one customer, one purpose and a limited time, and reveals nothing that could be counted.
 
-A token is a sealed record (AES-SIV, RFC 5297: deterministic, so the same link stays the same all day, and short: no
-nonce to carry), written in base64url (RFC 4648, section 5).
+A token is a record encrypted with AES-SIV (RFC 5297), in base64url (RFC 4648, section 5). AES-SIV needs no nonce, so a
+token is short, and it is deterministic, so a link stays the same all day.
 """
 
 import base64
-import binascii
 import struct
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -17,15 +15,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from feedback_app.security.crypto import KeyProblem, derive, parse_key
 
-# 14 bytes: sealed they are 30, which are 40 letters of base64 without padding, a sign that mail programs leave behind.
+# 14 bytes. Encrypted they are 30, which is 40 letters of base64 without padding: mail programs that look for links in a
+# text drop a final `=`.
 _RECORD = struct.Struct(">HHHQ")
 _EPOCH = datetime(2007, 10, 10, tzinfo=UTC)
-_LONGEST = 80
-_FOR_LINKS = bytes.maketrans(b"+/", b"-_")
+_MAX_LENGTH = 80
 
 
 class Purpose(IntEnum):
-    """What a link may be used for; a number is never given to another purpose."""
+    """What a link may be used for. A number is never reused for another purpose."""
 
     PREFERENCES = 1
     UNSUBSCRIBE = 2
@@ -39,32 +37,26 @@ class Purpose(IntEnum):
 
 
 class BadToken(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """A token is forged, cut, of another purpose, or signed with a key that is gone."""
+    """A token is forged, cut, for another purpose, or signed with a key that is gone."""
 
 
 class ExpiredToken(BadToken):
-    """A token was good once."""
+    """A token was valid once."""
 
 
 class Claim(NamedTuple):
-    """What a token says: this person may do this, about this (a topic's code, say, or 0), up to the end of that day."""
+    """What a token permits: one purpose, for one person (a row's number), about something (a topic's code, or 0)."""
 
     purpose: Purpose
     person: int
     about: int = 0
 
 
-@lru_cache(maxsize=16)
-def _last_day(now: datetime, days: int) -> int:
-    # A window of letters is made at one moment.
-    return (now + timedelta(days=days) - _EPOCH).days
-
-
 class Signer:
-    """Makes and reads tokens. The first key signs; all are honoured, so that a key can be rotated."""
+    """Makes and reads tokens. The first key signs; all are accepted, so that a key can be rotated."""
 
     def __init__(self, key_text: str, name: str) -> None:
-        """Take the signing keys as text, separated by commas. Raises KeyProblem."""
+        """Derive the keys from a text of keys separated by commas; `name` names it in errors. Raises KeyProblem."""
         masters = [parse_key(item.strip(), name) for item in key_text.split(",") if item.strip()]
         if not masters:
             message = f"{name}: there is no key in it"
@@ -77,23 +69,24 @@ class Signer:
         self.session_keys = [derive(master, "sessions").hex() for master in masters]
 
     def sign(self, claim: Claim, *, now: datetime, days: int) -> str:
-        """A token that is good for whole days from now (UTC)."""
-        record = _RECORD.pack(claim.purpose, claim.about, _last_day(now, days), claim.person)
-        return _spelled(self._ciphers[0].encrypt(record, None))
+        """Return a token that is valid until the end of the day (UTC) that is `days` after now."""
+        last_day = (now + timedelta(days=days) - _EPOCH).days
+        record = _RECORD.pack(claim.purpose, claim.about, last_day, claim.person)
+        return _base64url(self._ciphers[0].encrypt(record, None))
 
     def read(self, token: str, purpose: Purpose, *, now: datetime) -> Claim:
-        """What a token claims. Raises ExpiredToken, or BadToken when it is anything but a token for this purpose."""
-        if len(token) > _LONGEST or not token.isascii():
+        """Return what a token permits. Raises ExpiredToken, or BadToken for everything but a token for this purpose."""
+        if len(token) > _MAX_LENGTH or not token.isascii():
             raise BadToken
         try:
             sealed = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
         except ValueError as error:
             raise BadToken from error
-        if _spelled(sealed) != token:
-            # The decoder takes the other alphabet too; a link has one spelling.
+        if _base64url(sealed) != token:
+            # The decoder also accepts `+` and `/`; a token has one spelling only.
             raise BadToken
-        said, about, last_day, person = _RECORD.unpack(self._open(sealed))
-        if said != purpose:
+        found_purpose, about, last_day, person = _RECORD.unpack(self._open(sealed))
+        if found_purpose != purpose:
             raise BadToken
         if (now - _EPOCH).days > last_day:
             raise ExpiredToken
@@ -108,5 +101,5 @@ class Signer:
         raise BadToken
 
 
-def _spelled(sealed: bytes) -> str:
-    return binascii.b2a_base64(sealed, newline=False).translate(_FOR_LINKS).decode()
+def _base64url(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode()

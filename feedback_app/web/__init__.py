@@ -1,1 +1,4 @@
-"""What web pages share: the app's class and state, headers, errors, rate limits, forms, the site under `serve`."""
+"""What web pages share: the app's class and state, headers, errors, rate limits, forms, the built site under `serve`.
+
+Pages and rules of the shop live in the packages above.
+"""

@@ -1,4 +1,4 @@
-"""What every view works with: settings, store, signer and rate limits of the running app."""
+"""What every view needs: the running app's settings, store, signer and rate limits."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -13,7 +13,7 @@ from feedback_app.web.rate_limits import RateLimits
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """Everything that a view needs besides its request."""
+    """What a view needs besides its request."""
 
     settings: Settings
     store: Store

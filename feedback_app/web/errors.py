@@ -1,11 +1,11 @@
-"""Error pages for people, and problem details for programs."""
+"""Error pages for people, and problem details (RFC 9457) for programs."""
 
 from flask import Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from feedback_app.web.headers import PRIVATE, keep_private
-from feedback_app.web.problem_details import BY_STATUS, PROGRAMS, Problem, problem
+from feedback_app.web.problem_details import API_PREFIX, PROBLEMS_BY_STATUS, Problem, problem_response
 
 ERRORS = {
     400: (
@@ -22,28 +22,31 @@ ERRORS = {
     ),
 }
 
-
-MEND = "What can be asked, and how, stands at /feedback/api/v1/openapi.json."
+API_HELP = "What can be asked, and how, stands at /feedback/api/v1/openapi.json."
 
 
 def prepare_errors(app: Flask) -> None:
-    """Error pages that say what to do."""
+    """Register error pages that say what to do."""
 
     @app.errorhandler(HTTPException)
-    def known(error: HTTPException) -> ResponseReturnValue:
+    def error_page(error: HTTPException) -> ResponseReturnValue:
         code = error.code or 500
         if error.response is not None or code < 400:  # noqa: PLR2004 - not an error: a redirect, say
             return error
-        title, mend = ERRORS.get(code, ERRORS[400])
-        if request.path.startswith(PROGRAMS):
-            return _told_to_a_program(error, code, title)
-        page = render_template("error.html", title=title, mend=mend)
-        headers = [(name, value) for name, value in error.get_headers() if name.lower() == "allow"]
-        return page, code, [*headers, *PRIVATE.items()]
+        title, advice = ERRORS.get(code, ERRORS[400])
+        if request.path.startswith(API_PREFIX):
+            return _problem_details(error, code, title)
+        page = render_template("error.html", title=title, advice=advice)
+        return page, code, _allow_header(error) | PRIVATE
 
 
-def _told_to_a_program(error: HTTPException, code: int, title: str) -> Response:
-    allowed = {name: value for name, value in error.get_headers() if name.lower() == "allow"}
-    answer = problem(code, BY_STATUS.get(code, Problem.BROKEN if code >= 500 else Problem.BAD_REQUEST), title, MEND)  # noqa: PLR2004
-    answer.headers.update(allowed)
-    return keep_private(answer)
+def _problem_details(error: HTTPException, code: int, title: str) -> Response:
+    other = Problem.BROKEN if code >= 500 else Problem.BAD_REQUEST  # noqa: PLR2004 - the server's fault
+    response = problem_response(code, PROBLEMS_BY_STATUS.get(code, other), title, API_HELP)
+    response.headers.update(_allow_header(error))
+    return keep_private(response)
+
+
+def _allow_header(error: HTTPException) -> dict[str, str]:
+    """Return the methods that a 405 names, as a header; empty for other errors."""
+    return {name: value for name, value in error.get_headers() if name.lower() == "allow"}

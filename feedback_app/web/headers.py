@@ -28,35 +28,33 @@ PRIVATE = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
 
 
 def prepare_headers(app: Flask) -> None:
-    """Secure headers on every answer; pages of the app are nobody else's to keep."""
-    at: AppState = app.extensions["undisclosed"]
-    secure = at.settings.site_url.startswith("https:")
-    always = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if secure else {})
-    app.wsgi_app = _always(app.wsgi_app, always)  # type: ignore[method-assign,assignment]
+    """Put the security headers on every response, also on those that no view makes."""
+    state: AppState = app.extensions["undisclosed"]
+    secure = state.settings.site_url.startswith("https:")
+    headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if secure else {})
+    app.wsgi_app = _with_headers(app.wsgi_app, headers)  # type: ignore[method-assign,assignment]
 
     @app.context_processor
-    def shop() -> dict[str, object]:
+    def shop_name() -> dict[str, object]:
         return {"shop": app_state().settings.shop_name}
 
 
-def _always(app: "WSGIApplication", headers: Mapping[str, str]) -> "WSGIApplication":
-    """The same app, with these headers on every answer that does not have them yet, whoever made it."""
-    known = [(name.lower(), (name, value)) for name, value in headers.items()]
+def _with_headers(app: "WSGIApplication", headers: Mapping[str, str]) -> "WSGIApplication":
+    """Return the app with these headers on every response that does not set them itself."""
 
-    def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
-        def start_with(status: str, given: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401 - as WSGI has it (PEP 3333)
-            there = {name.lower() for name, _ in given}
-            return start(status, [*given, *(header for name, header in known if name not in there)], *error)
+    def with_headers(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(status: str, own: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:  # noqa: ANN401 - WSGI's signature (PEP 3333)
+            names = {name.lower() for name, _ in own}
+            added = [(name, value) for name, value in headers.items() if name.lower() not in names]
+            return start_response(status, [*own, *added], *error)
 
-        return app(environ, start_with)
+        return app(environ, start)
 
-    return answer
+    return with_headers
 
 
 def keep_private(response: Response) -> Response:
-    """For a blueprint's after_request: not cached, not indexed."""
-    there = {name.lower() for name, _ in response.headers}
+    """Forbid caching and indexing of a response; for a blueprint's `after_request`."""
     for name, value in PRIVATE.items():
-        if name.lower() not in there:
-            response.headers.add(name, value)
+        response.headers.setdefault(name, value)
     return response

@@ -1,7 +1,7 @@
-"""Pages that follow their writer: under `serve`, on this machine, in a browser that has asked for it.
+"""Live reload: pages that load again when their file changes, under `serve` on this machine.
 
-Nothing of it is in what is published: the script is put into a page while it is handed out, and only where the browser
-has the cookie, which a button sets.
+Nothing of it is published: the script is added to a page as it is served, and only for a browser with the cookie that
+a button sets.
 """
 
 from http import HTTPStatus
@@ -14,8 +14,8 @@ from feedback_app.web.forms import ButtonForm
 from feedback_app.web.headers import keep_private
 
 COOKIE = "follow"
-PAGE = "/feedback/reload/"
-# Asks for the page's own tag (RFC 9110, 8.8.3), which changes with its file.
+RELOAD_PAGE = "/feedback/reload/"
+# Asks for the page's ETag (RFC 9110, section 8.8.3), which changes with its file.
 _SCRIPT = """(() => {
   const known = document.currentScript.dataset.tag;
   const ask = async () => {
@@ -34,22 +34,22 @@ _SCRIPT = """(() => {
 
 
 def reload_pages() -> Blueprint:
-    """The page with the button, and the script; registered only where the server is bound to loopback."""
-    pages = Blueprint("reloading", __name__, url_prefix=PAGE.rstrip("/"))
+    """Return the page with the button, and the script; registered only where the server is bound to loopback."""
+    pages = Blueprint("reloading", __name__, url_prefix=RELOAD_PAGE.rstrip("/"))
     pages.after_request(keep_private)
 
     @pages.route("/", methods=["GET", "POST"])
     def switch() -> ResponseReturnValue:
-        form, on = ButtonForm(), COOKIE in request.cookies
+        form, is_on = ButtonForm(), COOKIE in request.cookies
         if not form.validate_on_submit():
-            page = render_template("reload.html", form=form, on=on)
+            page = render_template("reload.html", form=form, on=is_on)
             return page, HTTPStatus.BAD_REQUEST if form.is_submitted() else HTTPStatus.OK
-        answer = make_response(render_template("reload.html", form=form, on=not on))
-        if on:
-            answer.delete_cookie(COOKIE)
+        response = make_response(render_template("reload.html", form=form, on=not is_on))
+        if is_on:
+            response.delete_cookie(COOKIE)
         else:
-            answer.set_cookie(COOKIE, "1", httponly=True, samesite="Strict")
-        return answer
+            response.set_cookie(COOKIE, "1", httponly=True, samesite="Strict")
+        return response
 
     @pages.get("/page.js")
     def script() -> Response:
@@ -58,13 +58,12 @@ def reload_pages() -> Blueprint:
     return pages
 
 
-def followed(page: Response) -> Response:
-    """The page, with the script in it where this browser has asked for it."""
-    whole = page.mimetype == "text/html" and page.status_code == HTTPStatus.OK
-    if COOKIE in request.cookies and request.method == "GET" and whole:
-        page.direct_passthrough = False
-        script = (
-            f'<script src="{PAGE}page.js" data-tag="{escape(page.headers.get("ETag", ""))}" defer></script>\n</body>'
-        )
-        page.set_data(page.get_data().replace(b"</body>", script.encode()))
-    return page
+def with_reload_script(response: Response) -> Response:
+    """Add the script to a page of the blog, if this browser has the cookie."""
+    is_page = response.mimetype == "text/html" and response.status_code == HTTPStatus.OK
+    if COOKIE in request.cookies and request.method == "GET" and is_page:
+        response.direct_passthrough = False
+        tag = escape(response.headers.get("ETag", ""))
+        script = f'<script src="{RELOAD_PAGE}page.js" data-tag="{tag}" defer></script>\n</body>'
+        response.set_data(response.get_data().replace(b"</body>", script.encode()))
+    return response

@@ -1,15 +1,15 @@
-"""What programs are told when something is wrong: problem details (RFC 9457)."""
+"""Errors for programs: problem details (RFC 9457)."""
 
 import json
 from enum import StrEnum
 
 from flask import Response
 
-PROGRAMS = "/feedback/api/"
+API_PREFIX = "/feedback/api/"
 
 
 class Problem(StrEnum):
-    """What is wrong, as a name that stays; it is the end of the problem's URI."""
+    """A kind of problem: the end of its URI, which never changes."""
 
     NOT_FOUND = "not-found"
     METHOD = "method-not-allowed"
@@ -24,12 +24,14 @@ class Problem(StrEnum):
     BROKEN = "broken"
 
 
-BY_STATUS = {404: Problem.NOT_FOUND, 405: Problem.METHOD, 429: Problem.TOO_FAST}
+PROBLEMS_BY_STATUS = {404: Problem.NOT_FOUND, 405: Problem.METHOD, 429: Problem.TOO_FAST}
 
 
-def problem(status: int, what: Problem, title: str, detail: str, *, headers: dict[str, str] | None = None) -> Response:
-    """An answer that says what is wrong and what to do, to a program. No part of the question is repeated in it."""
-    document = {"type": f"urn:undisclosed:problem:{what}", "title": title, "status": status, "detail": detail}
-    answer = Response(json.dumps(document) + "\n", status, mimetype="application/problem+json")
-    answer.headers.update(headers or {})
-    return answer
+def problem_response(
+    status: int, kind: Problem, title: str, detail: str, *, headers: dict[str, str] | None = None
+) -> Response:
+    """Return a response that tells a program what is wrong and what to do. It repeats no part of the request."""
+    document = {"type": f"urn:undisclosed:problem:{kind}", "title": title, "status": status, "detail": detail}
+    response = Response(json.dumps(document) + "\n", status, mimetype="application/problem+json")
+    response.headers.update(headers or {})
+    return response

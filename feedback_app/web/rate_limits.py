@@ -1,4 +1,4 @@
-"""Rate limits: how much may come from one network, or for one thread, in a while."""
+"""Rate limits: how many requests of a kind are admitted from one network, for one thread or for one key."""
 
 import hmac
 import ipaddress
@@ -17,22 +17,22 @@ log = logging.getLogger(__name__)
 
 
 def client_network() -> str:
-    """The network that a request comes from: a person moves within it, and whoever floods has many addresses in it."""
+    """Return the network of a request (a /24 of IPv4, a /56 of IPv6): one sender can have many addresses in it."""
     try:
         address = ipaddress.ip_address(request.remote_addr or "")
     except ValueError:
         return "unknown"
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    length = 24 if address.version == 4 else 56  # noqa: PLR2004 - what providers give to one customer
+    length = 24 if address.version == 4 else 56  # noqa: PLR2004 - what a provider gives to one customer
     return str(ipaddress.ip_network((address, length), strict=False))
 
 
 class RateLimits:
-    """How much comes from one network, or for one thread, in a while; kept in memory or in Redis."""
+    """Counts requests in a moving window, in memory or in Redis. Views ask `admit`; no limit applies by itself."""
 
     def __init__(self, app: Flask, settings: Settings, signer: Signer) -> None:
-        """Count for an app. With the limits off, everything is let through."""
+        """Count for an app. With `rate_limits` off, everything is admitted."""
         self._key = signer.identifier_key
         self._limiter = Limiter(
             self.client_network_hash,
@@ -43,12 +43,15 @@ class RateLimits:
         )
         self._limiter.init_app(app)
 
-    def admit(self, limit: RateLimitItem, *who: str) -> bool:
-        """Whether there may be one more of this, which is counted. When the counter does not answer, there may."""
+    def admit(self, limit: RateLimitItem, *key: str) -> bool:
+        """Count one more request under a key, and return whether the limit admits it.
+
+        When Redis does not answer, every request is admitted.
+        """
         if not self._limiter.enabled:
             return True
         try:
-            return self._limiter.limiter.hit(limit, *who)
+            return self._limiter.limiter.hit(limit, *key)
         except StorageError:
             log.warning("The counter of the rate limits does not answer: nothing is limited until it does.")
             return True
@@ -56,7 +59,7 @@ class RateLimits:
     def client_network_hash(self) -> str:
         """Return a keyed hash of the request's network and of the day (UTC).
 
-        Where requests are counted, in Redis say, nobody can read which network a reader used, or recognise it tomorrow.
+        The counters, which may be in Redis, so reveal no reader's network, and a reader's hash is another one tomorrow.
         """
         text = f"network/{clock.now().date()}/{client_network()}"
         return hmac.digest(self._key, text.encode(), "sha256").hex()[:32]

@@ -1,4 +1,4 @@
-"""The built site as `undisclosed serve` gives it out; elsewhere a web server does that."""
+"""The built site, served by `undisclosed serve`; elsewhere a web server does that."""
 
 import os
 import re
@@ -10,15 +10,15 @@ from werkzeug.exceptions import NotFound, RequestedRangeNotSatisfiable
 from werkzeug.security import safe_join
 
 from feedback_app.web.headers import HEADERS
-from feedback_app.web.live_reload import followed
+from feedback_app.web.live_reload import with_reload_script
 
 HASHED = re.compile(r"theme/.+\.[0-9a-f]{10}\.(?:css|js)|pictures/[^/]+")
-# The search reads its index, which is a program for the browser (WebAssembly).
+# Pagefind, which searches the site, is WebAssembly.
 SEARCH_POLICY = HEADERS["Content-Security-Policy"].replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
 
 
-def serve_site(app: Flask, output: Path, *, follows: bool) -> None:
-    """Let the app answer with the site's files, and let pages follow their writer where that is wanted."""
+def serve_site(app: Flask, output: Path, *, live_reload: bool) -> None:
+    """Let the app serve the site's files, with live reload if it is wanted."""
 
     @app.get("/", defaults={"path": ""})
     @app.get("/<path:path>")
@@ -36,31 +36,31 @@ def serve_site(app: Flask, output: Path, *, follows: bool) -> None:
         # A file with its fingerprint in its name never changes.
         page.headers["Cache-Control"] = "public, max-age=31536000, immutable" if HASHED.fullmatch(path) else "no-cache"
         page.headers["Referrer-Policy"] = "same-origin"
-        # Its worker is a program of its own, with the policy that it came with.
+        # Pagefind's worker obeys the policy that its own file was served with, not the page's.
         if path == "search.html" or path.startswith("pagefind/"):
             page.headers["Content-Security-Policy"] = SEARCH_POLICY
-        return followed(page) if follows else page
+        return with_reload_script(page) if live_reload else page
 
 
 def _file(output: Path, path: str) -> Response:
-    """A file as it is at this moment, with its tag and length (RFC 9110, 8.6 and 8.8). Raises NotFound.
+    """Return a file with its ETag and length (RFC 9110, sections 8.8 and 8.6). Raises NotFound.
 
-    Everything is asked of the file that was opened: the publisher may put another in its place at any time, and a page
-    that is told with the length of its forerunner reaches nobody.
+    Size and time are read from the opened file: the builder may replace it at any moment, and a browser rejects a page
+    that is sent with another version's length.
     """
-    where = safe_join(str(output), path)
-    if where is None:
+    found = safe_join(str(output), path)
+    if found is None:
         raise NotFound
     try:
-        file = Path(where).open("rb")  # noqa: SIM115 - the answer closes it
+        file = Path(found).open("rb")  # noqa: SIM115 - the response closes it
     except (OSError, ValueError) as error:
         raise NotFound from error
-    known = os.fstat(file.fileno())
-    page = send_file(file, download_name=Path(where).name, last_modified=known.st_mtime, conditional=False)
-    page.content_length = known.st_size
-    page.set_etag(f"{known.st_mtime_ns:x}-{known.st_size:x}")
+    status = os.fstat(file.fileno())
+    page = send_file(file, download_name=Path(found).name, last_modified=status.st_mtime, conditional=False)
+    page.content_length = status.st_size
+    page.set_etag(f"{status.st_mtime_ns:x}-{status.st_size:x}")
     try:
-        page.make_conditional(request.environ, accept_ranges=True, complete_length=known.st_size)
+        page.make_conditional(request.environ, accept_ranges=True, complete_length=status.st_size)
     except RequestedRangeNotSatisfiable:
         page.close()
         raise

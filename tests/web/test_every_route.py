@@ -25,7 +25,7 @@ from feedback_app.heartbeats import PATIENCE, WorkerKind, beat
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.security.tokens import Claim, Purpose
 from feedback_app.web.headers import HEADERS
-from feedback_app.web.problem_details import PROGRAMS
+from feedback_app.web.problem_details import API_PREFIX
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.comments import OPPS, publish, say
 from tests.support.databases import SQLITE
@@ -205,7 +205,7 @@ def test_no_page_takes_a_method_that_it_is_not_for(whole: Flask) -> None:
             # Another route may take the method at this address.
             if answer.status_code == 405:
                 assert "GET" in answer.headers["Allow"]
-                if path.startswith(PROGRAMS):
+                if path.startswith(API_PREFIX):
                     assert answer.mimetype == "application/problem+json"
                 else:
                     helps(answer.text, "Not this way")

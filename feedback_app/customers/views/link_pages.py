@@ -20,7 +20,7 @@ from feedback_app.customers.words import FORMAT_WORDS, FREQUENCY_WORDS, LANGUAGE
 from feedback_app.i18n import big, small
 from feedback_app.security.tokens import BadToken, Claim, Purpose
 from feedback_app.web.app_state import app_state
-from feedback_app.web.forms import forged
+from feedback_app.web.forms import csrf_failed
 from feedback_app.web.headers import keep_private
 
 FORM_EXPIRED = _(
@@ -97,7 +97,7 @@ def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
 
 def form_problem(form: FlaskForm) -> str | None:
     """What is wrong with a form as a whole."""
-    return str(FORM_EXPIRED) if forged(form) else None
+    return str(FORM_EXPIRED) if csrf_failed(form) else None
 
 
 def format_day(moment: date | datetime) -> str:
