@@ -5,27 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup.sanitizer import RULES, clean_text, comment_html, without_addresses
 from feedback_app.comments.models import Comment, CommentStatus, ShownComment, Thread
 from feedback_app.comments.notifications import tell_of_answers
 from feedback_app.comments.spam.verdicts import repeat_hash
-from feedback_app.db.prepared import Driver, Prepared
 from feedback_app.db.store import rows_changed
 
 # What PostgreSQL's integer can hold: asking for more is an error there, not an empty answer.
 LARGEST_NUMBER = 2**31 - 1
-# Threads whose numbers follow one another are looked at together: a group is named by its threads' numbers, divided.
-GROUP = 512
-# For changes in more groups, all threads are asked about.
-MOST_GROUPS = 8
-_LAST = Prepared(select(func.max(Thread.id)))
-_IN_GROUP = (Thread.id >= bindparam("first"), Thread.id < bindparam("end"))
-_SUM = Prepared(select(func.count(), func.sum(Thread.version)).where(*_IN_GROUP))
-_VERSIONS = Prepared(select(Thread.id, Thread.version))
-_VERSIONS_IN = Prepared(select(Thread.id, Thread.version).where(*_IN_GROUP))
 # How many threads are named in one question; for more, all are asked about.
 MOST_NAMED = 500
 _SHOWN = [getattr(Comment, name) for name in ShownComment._fields]
@@ -206,31 +196,6 @@ def thread_versions(session: Session, of: Collection[str] | None = None) -> dict
     # As the driver has them: whoever keeps a site asks after every change, for ten thousand rows.
     rows = session.connection().exec_driver_sql("SELECT path, version FROM threads")
     return dict(rows.cursor.fetchall()) if rows.cursor is not None else {}
-
-
-def grouped_versions(driver: Driver) -> dict[int, tuple[int, int]]:
-    """How many threads each group has, and the sum of their versions, which is another after every change: they grow.
-
-    Asked after whatever happened in the store: to be given ten thousand rows takes as long as to put a comment into
-    its page.
-    """
-    [(last,)] = _LAST.run(driver)
-    sums: dict[int, tuple[int, int]] = {}
-    for group in range((last or 0) // GROUP + 1):
-        [(number, total)] = _SUM.run(driver, first=group * GROUP, end=(group + 1) * GROUP)
-        sums[group] = number, total or 0
-    return sums
-
-
-def numbered_versions(driver: Driver, groups: Collection[int] | None = None) -> dict[int, int]:
-    """The version of every thread, or of those of these groups, by its number."""
-    if groups is None or len(groups) > MOST_GROUPS:
-        return dict(_VERSIONS.run(driver))
-    return {
-        number: version
-        for group in groups
-        for number, version in _VERSIONS_IN.run(driver, first=group * GROUP, end=(group + 1) * GROUP)
-    }
 
 
 def paths_of(session: Session, numbers: Collection[int]) -> list[str]:
