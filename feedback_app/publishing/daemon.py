@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,14 +16,17 @@ from feedback_app.db.store import Store
 from feedback_app.heartbeats import BEAT, WorkerKind, beat, sign_off
 from feedback_app.publishing.builder import Builder, BuildRefused, BuildReport
 from feedback_app.publishing.incremental.output_lock import is_known
-from feedback_app.publishing.live.listener import Follower
+from feedback_app.publishing.live.listener import ThreadListener
 from feedback_app.publishing.live.update import catch_up
 from feedback_app.publishing.search_index import Indexer
 from feedback_app.publishing.watcher import Changes, watch_files
 
-FOLLOW_SECONDS = 0.1
+# The longest wait for a change; the time that it takes to notice `stop`.
+FOLLOW_SECONDS = 0.5
 # How often it is looked whether a post has become too old for comments; the form knows it to the moment.
 AGE_SECONDS = 5
+# How often it is checked whether the site is still what was built.
+CHECK_SECONDS = 5.0
 RETRY_SECONDS = 10
 
 log = logging.getLogger(__name__)
@@ -30,7 +34,8 @@ log = logging.getLogger(__name__)
 
 def run_publisher(settings: Settings, store: Store, worker_id: str, stop: threading.Event) -> None:
     """Build when the content, the theme or the configuration changes; rewrite threads when the store does."""
-    changes = Changes()
+    listener = ThreadListener(store)
+    changes = Changes(listener.interrupt)
     watcher = threading.Thread(target=watch_files, args=(settings, changes, stop), daemon=True, name="watcher")
     watcher.start()
     indexer = Indexer(settings.output, stop)
@@ -38,12 +43,12 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     # When a scheduled post is to appear (seconds since 1970).
     due: float | None = None
     built = news = True
+    check_at = 0.0
     builder = Builder(settings, store)
-    follower = Follower(store)
     while not stop.is_set():
         try:
             now = clock.now()
-            if last_beat is None or now - last_beat > min(BEAT, timedelta(seconds=2)):
+            if last_beat is None or now - last_beat > BEAT:
                 with store.writing() as session:
                     beat(session, worker_id, WorkerKind.PUBLISHER, now=now)
                 last_beat = now
@@ -52,18 +57,22 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
                 due = None
                 changes.note()
             changes.note_in_time()
-            # A site that is not what it was built as (somebody emptied the folder) is built again, once.
-            if changes.noted.is_set() or (built and not is_known(settings)):
+            if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
+                close_old_posts(settings, store)
+                last_aged = now
+            emptied = False
+            if built and time.monotonic() >= check_at:
+                # A site that is not what it was built as (its folder was emptied) is built again, once.
+                emptied = not is_known(settings)
+                check_at = time.monotonic() + CHECK_SECONDS
+            if changes.noted.is_set() or emptied:
                 again = changes.again
                 report = _build(builder, changes.take(), again=again)
                 built, news = report is not None, True
                 due = builder.next_due() or due
                 if not again or _is_news(report):
                     indexer.wake()
-            if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
-                close_old_posts(settings, store)
-                last_aged = now
-            news = _follow(settings, store, follower, changes.noted, news=news)
+            news = _follow(settings, store, listener, changes.noted, news=news)
         except (OSError, sqlite3.Error, DBAPIError) as error:
             log.error("%s", _why(error))  # noqa: TRY400 - one line
             # Whatever was to be built or followed is still to be.
@@ -71,21 +80,21 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
             changes.note()
             stop.wait(RETRY_SECONDS)
     builder.close()
-    follower.close()
+    listener.close()
     with store.writing() as session:
         sign_off(session, worker_id)
 
 
-def _follow(settings: Settings, store: Store, follower: Follower, changed: threading.Event, *, news: bool) -> bool:
+def _follow(settings: Settings, store: Store, listener: ThreadListener, edited: threading.Event, *, news: bool) -> bool:
     """Bring the threads up to date and wait for what comes next; returns whether there may be more to do."""
     if news:
         catch_up(settings, store)
-    if not follower.wait(FOLLOW_SECONDS, changed):
+    if edited.is_set() or not listener.wait(FOLLOW_SECONDS):
         return False
-    if changed.is_set():
+    if edited.is_set():
         return True
     # Before anything else: somebody is waiting to see it.
-    catch_up(settings, store, follower.news())
+    catch_up(settings, store, listener.take_changed())
     return False
 
 
