@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from babel import negotiate_locale
 from flask import Flask, g, request
@@ -27,6 +26,7 @@ from feedback_app.db.store import Store
 from feedback_app.desk.views import prepare_owner
 from feedback_app.heartbeats import alive
 from feedback_app.i18n import ENGLISH, TRANSLATIONS, big, small
+from feedback_app.mailing.transports.registry import make_transport
 from feedback_app.mailing.views import outbox_pages
 from feedback_app.privacy.views import own_data
 from feedback_app.security import keys
@@ -82,9 +82,9 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     app.register_blueprint(api)
     prepare_owner(app)
     app.add_url_rule("/feedback/health", "health", _health(store, serving))
-    kind, _, folder = settings.smtp_url.partition(":")
-    if serving and serving.loopback and kind == "outbox":
-        app.register_blueprint(outbox_pages(Path(folder).resolve()))
+    outbox = make_transport(settings.smtp_url).folder if serving and serving.loopback else None
+    if outbox:
+        app.register_blueprint(outbox_pages(outbox.resolve()))
     if serving and serving.loopback:
         app.register_blueprint(reload_pages())
     if serving:

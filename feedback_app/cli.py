@@ -6,14 +6,16 @@ import signal
 import sys
 import threading
 from collections.abc import MutableMapping
+from functools import cached_property
 from importlib import import_module
 
 import click
 from sqlalchemy.exc import DBAPIError
 
-from feedback_app.config import DEFAULT_PORT, SettingsError
+from feedback_app.config import DEFAULT_PORT, Settings, SettingsError, load_settings
 from feedback_app.console import Context, Refused, pass_context
 from feedback_app.db.setup import StoreProblem
+from feedback_app.mailing.transports.registry import check_url
 from feedback_app.security.crypto import CannotOpen, KeyProblem
 
 # Where each command is, and what other slices add to it.
@@ -56,6 +58,11 @@ PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
 
 class Shop(Context):
     """The context of a real command, with the house's chores."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, read once, with the transport's URL checked."""
+        return load_settings(check_transport_url=check_url)
 
     def hourly(self) -> None:
         """Purge what is no longer needed."""

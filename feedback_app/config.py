@@ -5,7 +5,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import getaddresses, parseaddr
 from enum import StrEnum
 from functools import cache
@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -43,7 +52,7 @@ class Switch(StrEnum):
 
 
 def _site_url(value: str) -> str:
-    parts = _parts(value)
+    parts = url_parts(value)
     good = parts and parts.scheme in {"http", "https"} and parts.hostname and not parts.username
     if not parts or not good or parts.path.strip("/") or parts.query or parts.fragment:
         message = "must be http://host or https://host, in ASCII, without a path"
@@ -51,8 +60,8 @@ def _site_url(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def _parts(value: str) -> SplitResult | None:
-    """A URL in its parts, or None when it is malformed; the library's own words can quote a password."""
+def url_parts(value: str) -> SplitResult | None:
+    """Return the parts of a URL, or None if it is malformed; the library's own error could quote a password."""
     try:
         parts = urlsplit(value)
         # Asking for the port checks it. A URL stands in headers: blanks and line breaks have no place there.
@@ -89,25 +98,10 @@ def _one_line(value: str) -> str:
     return value
 
 
-OUTBOX = "outbox:"
-SMTP_SCHEMES = ("smtp", "smtp+starttls", "smtps")
-# Behind smtp://host:port: the owner knows that everybody on the way could read the letters, and that nobody is there.
-UNENCRYPTED = "unencrypted"
-
-
-def _smtp_url(value: str) -> str:
-    if value.startswith(OUTBOX) and len(value) > len(OUTBOX) and value.isprintable():
-        return value
-    parts = _parts(value)
-    good = parts and parts.scheme in SMTP_SCHEMES and parts.hostname and (parts.port or parts.scheme != "smtp")
-    # Letters may be told to cross a network in the open; a password may not.
-    told = parts and (not parts.query or (parts.scheme, parts.query, parts.username) == ("smtp", UNENCRYPTED, None))
-    if not parts or not good or not told or parts.path.strip("/") or parts.fragment:
-        message = (
-            "must be smtp://host:port, smtp+starttls://user:password@host:port, smtps://… or outbox:FOLDER "
-            "(signs in a password are written as in URLs: %23 for #)"
-        )
-        raise ValueError(message)
+def _smtp_url(value: str, info: ValidationInfo) -> str:
+    """Check with what `load_settings` was given: only the registry of transports knows their URLs."""
+    if info.context:
+        info.context["check_transport_url"](value)
     return value
 
 
@@ -143,7 +137,7 @@ def _default_store_url(values: dict[str, Any]) -> str:
 
 
 def _default_smtp_url(values: dict[str, Any]) -> str:
-    return f"{OUTBOX}{values['instance'] / 'outbox'}"
+    return f"outbox:{values['instance'] / 'outbox'}"
 
 
 def _default_reply_to(values: dict[str, Any]) -> str:
@@ -159,7 +153,7 @@ def _default_site_url(values: dict[str, Any]) -> str:
 
 
 def _limits_url(value: str) -> str:
-    parts = _parts(value) if value != "memory://" else None
+    parts = url_parts(value) if value != "memory://" else None
     if value != "memory://" and (not parts or parts.scheme not in {"redis", "rediss"} or not parts.hostname):
         message = "must be memory:// or redis://host:port/number"
         raise ValueError(message)
@@ -167,7 +161,7 @@ def _limits_url(value: str) -> str:
 
 
 def _akismet_url(value: str) -> str:
-    parts = _parts(value)
+    parts = url_parts(value)
     local = parts is not None and parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost"}
     if not parts or not parts.hostname or not parts.username or not (parts.scheme == "https" or local) or parts.query:
         message = "must be https://KEY@rest.akismet.com, or another service that speaks Akismet's language"
@@ -278,9 +272,12 @@ def _bounds(name: str) -> str | None:
     )
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, check_transport_url: Callable[[str], None] | None = None
+) -> Settings:
     """Read, check and freeze the settings; the environment wins over `INSTANCE/settings.toml`.
 
+    `check_transport_url` raises ValueError for a URL that no transport accepts (`mailing.transports.registry`).
     Raises SettingsError, one line that names the setting.
     """
     environ = os.environ if environ is None else environ
@@ -294,7 +291,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values: dict[str, Any] = {**in_file, **{name: value for name, value in given.items() if value != ""}}
     values["instance"] = instance
     try:
-        return Settings(**values)
+        return Settings.model_validate(
+            values, context={"check_transport_url": check_transport_url} if check_transport_url else None
+        )
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0])

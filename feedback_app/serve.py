@@ -15,12 +15,12 @@ from granian.constants import Interfaces
 from granian.server import Server
 
 from feedback_app.app import Serving, create_app
-from feedback_app.config import OUTBOX, Settings, is_loopback, remember_site_url
+from feedback_app.config import Settings, is_loopback, remember_site_url
 from feedback_app.db.setup import open_store
 from feedback_app.heartbeats import end_with_parent, new_worker_id
 from feedback_app.mailing.delivery.worker import MailWorker, run_until
 from feedback_app.mailing.letters.composer import LetterContext
-from feedback_app.mailing.transports.base import opened
+from feedback_app.mailing.transports.registry import make_transport, open_transport
 from feedback_app.privacy.retention import purge_and_say
 from feedback_app.publishing.builder import BuildReport, build_site
 from feedback_app.publishing.daemon import run_publisher
@@ -86,13 +86,13 @@ def prepare(settings: Settings) -> BuildReport:
 def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:
     """Where to look, by name."""
     here = address(host, port)
-    outbox = settings.smtp_url.startswith(OUTBOX)
+    outbox = make_transport(settings.smtp_url).folder
     return [
         ("the blog", f"{here}/"),
         ("preferences", f"{here}/feedback/preferences"),
         *([("live reload", f"{here}{RELOAD}")] if is_loopback(host) else []),
         *([("letters", f"{here}/outbox/")] if outbox and is_loopback(host) else []),
-        *([("letters", settings.smtp_url.removeprefix(OUTBOX))] if outbox and not is_loopback(host) else []),
+        *([("letters", str(outbox))] if outbox and not is_loopback(host) else []),
         ("keys", f"{keys.AddressKeys(settings).where}: keep a copy apart; without it nobody can read the store"),
     ]
 
@@ -168,7 +168,7 @@ def _mail(settings: Settings, worker_id: str) -> None:
     stop = _prepare_child()
     store = open_store(settings)
     desk = LetterContext.of(settings, keys.signer(settings))
-    with opened(settings.smtp_url, settings.smtp_connections) as transport:
+    with open_transport(settings.smtp_url, settings.smtp_connections) as transport:
         worker = MailWorker(store, settings, desk, transport, id=worker_id)
         run_until(worker, stop, hourly=lambda: purge_and_say(store))
         worker.sign_off()

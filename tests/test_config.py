@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from feedback_app.config import PREFIX, Moderation, Settings, SettingsError, Switch, load_settings, remember_site_url
+from feedback_app.mailing.transports.registry import check_url
 
 EVERY_SETTING = {
     "store_url": "sqlite:////tmp/of-a-test.db",
@@ -107,7 +108,8 @@ REFUSED: dict[str, list[str]] = {
 def load(tmp_path: Path, **values: str) -> Settings:
     """Settings of a folder of the test's own."""
     given = {"instance": str(tmp_path), **values}
-    return load_settings({f"{PREFIX}{name.upper()}": value for name, value in given.items()})
+    environ = {f"{PREFIX}{name.upper()}": value for name, value in given.items()}
+    return load_settings(environ, check_transport_url=check_url)
 
 
 def test_every_setting_of_the_contract_is_taken_from_the_environment(tmp_path: Path) -> None:

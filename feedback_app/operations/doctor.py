@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup.sanitizer import without_addresses
-from feedback_app.config import OUTBOX, UNENCRYPTED, Settings, is_loopback
+from feedback_app.config import Settings, is_loopback
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import person
 from feedback_app.db.base import SQLITE
@@ -24,8 +24,9 @@ from feedback_app.heartbeats import PATIENCE, Worker
 from feedback_app.mailing.letters.dkim import dkim_keys
 from feedback_app.mailing.mailings.alarms import in_doubt, standing
 from feedback_app.mailing.return_addresses import LONGEST_FROM
+from feedback_app.mailing.transports.registry import make_transport
 from feedback_app.mailing.transports.results import TransportRefused
-from feedback_app.mailing.transports.safety import check_transport, in_the_open
+from feedback_app.mailing.transports.safety import is_site_unencrypted
 from feedback_app.security import keys
 from feedback_app.security.crypto import CannotOpen, KeyProblem
 from feedback_app.security.keys import ADDRESS_VARIABLE, SECRET_VARIABLE
@@ -112,7 +113,7 @@ def _mode(path: Path) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    if in_the_open(settings):
+    if is_site_unencrypted(settings):
         said = f"{settings.site_url} is not https: links to choices would travel in the open. Set UNDISCLOSED_SITE_URL."
         yield Finding(Level.PROBLEM, "site", said)
     elif is_loopback(urlsplit(settings.site_url).hostname or ""):
@@ -120,17 +121,18 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "site", said)
     else:
         yield Finding(Level.OK, "site", f"{settings.site_url} is where the links in letters lead.")
-    if settings.smtp_url.startswith(OUTBOX):
-        where = settings.smtp_url.removeprefix(OUTBOX)
-        yield Finding(Level.NOTE, "mail", f"Letters go to the folder {where}, not to people: set UNDISCLOSED_SMTP_URL.")
+    transport = None
+    try:
+        transport = make_transport(settings.smtp_url)
+    except TransportRefused as error:
+        yield Finding(Level.PROBLEM, "mail", f"No letter leaves: {error}. Set UNDISCLOSED_SMTP_URL.")
+    if transport and transport.folder:
+        said = f"Letters go to the folder {transport.folder}, not to people: set UNDISCLOSED_SMTP_URL."
+        yield Finding(Level.NOTE, "mail", said)
     else:
-        try:
-            check_transport(settings)
-        except TransportRefused as error:
-            yield Finding(Level.PROBLEM, "mail", f"No letter leaves: {error}. Set UNDISCLOSED_SMTP_URL.")
-        else:
+        if transport:
             yield Finding(Level.OK, "mail", "Letters go to a mail server.")
-        if settings.smtp_url.endswith(f"?{UNENCRYPTED}"):
+        if transport and transport.allows_unencrypted:
             said = "They go there unencrypted, as you said: whoever is on that network can read every letter and link."
             yield Finding(Level.NOTE, "mail", said)
         yield from _returning(settings)

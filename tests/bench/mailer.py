@@ -32,7 +32,6 @@ from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import DeliveryState, MailingState
-from feedback_app.mailing.transports.smtp import SmtpTransport
 from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from feedback_app.security.keys import signer
 from tests.bench.peers import DJANGO, MAILMAN, Peer
@@ -67,7 +66,7 @@ def main() -> None:
             "PostgreSQL": _filled(Path(folder) / "postgresql", letters, sink, store_url=server.create("bench")),
         }
         made = _made(letters)
-        limit = partial(_limit, SmtpTransport(sink.url), made)
+        limit = partial(_limit, SmtpPool(sink.url), made)
         # What is here is not looked at again: a worker is a fork, and would have to copy it.
         gc.freeze()
         others: dict[str, Callable[[], float]] = {
@@ -238,13 +237,13 @@ def _ours(settings: Settings, sink: Sink, letters: int, workers: int) -> float:
     return rate
 
 
-def _limit(transport: SmtpTransport | SmtpPool, made: list[Letter]) -> float:
+def _limit(transport: SmtpPool, made: list[Letter]) -> float:
     transport.send(made[0])
     started = time.perf_counter()
     for start in range(0, len(made), 100):
         for letter in made[start : start + 100]:
             transport.submit(letter)
-        transport.answers()
+        transport.all_answers()
     rate = len(made) / (time.perf_counter() - started)
     transport.close()
     return rate
@@ -254,8 +253,8 @@ def _wide(sink: Sink, made: list[Letter]) -> SmtpPool:
     transport = SmtpPool(sink.url, 3)
     for letter in made[:200]:
         transport.submit(letter)
-    transport.answers()
-    assert transport.width == 3
+    transport.all_answers()
+    assert transport.parallel_letters == 3
     return transport
 
 

@@ -13,7 +13,7 @@ from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
-from feedback_app.mailing.transports.smtp_pool import SmtpPool
+from feedback_app.mailing.transports.registry import make_transport
 from feedback_app.security.tokens import Signer
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.keys import SECRET_KEY
@@ -67,7 +67,9 @@ def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) ->
     values = {"instance": "no such folder", "smtp_url": server.url, **more}
     settings = load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
     desk = LetterContext(settings, Signer(SECRET_KEY, "the signing key"))
-    worker = MailWorker(store, settings, desk, SmtpPool(server.url, settings.smtp_connections), id=f"worker-{number}")
+    worker = MailWorker(
+        store, settings, desk, make_transport(settings.smtp_url, settings.smtp_connections), id=f"worker-{number}"
+    )
     WORKERS.append(worker)
     return worker
 

@@ -26,7 +26,7 @@ from feedback_app.mailing.mailings import alarms, services
 from feedback_app.mailing.mailings.services import MailingRefused
 from feedback_app.mailing.mailings.source import MailingSource, SourceRefused, read_draft
 from feedback_app.mailing.models import OPEN_STATES, DeliveryState, MailingState
-from feedback_app.mailing.transports.base import opened
+from feedback_app.mailing.transports.registry import open_transport
 from feedback_app.mailing.transports.results import Outcome, TransportRefused
 from feedback_app.mailing.transports.safety import check_site
 from feedback_app.plurals import counted
@@ -70,7 +70,7 @@ def test(context: Context, file: Path, address: str) -> None:
     letter = _sample(context, _draft(context, file), address)
     try:
         check_site(context.settings)
-        with opened(context.settings.smtp_url) as transport:
+        with open_transport(context.settings.smtp_url) as transport:
             answer = transport.send(letter)
     except TransportRefused as error:
         raise Refused(str(error)) from error

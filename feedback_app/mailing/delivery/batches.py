@@ -109,7 +109,7 @@ class BatchSender:
     def wait(self, transport: Transport, done: Done) -> None:
         """Wait for what is on its way."""
         if self._on_their_way:
-            self._hear(transport.answers(), done)
+            self._hear(transport.all_answers(), done)
 
     def write_down(self, transport: Transport, done: Done) -> bool:
         """Wait for what is on its way and write down what is known. Returns whether there was anything."""
@@ -164,7 +164,7 @@ class BatchSender:
         full = len(window.claimed) + len(self._on_their_way) == self.settings.max_in_flight
         made = self._letters(mailing_id, window, at)
         # Of the first window all are made before any leaves: a mailing that the gate stops mostly stops there.
-        ahead = transport.width if mailing_id in self._last else len(window.claimed)
+        ahead = transport.parallel_letters if mailing_id in self._last else len(window.claimed)
         try:
             for number, letter in _in_batches(made, ahead):
                 if isinstance(letter, datetime):
@@ -180,14 +180,14 @@ class BatchSender:
                 self._on_their_way[letter.message_id] = number
                 transport.submit(letter)
             else:
-                goes_on = full and 2 * transport.width * FEW <= self.settings.max_in_flight
+                goes_on = full and transport.most_unanswered * FEW <= self.settings.max_in_flight
         except (GateRefused, CannotOpen) as error:
             refused = str(error)
         finally:
             # Also on the way out: what is on its way is waited for, and the rest goes back.
             self._unsent |= waiting
             if goes_on:
-                self._hear(transport.heard(), done)
+                self._hear(transport.answers_so_far(), done)
             else:
                 self.wait(transport, done)
         if refused:

@@ -26,7 +26,8 @@ from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.letters.kinds import make_single
 from feedback_app.mailing.mailings import digests, services
-from feedback_app.mailing.transports.base import Transport, opened
+from feedback_app.mailing.transports.base import Transport
+from feedback_app.mailing.transports.registry import open_transport
 from feedback_app.mailing.transports.results import Outcome
 from feedback_app.security.crypto import CannotOpen
 
@@ -224,7 +225,7 @@ class MailWorker:
 @contextmanager
 def mail_worker(store: Store, settings: Settings, desk: LetterContext) -> Iterator[MailWorker]:
     """A worker with its transport; it signs off at the end."""
-    with opened(settings.smtp_url, settings.smtp_connections) as transport:
+    with open_transport(settings.smtp_url, settings.smtp_connections) as transport:
         worker = MailWorker(store, settings, desk, transport)
         try:
             yield worker

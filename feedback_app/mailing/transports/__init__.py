@@ -1,4 +1,5 @@
-"""Ways a letter leaves: SMTP, or a folder. Each takes one `Letter` and tells what became of it.
+"""Transports: the ways in which a letter leaves, over SMTP or into a folder.
 
-SMTP is known here and nowhere else. The URL's scheme chooses the transport, in `base`.
+SMTP is known only here. `registry` chooses the transport by its URL's scheme; nothing else looks at the URL. A new
+transport is one module with a subclass of `base.Transport`, and one line in the registry.
 """

@@ -1,105 +1,63 @@
-"""Ways a letter leaves: over SMTP, or into a folder. Each takes one `Letter` at a time, and nothing else."""
+"""Base class of all transports."""
 
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.transports.results import Answer, Outcome
-from feedback_app.mailing.transports.smtp_pool import SmtpPool
+from feedback_app.mailing.transports.results import Answer
 
 
-class Transport(Protocol):
-    """A way for a letter to leave. Nothing here raises for what a server does."""
+class Transport(ABC):
+    """A way for letters to leave, one recipient at a time.
 
-    @property
-    def width(self) -> int:
-        """How many letters a server can read side by side."""
-        ...
+    A transport has to implement `__init__(url, connections)`, `send` and `close`. None of the methods raises because of
+    what a server does: that is an `Answer`. The worker uses `submit`, `answers_so_far` and `all_answers`, so that a
+    transport may keep several letters on their way; the versions here send one letter after the other.
+    """
 
+    # The folder of this machine in which the letters stay, where they go no further.
+    folder: Path | None = None
+    # Whether the owner has allowed letters to cross the network unencrypted.
+    allows_unencrypted: bool = False
+    # How many letters it sends at the same time: the worker makes so many before it submits them.
+    parallel_letters: int = 1
+    # How many letters may still be without an answer after `answers_so_far`.
+    most_unanswered: int = 0
+
+    def __init__(self, url: str, connections: int = 1) -> None:
+        """Take the URL, and how many connections there may be at most. Raises TransportRefused; connects to nothing."""
+        self.url = url
+        self.most_connections = connections
+        self._answered: list[tuple[str, Answer | None]] = []
+
+    @classmethod
+    def accepts(cls, url: str) -> bool:
+        """Return whether a URL with this transport's scheme is well-formed. Settings are checked with it."""
+        return bool(url)
+
+    @abstractmethod
     def send(self, letter: Letter) -> Answer:
-        """Hand one letter to the next server and wait for its answer."""
-        ...
+        """Send one letter and wait for its answer."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close what is open."""
 
     def submit(self, letter: Letter) -> None:
-        """Hand one letter to the next server, without waiting for its answer."""
-        ...
+        """Send one letter; it need not wait for the answer."""
+        self._answered.append((letter.message_id, self.send(letter)))
 
-    def heard(self) -> list[tuple[str, Answer | None]]:
-        """What is known of letters, by their identifiers, and was not said before.
+    def answers_so_far(self) -> list[tuple[str, Answer | None]]:
+        """Return the new answers to submitted letters, by Message-ID.
 
-        The answer is None for one that did not leave, and could at once. Twice as many as it is wide may still be on
-        their way.
+        The answer is None for a letter that has not left and could be sent again at once.
         """
-        ...
+        answered, self._answered = self._answered, []
+        return answered
 
-    def answers(self) -> list[tuple[str, Answer | None]]:
-        """The same of all letters of which it was not said before. Waits for it."""
-        ...
+    def all_answers(self) -> list[tuple[str, Answer | None]]:
+        """Wait until every submitted letter is answered; return the new answers, as `answers_so_far` does."""
+        return self.answers_so_far()
 
-    def rest(self) -> None:
-        """Nothing more is to be sent at the moment."""
-        ...
-
-    def close(self) -> None:
-        """Say goodbye."""
-        ...
-
-
-class OutboxTransport:
-    """Writes one `.eml` file a letter, readable by this user only; its name says nothing about the recipient."""
-
-    width = 1
-
-    def __init__(self, folder: Path) -> None:
-        """Take the folder, which is made when the first letter comes."""
-        self.folder = folder
-        self._written: list[tuple[str, Answer | None]] = []
-
-    def send(self, letter: Letter) -> Answer:
-        """Write the letter."""
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.eml"
-        draft = self.folder / f".{name}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft.touch(mode=0o600)
-            draft.write_bytes(letter.data)
-            draft.replace(self.folder / name)
-        except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-            return Answer(Outcome.NOT_SENT, f"the outbox can't be written to: {error.strerror}")
-        return Answer(Outcome.ACCEPTED, "written to the outbox")
-
-    def submit(self, letter: Letter) -> None:
-        """Write the letter."""
-        self._written.append((letter.message_id, self.send(letter)))
-
-    def heard(self) -> list[tuple[str, Answer | None]]:
-        """What became of the letters that were submitted."""
-        return self.answers()
-
-    def answers(self) -> list[tuple[str, Answer | None]]:
-        """What became of the letters that were submitted."""
-        written, self._written = self._written, []
-        return written
-
-    def rest(self) -> None:
-        """Nothing is open."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-@contextmanager
-def opened(url: str, connections: int = 1) -> Iterator[Transport]:
-    """The transport of a setting, over at most so many connections, closed at the end. Raises TransportRefused."""
-    kind, _, rest = url.partition(":")
-    transport: Transport = OutboxTransport(Path(rest)) if kind == "outbox" else SmtpPool(url, connections)
-    try:
-        yield transport
-    finally:
-        transport.close()
+    def rest(self) -> None:  # noqa: B027 - a transport need not have it
+        """Close what only many letters need: there is nothing to send at the moment."""

@@ -1,4 +1,4 @@
-"""What can become of a letter at the next server, in one word and in the server's own."""
+"""Results of sending a letter: an outcome, and the server's own words without any address."""
 
 import re
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from feedback_app.patterns.address_patterns import address_shaped, readings
 LONGEST_ANSWER = 200
 _ADDRESS = re.compile(r"\S+@\S+")
 MASK = "…@…"
-# Words with nothing in them that could be a part of an address, in whatever spelling.
+# A line in which nothing could be part of an address, in any spelling.
 _HARMLESS = re.compile(r"(?!.*[A-Za-z0-9+/_-]{16})[^@%&=<\x80-\U0010ffff]*")
-# An answer's code, and the enhanced one (RFC 3463).
+# A reply code, and the enhanced status code (RFC 3463) after it.
 _CODES = re.compile(r"[2-5][0-9]{2}(?: [245]\.[0-9]{1,3}\.[0-9]{1,3})?")
 
 
@@ -19,34 +19,34 @@ class Outcome(StrEnum):
     """What became of one letter at the next server."""
 
     ACCEPTED = "accepted"
-    # 4xx: the server asks to try again.
+    # Refused for now (SMTP: 4xx): it is tried again later.
     DEFERRED = "deferred"
-    # 5xx: the server will not have it.
+    # Refused for good (SMTP: 5xx).
     FAILED = "failed"
-    # The connection broke before the letter was complete: nobody has it, and it costs no attempt.
+    # The connection broke before the letter was complete: no server has it, and it costs no attempt.
     NOT_SENT = "not sent"
-    # The connection broke after DATA's end and before the answer: somebody may have it.
+    # The connection broke between the letter's end and its answer: the server may have it.
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An outcome and the server's words, with anything like an address taken out."""
+    """An outcome, and the server's words as `scrub` leaves them."""
 
     outcome: Outcome
     words: str
 
 
 class TransportRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """The transport's setting can't be used; one line that says why."""
+    """The transport's setting can't be used; the message is one line that says why."""
 
 
 def scrub(words: str) -> str:
-    """A server's words for the ledger: one printable line, no address in it.
+    """Return a server's words for the ledger: one printable line without an address.
 
-    Of words that have one in a disguise, in a link say, or in pieces, only the codes are kept.
+    If an address is disguised in them, for instance in a link, or is in pieces, only the codes are kept.
     """
-    line = words if words.isprintable() else "".join(one if one.isprintable() else " " for one in words)
+    line = words if words.isprintable() else "".join(sign if sign.isprintable() else " " for sign in words)
     line = " ".join(line.split())
     if _HARMLESS.fullmatch(line):
         return line[:LONGEST_ANSWER]

@@ -1,6 +1,6 @@
-"""A connection to a mail server: opened, encrypted and signed in by smtplib, then read and written here.
+"""Connections to a mail server: smtplib opens, encrypts and signs in; after that they are read and written here.
 
-smtplib waits for the answer to every command; a pipelined dialogue (RFC 2920) does not.
+smtplib waits for the reply to every command; pipelining (RFC 2920) does not.
 """
 
 import re
@@ -14,180 +14,191 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from feedback_app.config import UNENCRYPTED
+from feedback_app.config import url_parts
 
-# How long an answer may take.
-SECONDS = 30
+# How long a reply may take, in seconds.
+REPLY_TIMEOUT = 30
 MOST_BYTES, READ_BYTES = 65536, 4096
-# A TLS record: what is written at once to an encrypted connection, so that it is known what may have left.
+MOST_LINES = 100
+# The size of a TLS record. No more is written at once to an encrypted connection, so that it is known how much may
+# have left.
 RECORD = 16384
-# RFC 5321, 4.2: three digits, and a hyphen where more lines follow.
+DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+# In smtp://host:port?unencrypted the owner confirms that nobody else is on the network to the server.
+UNENCRYPTED = "unencrypted"
+# RFC 5321, 4.2: three digits, and a hyphen if more lines follow.
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+# Stands for the code of a line that is no reply.
 SENSELESS = -1
-# Not everywhere.
+# Linux has it, other systems don't.
 QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
+# Servers say the same about one letter after the other.
 @lru_cache(maxsize=64)
-def _read(line: bytes) -> tuple[int, bytes, bool]:
-    """A line's code and words, and whether more follow. Servers say the same of one letter after the other."""
+def _parse_line(line: bytes) -> tuple[int, bytes, bool]:
+    """Return a reply line's code and words, and whether more lines follow."""
     match = _LINE.fullmatch(line.rstrip(b"\r"))
     return (int(match[1]), match[3] or b"", match[2] == b"-") if match else (SENSELESS, b"", False)
 
 
-class Broken(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """The connection broke; of what was being written, `left` bytes may have left, at most."""
+class ConnectionBroken(Exception):  # noqa: N818 - reads as a sentence where it is raised
+    """The connection broke; at most `left` bytes of what was being written may have left."""
 
     def __init__(self, reason: str, left: int = 0) -> None:
-        """Say why, and how much may be on its way."""
+        """Take the reason and the number of bytes."""
         super().__init__(reason)
         self.left = left
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """Where a connection goes to, as the setting says it."""
+class SmtpServer:
+    """A mail server as the setting names it."""
 
     scheme: str
     host: str
     port: int
     login: tuple[str, str] | None
-    # Whether the owner has said that letters may cross a network in the open.
-    unencrypted: bool = False
+    allows_unencrypted: bool = False
 
     @classmethod
-    def of(cls, url: str) -> "Server":
-        """The server of `smtp://`, `smtp+starttls://` or `smtps://`."""
-        parts = urlsplit(url)
-        port = parts.port or {"smtps": 465, "smtp+starttls": 587}.get(parts.scheme, 25)
+    def of(cls, url: str) -> "SmtpServer":
+        """Return the server of an `smtp://`, `smtp+starttls://` or `smtps://` URL. Raises ValueError.
+
+        The error does not quote the URL: it may hold a password.
+        """
+        parts = url_parts(url)
+        message = "not the URL of a mail server"
+        if parts is None or parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise ValueError(message)
+        if (parts.scheme == "smtp" and not parts.port) or parts.path.strip("/") or parts.fragment:
+            raise ValueError(message)
+        # A letter may cross a network unencrypted if the owner says so; a password may not.
+        if parts.query and (parts.scheme, parts.query, parts.username) != ("smtp", UNENCRYPTED, None):
+            raise ValueError(message)
         login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        return cls(parts.scheme, parts.hostname or "", port, login, parts.query == UNENCRYPTED)
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        return cls(parts.scheme, parts.hostname, port, login, bool(parts.query))
 
 
 class SmtpConnection:
-    """A dialogue that is past its greetings."""
+    """An open connection on which the server has been greeted; reads replies and writes bytes."""
 
     def __init__(self, sock: socket.socket, extensions: Collection[str]) -> None:
-        """Take a socket over, and what the server said that it can do."""
+        """Take over a socket, and the extensions that the server offers."""
         self.pipelining = "pipelining" in extensions
         self.international = "smtputf8" in extensions
         self._sock = sock
         self._encrypted = isinstance(sock, ssl.SSLSocket)
-        # What was read and not yet asked for: whole lines, and how the next one begins.
+        # What was read and not yet asked for: whole lines, and the beginning of the next one.
         self._lines = deque[bytes]()
         self._rest = b""
-        # Whether something was heard since something was last said.
-        self._heard = False
+        # Whether anything was received since the last write.
+        self._received = False
         if self._encrypted:
-            sock.settimeout(SECONDS)
+            sock.settimeout(REPLY_TIMEOUT)
         else:
-            # The kernel's own timeouts: Python's would ask the kernel once more before every read and write. Python's
-            # TLS does not heed them: it would try again for ever.
-            seconds = struct.pack("@ll", int(SECONDS), int(SECONDS % 1 * 1_000_000))
+            # The kernel's timeouts: with Python's, each read and write would cost another call of the kernel. Python's
+            # TLS ignores the kernel's and would try again for ever.
+            seconds = struct.pack("@ll", int(REPLY_TIMEOUT), int(REPLY_TIMEOUT % 1 * 1_000_000))
             sock.settimeout(None)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
-            # Nagle's algorithm would keep a group of commands back until the group before it was acknowledged.
+            # Nagle's algorithm would hold a group of commands back until the group before it is acknowledged.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def write(self, data: bytes) -> None:
-        """Write all of it. Raises Broken, with how much may have left."""
-        self._heard = False
+        """Write all of the data. Raises ConnectionBroken with how much of it may have left."""
+        self._received = False
         left = 0
         view = memoryview(data)
         while left < len(data):
-            # Of an encrypted record that could not be written whole, nobody knows how much left.
+            # If an encrypted record could not be written whole, it is not known how much of it left.
             piece = view[left : left + RECORD] if self._encrypted else view[left:]
             try:
                 left += self._sock.send(piece)
             except OSError as error:
-                raise Broken(_said(error), left + (len(piece) if self._encrypted else 0)) from error
+                raise ConnectionBroken(_reason(error), left + (len(piece) if self._encrypted else 0)) from error
 
     def reply(self) -> tuple[int, bytes]:
-        """The next answer: its code and words, or SENSELESS and what came instead. Raises Broken."""
-        if self._lines:
-            # Mostly it was read with the one before it, and is one line.
-            code, words, more = _read(self._lines[0])
-            if not more and code != SENSELESS:
-                self._lines.popleft()
-                return code, words
-        said: list[bytes] = []
+        """Return the next reply: its code and words, or SENSELESS and what came instead. Raises ConnectionBroken."""
+        collected: list[bytes] = []
         deadline = 0.0
         while True:
             while not self._lines:
                 if len(self._rest) > MOST_BYTES:
                     return SENSELESS, self._rest[:100]
-                deadline = deadline or time.monotonic() + SECONDS
+                deadline = deadline or time.monotonic() + REPLY_TIMEOUT
                 if time.monotonic() > deadline:
                     message = "timed out"
-                    raise Broken(message)
+                    raise ConnectionBroken(message)
                 self._fill()
             line = self._lines.popleft()
-            code, words, more = _read(line)
-            if code == SENSELESS or len(said) > 100:  # noqa: PLR2004 - no server has so much to say
+            code, words, more = _parse_line(line)
+            if code == SENSELESS or len(collected) > MOST_LINES:
                 return SENSELESS, line[:100]
+            collected.append(words)
             if not more:
-                return code, b" ".join([*said, words]) if said else words
-            said.append(words)
+                return code, b" ".join(collected)
 
     def quit(self) -> None:
-        """Say goodbye, if anybody still listens."""
-        with suppress(Broken):
+        """Send QUIT, if the server still listens, and close."""
+        with suppress(ConnectionBroken):
             self.write(b"QUIT\r\n")
             self.reply()
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the socket."""
         self._sock.close()
 
     def _fill(self) -> None:
-        if self._heard and QUICKACK is not None:
-            # The server answers in pieces, and keeps the next one back until it knows that this one has come.
+        if self._received and QUICKACK is not None:
+            # The server sends its replies in pieces and holds the next one back until this one is acknowledged.
             with suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
-        self._heard = True
+        self._received = True
         try:
             more = self._sock.recv(READ_BYTES)
         except OSError as error:
-            raise Broken(_said(error)) from error
+            raise ConnectionBroken(_reason(error)) from error
         if not more:
             message = "Connection unexpectedly closed"
-            raise Broken(message)
+            raise ConnectionBroken(message)
         *lines, self._rest = (self._rest + more).split(b"\n")
         self._lines += lines
 
 
-def connect(server: Server, seconds: int = SECONDS) -> SmtpConnection:
-    """Open a connection (RFC 5321, 3.1), encrypt it where that was asked for (RFC 3207), sign in (RFC 4954).
+def connect(server: SmtpServer, timeout: float = REPLY_TIMEOUT) -> SmtpConnection:
+    """Open a connection (RFC 5321, 3.1), encrypt it if the URL says so (RFC 3207), and sign in (RFC 4954).
 
-    No answer on the way there may take longer than so many seconds. Certificates are checked, and there is no way back
-    to plain once TLS was asked for. Raises smtplib's errors and OSError.
+    `timeout` is for each reply, in seconds. Certificates are checked, and a connection that should be encrypted is
+    never used unencrypted. Raises smtplib's errors and OSError.
     """
     if server.scheme == "smtps":
         context = ssl.create_default_context()
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=seconds, context=context)
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=timeout, context=context)
     else:
-        smtp = smtplib.SMTP(server.host, server.port, timeout=seconds)
+        smtp = smtplib.SMTP(server.host, server.port, timeout=timeout)
     try:
         smtp.ehlo_or_helo_if_needed()
         if server.scheme == "smtp+starttls":
-            # Raises where the server does not offer it. What it said before is forgotten: it was not protected.
+            # Raises if the server does not offer it. What the server said before is dropped: it was not protected.
             smtp.starttls(context=ssl.create_default_context())
             smtp.ehlo()
         if server.login:
             smtp.login(*server.login)
-        return _taken_over(smtp)
+        return _take_over(smtp)
     except BaseException:
         smtp.close()
         raise
 
 
-def _taken_over(smtp: smtplib.SMTP) -> SmtpConnection:
-    """The connection of a client that has done its part; it must hold nothing back."""
+def _take_over(smtp: smtplib.SMTP) -> SmtpConnection:
+    """Take the socket from a client of smtplib, which must not hold back anything that it has read."""
     sock, file = smtp.sock, smtp.file
     if sock is None:
         message = "please run connect() first"
@@ -198,7 +209,7 @@ def _taken_over(smtp: smtplib.SMTP) -> SmtpConnection:
         with suppress(OSError):
             early = file.peek(1)
     if early:
-        # An answer to nothing would be taken for the answer to the first command.
+        # A reply to no command would be taken for the reply to the first one.
         message = "the server said more than it was asked"
         raise smtplib.SMTPException(message)
     if file is not None:
@@ -207,8 +218,8 @@ def _taken_over(smtp: smtplib.SMTP) -> SmtpConnection:
     return SmtpConnection(sock, smtp.esmtp_features)
 
 
-def _said(error: OSError) -> str:
-    # A timeout of the kernel's looks like this: nothing to read, or no room to write.
+def _reason(error: OSError) -> str:
+    # This is how a timeout of the kernel looks: nothing to read, or no room to write.
     return (
         "timed out" if isinstance(error, BlockingIOError | ssl.SSLWantReadError | ssl.SSLWantWriteError) else str(error)
     )

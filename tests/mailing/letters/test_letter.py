@@ -25,7 +25,7 @@ from feedback_app.mailing.letters import mime
 from feedback_app.mailing.letters.composer import LetterContext, MailingMaker, preferences_letter
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.transports.results import Outcome
-from feedback_app.mailing.transports.smtp import SmtpTransport
+from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from tests.support.mailings import FREE_SOCKS, desk, html_of, read, text_of
 from tests.support.people import ALICE
 from tests.support.smtp import MailServer, mail_server
@@ -79,9 +79,9 @@ def server() -> Iterator[MailServer]:
 
 
 @pytest.fixture(scope="module")
-def wire(server: MailServer) -> Iterator[SmtpTransport]:
+def wire(server: MailServer) -> Iterator[SmtpPool]:
     """One connection to it for all letters."""
-    transport = SmtpTransport(server.url)
+    transport = SmtpPool(server.url)
     yield transport
     transport.close()
 
@@ -100,7 +100,7 @@ def made(
         return None
 
 
-def arrived(letter: Letter, server: MailServer, wire: SmtpTransport) -> EmailMessage:
+def arrived(letter: Letter, server: MailServer, wire: SmtpPool) -> EmailMessage:
     """What the server got of a letter; it has one reader, whichever way it is read."""
     server.letters.clear()
     assert wire.send(letter).outcome is Outcome.ACCEPTED
@@ -172,9 +172,7 @@ def has_one_reader(message: Message, letter: Letter) -> bool:
 @quickly
 @given(name=hostile)
 @example(name=TRICK)
-def test_whatever_somebody_is_called_their_letter_has_one_reader(
-    name: str, server: MailServer, wire: SmtpTransport
-) -> None:
+def test_whatever_somebody_is_called_their_letter_has_one_reader(name: str, server: MailServer, wire: SmtpPool) -> None:
     letter = made(Person(1, ALICE.address, name))
     if letter:
         arrived(letter, server, wire)
@@ -183,7 +181,7 @@ def test_whatever_somebody_is_called_their_letter_has_one_reader(
 @quickly
 @given(name=hostile)
 def test_a_name_that_the_shop_takes_makes_a_letter_and_is_read_as_it_was_given(
-    name: str, server: MailServer, wire: SmtpTransport
+    name: str, server: MailServer, wire: SmtpPool
 ) -> None:
     try:
         cleaned = clean_name(name)
@@ -200,9 +198,7 @@ def test_a_name_that_the_shop_takes_makes_a_letter_and_is_read_as_it_was_given(
 @quickly
 @given(subject=hostile)
 @example(subject=TRICK)
-def test_whatever_a_subject_says_the_letter_has_one_reader(
-    subject: str, server: MailServer, wire: SmtpTransport
-) -> None:
+def test_whatever_a_subject_says_the_letter_has_one_reader(subject: str, server: MailServer, wire: SmtpPool) -> None:
     letter = made(Person(1, ALICE.address, None), draft=MailingSource("s", Topic.SPECIALS, subject, "friend", "Hello."))
     if letter:
         arrived(letter, server, wire)
@@ -214,7 +210,7 @@ def test_whatever_a_subject_says_the_letter_has_one_reader(
 @example(subject="word " * 20)
 @example(subject="a    b" * 20)
 @example(subject="Grüße 🧦 " * 10)
-def test_a_subject_is_read_as_it_was_written(subject: str, server: MailServer, wire: SmtpTransport) -> None:
+def test_a_subject_is_read_as_it_was_written(subject: str, server: MailServer, wire: SmtpPool) -> None:
     subject = subject.strip()
     assume(subject.isprintable() and "\uff20" not in subject and "\ufe6b" not in subject)
     letter = made(Person(1, ALICE.address, None), draft=MailingSource("s", Topic.SPECIALS, subject, "friend", "Hello."))
@@ -232,7 +228,7 @@ def test_a_subject_is_read_as_it_was_written(subject: str, server: MailServer, w
 @example(body="From the mill\n")
 @example(body="x" * 2000 + "ü🧦" * 100)
 @example(body="--=_boundary--\n\n--")
-def test_whatever_a_text_says_the_letter_has_one_reader(body: str, server: MailServer, wire: SmtpTransport) -> None:
+def test_whatever_a_text_says_the_letter_has_one_reader(body: str, server: MailServer, wire: SmtpPool) -> None:
     assume("{" not in body and "\ue000" not in body)
     for form in LetterFormat:
         letter = made(
@@ -259,7 +255,7 @@ def test_a_text_in_quoted_printable_is_read_as_it_was_written(text: str) -> None
 @given(shop=hostile, postal=hostile, sender=hostile)
 @example(shop=TRICK, postal=TRICK, sender=TRICK)
 def test_whatever_the_shop_is_called_its_letters_have_one_reader(
-    shop: str, postal: str, sender: str, server: MailServer, wire: SmtpTransport
+    shop: str, postal: str, sender: str, server: MailServer, wire: SmtpPool
 ) -> None:
     try:
         at = desk(shop_name=shop, shop_postal=postal, mail_from=f'"{sender}" <hello@socks.example>')
@@ -281,7 +277,7 @@ def test_whatever_the_shop_is_called_its_letters_have_one_reader(
 @example(address="o'brien@x.example")
 @example(address="a&copy@x.example")
 @example(address="100%25@x.example")
-def test_whoever_has_an_address_gets_a_letter_at_it(address: str, server: MailServer, wire: SmtpTransport) -> None:
+def test_whoever_has_an_address_gets_a_letter_at_it(address: str, server: MailServer, wire: SmtpPool) -> None:
     try:
         written = Address.parse(address).written
     except BadAddress:
@@ -300,7 +296,7 @@ def test_whoever_has_an_address_gets_a_letter_at_it(address: str, server: MailSe
 @example(address="0@x.example=?utf-8?B?ZUB4LmV4YW1wbGU=?=" + "x" * 100)
 @example(address="0" * 69 + "=?@0")
 def test_what_is_no_address_gets_no_letter_or_one_for_itself_alone(
-    address: str, server: MailServer, wire: SmtpTransport
+    address: str, server: MailServer, wire: SmtpPool
 ) -> None:
     letter = made(Person(1, address, None))
     if letter:

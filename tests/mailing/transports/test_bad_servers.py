@@ -13,7 +13,7 @@ from feedback_app.heartbeats import PATIENCE
 from feedback_app.mailing.delivery import claims, ledger
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.transports import smtp_connection
-from feedback_app.mailing.transports.smtp_connection import Broken, SmtpConnection
+from feedback_app.mailing.transports.smtp_connection import ConnectionBroken, SmtpConnection
 from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from tests.support.certificates import Authority
 from tests.support.clock import Clock
@@ -179,7 +179,7 @@ def test_a_server_that_hangs_up_now_and_then_gets_every_letter_at_most_once(
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer may take longer than a moment."""
-    monkeypatch.setattr(smtp_connection, "SECONDS", 0.2)
+    monkeypatch.setattr(smtp_connection, "REPLY_TIMEOUT", 0.2)
 
 
 @pytest.mark.parametrize(("step", "state"), [("CONNECT", "deferred"), ("RCPT", "deferred"), ("DOT", "unknown")])
@@ -216,7 +216,7 @@ def test_a_server_that_says_a_digit_at_a_time_is_left_when_its_answer_takes_too_
     dripping = threading.Thread(target=drip)
     dripping.start()
     connection = SmtpConnection(client, ())
-    with pytest.raises(Broken, match="timed out"):
+    with pytest.raises(ConnectionBroken, match="timed out"):
         connection.reply()
     over.set()
     dripping.join()
@@ -236,7 +236,7 @@ def test_of_a_group_that_could_not_be_written_whole_it_is_known_how_much_may_hav
                 ours = trusting.wrap_socket(ours, server_hostname="127.0.0.1")
                 theirs = shaking.result()
         connection = SmtpConnection(ours, ())
-        with pytest.raises(Broken) as broken:
+        with pytest.raises(ConnectionBroken) as broken:
             connection.write(b"x" * 10_000_000)
         assert 0 < broken.value.left < 10_000_000
         connection.close()

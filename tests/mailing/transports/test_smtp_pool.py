@@ -37,7 +37,7 @@ def server() -> Iterator[MailServer]:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two letters in a row are work enough for a connection."""
-    monkeypatch.setattr(smtp_pool, "WORK_FOR_ONE", 2)
+    monkeypatch.setattr(smtp_pool, "LETTERS_PER_CONNECTION", 2)
 
 
 class Callers:
@@ -119,7 +119,7 @@ def test_a_server_that_wants_one_connection_gets_all_letters_over_it_and_is_soon
 def test_a_server_that_has_had_its_peace_is_asked_for_another_connection(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_pool, "PEACE", 0)
+    monkeypatch.setattr(smtp_pool, "RETRY_CONNECTION_AFTER", 0)
     callers = Callers(server)
     callers.answers = {(2, "CONNECT"): "421 4.7.0 too many connections"}
     gather(store, *CROWD)
@@ -132,7 +132,7 @@ def test_a_server_that_has_had_its_peace_is_asked_for_another_connection(
 def test_a_server_that_is_away_is_not_knocked_at_for_more(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_pool, "WORK_FOR_ONE", 1)
+    monkeypatch.setattr(smtp_pool, "LETTERS_PER_CONNECTION", 1)
     server.script = lambda verb, _taken: "421 4.3.2 down" if verb == "CONNECT" else None
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
@@ -143,7 +143,7 @@ def test_a_server_that_is_away_is_not_knocked_at_for_more(
     clock.advance(hours=1)
     worker.work_once()
     assert counts(store) == {"accepted": 12}
-    assert worker.transport.width == 3
+    assert worker.transport.parallel_letters == 3
 
 
 @pytest.mark.usefixtures("eager")
@@ -178,7 +178,7 @@ def test_a_cancel_is_heard_also_where_a_server_puts_connections_out(
 def test_a_server_that_talks_to_one_at_a_time_keeps_nobody_waiting_for_long(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smtp_pool, "SHORT", 0.1)
+    monkeypatch.setattr(smtp_pool, "OPEN_TIMEOUT", 0.1)
     first_is_done = threading.Event()
     callers = Callers(server)
 
@@ -240,7 +240,7 @@ def test_a_refusal_on_one_connection_is_its_letters_alone(store: Store, server: 
 
 def test_who_sends_nothing_calls_nobody(server: MailServer) -> None:
     transport = SmtpPool(server.url, 3)
-    assert transport.heard() == transport.answers() == []
+    assert transport.answers_so_far() == transport.all_answers() == []
     transport.rest()
     transport.close()
     assert server.connections == 0

@@ -11,10 +11,11 @@ from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
-from feedback_app.mailing.transports.base import OutboxTransport, opened
+from feedback_app.mailing.transports.outbox import OutboxTransport
+from feedback_app.mailing.transports.registry import open_transport
 from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused, scrub
-from feedback_app.mailing.transports.smtp import SmtpTransport
 from feedback_app.mailing.transports.smtp_connection import SmtpConnection
+from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from feedback_app.security.tokens import Signer
 from tests.support.clock import OPPS_DAY
 from tests.support.keys import SECRET_KEY
@@ -43,7 +44,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[MailServer]:
 
 def sent(letter: Letter, server: MailServer) -> Answer:
     """What became of a letter on a new connection; only commands were said where the server waits for them."""
-    with opened(server.url) as transport:
+    with open_transport(server.url) as transport:
         answer = transport.send(letter)
     assert {command.split(" ")[0].lower() for command in server.commands} <= COMMANDS
     return answer
@@ -113,11 +114,11 @@ def test_where_nobody_listens_nothing_is_sent(letter: Letter) -> None:
 
 def test_no_letter_crosses_a_network_unencrypted_unless_the_owner_says_so() -> None:
     with pytest.raises(TransportRefused, match="would show every letter to the network"):
-        SmtpTransport("smtp://mail.example:25")
+        SmtpPool("smtp://mail.example:25")
     for url in ("smtp://127.0.0.1:25", "smtp://[::1]:25", "smtp://localhost:25", "smtps://mail.example"):
-        SmtpTransport(url)
+        SmtpPool(url)
     told = load_settings({"UNDISCLOSED_SMTP_URL": "smtp://mail.example:25?unencrypted"})
-    SmtpTransport(told.smtp_url)
+    SmtpPool(told.smtp_url)
 
 
 def test_a_servers_words_are_kept_as_one_short_line_without_an_address() -> None:
@@ -152,7 +153,7 @@ def test_what_a_server_says_without_an_address_is_kept_as_it_is() -> None:
 def test_a_letter_in_the_outbox_can_be_read_by_its_owner_only_and_its_name_tells_nothing(
     letter: Letter, tmp_path: Path
 ) -> None:
-    with opened(f"outbox:{tmp_path / 'new' / 'outbox'}") as transport:
+    with open_transport(f"outbox:{tmp_path / 'new' / 'outbox'}") as transport:
         assert transport.send(letter).outcome is Outcome.ACCEPTED
         assert transport.send(letter).outcome is Outcome.ACCEPTED
     folder = tmp_path / "new" / "outbox"
@@ -165,7 +166,7 @@ def test_a_letter_in_the_outbox_can_be_read_by_its_owner_only_and_its_name_tells
 
 def test_an_outbox_that_can_not_be_written_to_sends_nothing_and_leaves_nothing(letter: Letter, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    answer = OutboxTransport(tmp_path / "file").send(letter)
+    answer = OutboxTransport(f"outbox:{tmp_path / 'file'}").send(letter)
     assert answer.outcome is Outcome.NOT_SENT
     assert answer.words == "the outbox can't be written to: File exists"
 
@@ -187,11 +188,11 @@ def test_an_envelope_travels_with_the_letter_before_it(letter: Letter, monkeypat
 
     monkeypatch.setattr(SmtpConnection, "write", noted)
     with mail_server() as server:
-        transport = SmtpTransport(server.url)
+        transport = SmtpPool(server.url)
         for _ in range(3):
             transport.submit(letter)
         assert len(server.letters) <= 2
-        assert [answer.outcome for _, answer in transport.answers()] == [Outcome.ACCEPTED] * 3
+        assert [answer and answer.outcome for _, answer in transport.all_answers()] == [Outcome.ACCEPTED] * 3
         transport.close()
     envelope = f"MAIL FROM:<{letter.sender}>\r\nRCPT TO:<{letter.recipient}>\r\nDATA\r\n".encode()
     whole = letter.data + b".\r\n"
@@ -217,10 +218,10 @@ def test_what_was_refused_is_forgotten_only_where_that_has_to_be_said(
             rest.clear()
     if verb == "RCPT" and not server.pipelining:
         between = ["RSET"]
-    with opened(server.url) as transport:
+    with open_transport(server.url) as transport:
         transport.submit(letter)
         transport.submit(letter)
-        outcomes = [answer.outcome for _, answer in transport.answers() if answer]
+        outcomes = [answer.outcome for _, answer in transport.all_answers() if answer]
     assert outcomes == [Outcome.FAILED, Outcome.ACCEPTED]
     assert server.connections == 1
     told = said_by(server)
