@@ -1,4 +1,4 @@
-"""The web app, put together in a readable list of steps."""
+"""Creating the web app from its parts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from feedback_app import clock
@@ -23,7 +22,7 @@ from feedback_app.customers.views.subscribe import subscribe_pages
 from feedback_app.customers.views.unsubscribe import unsubscribe_pages
 from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
-from feedback_app.desk.views import prepare_owner
+from feedback_app.desk.views import prepare_desk
 from feedback_app.heartbeats import alive
 from feedback_app.i18n import ENGLISH, TRANSLATIONS, big, small
 from feedback_app.mailing.transports.registry import make_transport
@@ -39,21 +38,22 @@ from feedback_app.web.rate_limits import RateLimits
 from feedback_app.web.site_files import serve_site
 
 MAX_BODY_BYTES = 256 * 1024
+# Seconds for which a form's CSRF token is valid.
 FORM_SECONDS = 24 * 3600
-# The parts of the app that are translated.
-SPOKEN = frozenset({"preferences", "unsubscribe", "subscribe", "address_change", "own_data"})
+# The blueprints whose pages are translated.
+TRANSLATED_BLUEPRINTS = frozenset({"preferences", "unsubscribe", "subscribe", "address_change", "own_data"})
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What `undisclosed serve` adds to the app: the site itself, and the workers that have to be up."""
+    """What `undisclosed serve` adds to the app: the built site, and the workers that health checks."""
 
     loopback: bool
     workers: frozenset[str]
 
 
 def create_app(settings: Settings, store: Store | None = None, serving: Serving | None = None) -> Flask:
-    """The app for these settings. Raises StoreProblem or KeyProblem where it could only answer wrongly."""
+    """Create the app for these settings. Raises StoreProblem or KeyProblem if the store or a key can't be used."""
     store = store or open_store(settings)
     signer = keys.signer(settings)
     app = App(__name__, static_folder=None)
@@ -83,8 +83,8 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
     app.register_blueprint(address_change_pages)
     app.register_blueprint(own_data)
     app.register_blueprint(api)
-    prepare_owner(app)
-    app.add_url_rule("/feedback/health", "health", _health(store, serving))
+    prepare_desk(app)
+    app.add_url_rule("/feedback/health", "health", _health_view(store, serving))
     outbox = make_transport(settings.smtp_url).folder if serving and serving.loopback else None
     if outbox:
         app.register_blueprint(outbox_pages(outbox.resolve()))
@@ -96,13 +96,13 @@ def create_app(settings: Settings, store: Store | None = None, serving: Serving 
 
 
 def prepare_languages(app: Flask, settings: Settings) -> None:
-    """The customers' pages speak the language that they chose, or that their browser asks for; the others English."""
+    """Translate customers' pages into the language they chose or their browser asks for; other pages are English."""
 
     def language() -> str:
-        if request.blueprint not in SPOKEN:
+        if request.blueprint not in TRANSLATED_BLUEPRINTS:
             return ENGLISH
-        asked = negotiate_locale(request.accept_languages.values(), settings.languages, sep="-")
-        return str(g.get("language") or asked or settings.languages[0])
+        accepted = negotiate_locale(request.accept_languages.values(), settings.languages, sep="-")
+        return str(g.get("language") or accepted or settings.languages[0])
 
     app.config.update(BABEL_TRANSLATION_DIRECTORIES=str(TRANSLATIONS), BABEL_DEFAULT_LOCALE=ENGLISH)
     Babel(app, locale_selector=language)
@@ -111,13 +111,14 @@ def prepare_languages(app: Flask, settings: Settings) -> None:
     app.context_processor(lambda: {"language": str(get_locale())})
 
 
-def _health(store: Store, serving: Serving | None) -> Callable[[], ResponseReturnValue]:
+def _health_view(store: Store, serving: Serving | None) -> Callable[[], ResponseReturnValue]:
     def health() -> ResponseReturnValue:
-        """200 when the store answers (and, under `serve`, when every worker is up), 503 when not."""
+        """Answer 200 when the store answers and, under `serve`, every worker is alive; else 503."""
         expected = serving.workers if serving else frozenset()
         try:
             with store.reading() as session:
-                missing = expected - _answering(session)
+                session.execute(select(1))
+                missing = expected - alive(session, now=clock.now())
         except SQLAlchemyError:
             return {"status": "unavailable", "store": "does not answer"}, 503, PRIVATE
         if missing:
@@ -125,8 +126,3 @@ def _health(store: Store, serving: Serving | None) -> Callable[[], ResponseRetur
         return {"status": "ok", "store": "ok"}, 200, PRIVATE
 
     return health
-
-
-def _answering(session: Session) -> set[str]:
-    session.execute(select(1))
-    return alive(session, now=clock.now())

@@ -1,4 +1,4 @@
-"""The command `undisclosed`: `build` and `serve`, and every slice's own, imported when they are called."""
+"""The command `undisclosed`: `build`, `serve`, and each package's own commands, imported when they are called."""
 
 import logging
 import os
@@ -18,8 +18,8 @@ from feedback_app.db.setup import StoreProblem
 from feedback_app.mailing.transports.registry import check_url
 from feedback_app.security.crypto import CannotOpen, KeyProblem
 
-# Where each command is, and what other slices add to it.
-PLACES = {
+# Each command, and the subcommands that other packages add to it.
+COMMANDS = {
     "audience": ["feedback_app.api.cli:audience"],
     "bounces": ["feedback_app.mailing.cli.bounce_reports:bounces"],
     "comments": [
@@ -51,13 +51,13 @@ PLACES = {
     "post": ["feedback_app.publishing.cli:post", "feedback_app.moving.cli:import_posts_command"],
     "publish": ["feedback_app.publishing.cli:publish"],
 }
-# Whose decisions are on the site when the command returns.
-DECIDING = frozenset({"comments", "customers"})
-PROBLEMS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
+# Commands that return only when their changes are on the built site.
+PUBLISHING = frozenset({"comments", "customers"})
+KNOWN_ERRORS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
 
 
-class Shop(Context):
-    """The context of a real command, with the house's chores."""
+class ShopContext(Context):
+    """The context of a real command, with its hourly chores."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -65,47 +65,47 @@ class Shop(Context):
         return load_settings(check_transport_url=check_url)
 
     def hourly(self) -> None:
-        """Purge what is no longer needed."""
-        from feedback_app.privacy.retention import purge_and_log  # noqa: PLC0415 - a build does without
+        """Delete data whose retention time is over."""
+        from feedback_app.privacy.retention import purge_and_log  # noqa: PLC0415 - slow to import; most commands need none
 
         purge_and_log(self.store)
 
 
-class Undisclosed(click.Group):
-    """A group whose problems are one line each, whatever command met them.
+class LazyGroup(click.Group):
+    """A group of commands whose errors are one line each.
 
-    A command is imported when it is called: a build, cold, is done in the time that importing all would take.
+    A command's package is imported when the command is called: importing all of them is slow.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, of what is here and of what is not yet."""
-        return sorted({*super().list_commands(ctx), *PLACES})
+        """Return the names of all commands, imported or not."""
+        return sorted({*super().list_commands(ctx), *COMMANDS})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name."""
-        if cmd_name not in self.commands and cmd_name in PLACES:
-            self.add_command(_imported(cmd_name))
+        """Return a command, imported if it is not yet."""
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            self.add_command(_import_command(cmd_name))
         return super().get_command(ctx, cmd_name)
 
-    def all(self) -> MutableMapping[str, click.Command]:
-        """Every command, imported, by its name."""
-        for name in PLACES:
+    def import_all(self) -> MutableMapping[str, click.Command]:
+        """Import every command; return them by name."""
+        for name in COMMANDS:
             if name not in self.commands:
-                self.add_command(_imported(name))
+                self.add_command(_import_command(name))
         return self.commands
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command."""
+        """Run a command, and turn known errors into one line."""
         try:
             return super().invoke(ctx)
-        except PROBLEMS as error:
+        except KNOWN_ERRORS as error:
             raise Refused(str(error)) from error
         except DBAPIError as error:
             message = f"the store does not work: {str(error.orig).strip().splitlines()[0]}"
             raise Refused(message) from error
 
 
-@click.group(cls=Undisclosed)
+@click.group(cls=LazyGroup)
 @click.version_option(package_name="undisclosed", message="%(version)s")
 @click.pass_context
 def undisclosed(ctx: click.Context) -> None:
@@ -114,31 +114,34 @@ def undisclosed(ctx: click.Context) -> None:
     ctx.call_on_close(context.close)
 
 
-def _imported(name: str) -> click.Command:
-    command, *more = (
+def _import_command(name: str) -> click.Command:
+    command, *subcommands = (
         getattr(import_module(module), attribute)
-        for module, _, attribute in (place.partition(":") for place in PLACES[name])
+        for module, _, attribute in (location.partition(":") for location in COMMANDS[name])
     )
-    if name in DECIDING:
-        command.result_callback()(_publish_decisions)
-    for one in more:
-        command.add_command(one)
+    if name in PUBLISHING:
+        command.result_callback()(_update_site)
+    for subcommand in subcommands:
+        command.add_command(subcommand)
     return command  # type: ignore[no-any-return]
 
 
 @pass_context
-def _publish_decisions(context: Context, _result: object) -> None:
-    from feedback_app.publishing.live.update import catch_up  # noqa: PLC0415 - needed where something was decided
+def _update_site(context: Context, _result: object) -> None:
+    from feedback_app.publishing.live.update import catch_up  # noqa: PLC0415 - needed by these commands only
 
     catch_up(context.settings, context.store)
 
 
 @undisclosed.command()
-@click.option("--full", is_flag=True, help="Forget what was known of the site.")
-@click.option("--follow", is_flag=True, help="Then go on: watch the content and follow the store, until ended.")
+@click.option("--full", is_flag=True, help="Build everything anew, without the cache.")
+@click.option("--follow", is_flag=True, help="Then watch content and comments and rebuild, until Ctrl-C.")
 @pass_context
 def build(context: Context, *, full: bool, follow: bool) -> None:
-    """Build the site into the output folder; only files that differ are written."""
+    """Build the site into the output folder.
+
+    Only files that differ are written.
+    """
     from feedback_app.publishing.builder import BuildRefused, build_site  # noqa: PLC0415 - Pelican is slow to import
 
     try:
@@ -156,11 +159,11 @@ def build(context: Context, *, full: bool, follow: bool) -> None:
         f"{files.unchanged} unchanged."
     )
     if follow:
-        _keep_right(context)
+        _follow(context)
 
 
-def _keep_right(context: Context) -> None:
-    """Keep the site right until ended; what is in the middle of being written is whole before this returns."""
+def _follow(context: Context) -> None:
+    """Rebuild the site after every change until a signal; a write that has begun is finished first."""
     from feedback_app.heartbeats import new_worker_id  # noqa: PLC0415 - needed here only
     from feedback_app.publishing.daemon import run_publisher  # noqa: PLC0415 - Pelican is slow to import
 
@@ -179,7 +182,10 @@ def _keep_right(context: Context) -> None:
 @click.option("--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
 @pass_context
 def serve(context: Context, host: str, port: int) -> None:
-    """Build, then serve site and app, watch the content, follow the store and send mail, until Ctrl-C."""
+    """Serve the site and the app, and send mail, until Ctrl-C.
+
+    It builds the site first, then rebuilds it when the content or the comments change.
+    """
     from feedback_app import serve  # noqa: PLC0415 - Pelican is slow to import
     from feedback_app.mailing.transports.results import TransportRefused  # noqa: PLC0415 - the same
     from feedback_app.mailing.transports.safety import check_site  # noqa: PLC0415 - the same
@@ -191,7 +197,7 @@ def serve(context: Context, host: str, port: int) -> None:
         if "UNDISCLOSED_SITE_URL" not in os.environ and "site_url" not in settings.model_fields_set:
             settings = settings.at(serve.address(host, port))
         check_site(settings)
-        context.hold(serve.only_one(settings))
+        context.keep_open(serve.only_one(settings))
         report = serve.prepare(settings)
     except (serve.PortTaken, serve.AlreadyServing, BuildRefused, TransportRefused) as error:
         raise Refused(str(error)) from error
@@ -199,16 +205,16 @@ def serve(context: Context, host: str, port: int) -> None:
         message = f"{error.filename}: {error.strerror}"
         raise Refused(message) from error
     click.echo(f"{settings.shop_name}: {report.posts} posts. Ctrl-C ends it.")
-    for name, where in serve.places(settings, host, port):
-        click.echo(f"  {name:<12} {where}")
+    for name, location in serve.places(settings, host, port):
+        click.echo(f"  {name:<12} {location}")
     serve.serve(settings, host, port)
 
 
 def main() -> None:
     """Run the command."""
     try:
-        undisclosed(obj=Shop(), prog_name="undisclosed")
+        undisclosed(obj=ShopContext(), prog_name="undisclosed")
     except BrokenPipeError:
-        # Somebody closed the pipe (`| head`): that is no failure worth a traceback.
+        # The reader closed the pipe (`| head`), which is no error.
         sys.stderr.close()
         sys.exit(1)

@@ -1,8 +1,8 @@
-"""The time, in one place, so that a test can pin it."""
+"""The current time, in one place so that tests can pin it."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The present moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError
 
 PREFIX = "UNDISCLOSED_"
 DEFAULT_PORT = 8000
-LONGEST_HOLD = 366 * 24 * 60
+MAX_HOLD_MINUTES = 366 * 24 * 60
 _ADDRESS = re.compile(r"[!-~]+@[A-Za-z0-9.-]+")
 
 
@@ -61,17 +61,17 @@ def _site_url(value: str) -> str:
 
 
 def url_parts(value: str) -> SplitResult | None:
-    """Return the parts of a URL, or None if it is malformed; the library's own error could quote a password."""
+    """Split a URL, or return None when it is malformed: the library's own message could quote a password."""
     try:
         parts = urlsplit(value)
-        # Asking for the port checks it. A URL stands in headers: blanks and line breaks have no place there.
+        # Reading the port checks it. URLs are put into headers, which blanks and line breaks would break.
         return parts if parts.port != 0 and value.isascii() and value.isprintable() and " " not in value else None
     except ValueError:
         return None
 
 
 def _mailbox(value: str) -> str:
-    # All of it is looked at: of two addresses, the library would take one and drop the other without a word.
+    # `parseaddr` would silently drop the second of two addresses.
     mailboxes = getaddresses([value])
     name, address = mailboxes[0] if len(mailboxes) == 1 else ("", "")
     if not value.isprintable() or not _ADDRESS.fullmatch(address) or value.count("@") > name.count("@") + 1:
@@ -86,7 +86,7 @@ LANGUAGES = ("en", "de")
 def _languages(value: object) -> object:
     codes = [code.strip() for code in value.split(",")] if isinstance(value, str) else value
     if not isinstance(codes, list) or not codes or not all(code in LANGUAGES for code in codes):
-        message = f"must be languages with commas between, the shop's own first, of: {', '.join(LANGUAGES)}"
+        message = f"must be languages separated by commas, the shop's own first, of: {', '.join(LANGUAGES)}"
         raise ValueError(message)
     return tuple(dict.fromkeys(codes))
 
@@ -111,9 +111,9 @@ def _store_url(value: str) -> str:
     try:
         url = make_url(value)
     except (ArgumentError, ValueError):
-        # Their own words can quote a password.
+        # The library's message could quote a password.
         url = None
-    # In memory, each connection would have a store of its own.
+    # An in-memory database would be another one for each connection.
     if not url or url.drivername not in {"sqlite", "postgresql+psycopg"} or url.database in {None, "", ":memory:"}:
         message = "must be sqlite:///FILE or postgresql://user:password@host/database"
         raise ValueError(message)
@@ -121,7 +121,7 @@ def _store_url(value: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a host."""
+    """Return whether a host can be reached from this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -145,7 +145,7 @@ def _default_reply_to(values: dict[str, Any]) -> str:
 
 
 def _default_site_url(values: dict[str, Any]) -> str:
-    """Where `serve` last put the site: builds and letters made beside it lead to the same place."""
+    """Return the URL at which `serve` last served the site, so that builds and letters link to it."""
     try:
         return _site_url(str(json.loads(_served_at(values["instance"]).read_text(encoding="utf-8"))["site_url"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -170,10 +170,10 @@ def _akismet_url(value: str) -> str:
 
 
 def _words(value: object) -> object:
-    """Words with commas between them, or a list."""
+    """Split words separated by commas; a list is taken as it is."""
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        message = "must be words with commas between them"
+        message = "must be words separated by commas"
         raise ValueError(message)
     return tuple(word.strip() for word in words if word.strip())
 
@@ -184,12 +184,12 @@ Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class Settings(BaseModel):
-    """Everything a shop can set. Units: minutes for the hold, letters for the rates, a share from 0 to 1."""
+    """The shop's settings. `hold_minutes` is in minutes, the rates in letters a second, the cap in letters a day."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
     instance: Path
-    # These three can hold passwords: never in a repr, never in a log.
+    # Settings that can hold a secret are kept out of the repr, which may be logged.
     store_url: Annotated[str, AfterValidator(_store_url), Field(repr=False, default_factory=_default_store_url)]
     secret_key: SecretStr | None = None
     address_key: SecretStr | None = None
@@ -203,7 +203,7 @@ class Settings(BaseModel):
     shop_postal: Line | None = None
     owner_email: Mailbox | None = None
     moderation: Moderation = Moderation.FIRST
-    hold_minutes: Annotated[float, Field(ge=0, le=LONGEST_HOLD)] = 10
+    hold_minutes: Annotated[float, Field(ge=0, le=MAX_HOLD_MINUTES)] = 10
     halt_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 50
     smtp_connections: Annotated[int, Field(ge=1, le=20)] = 3
@@ -221,7 +221,7 @@ class Settings(BaseModel):
 
     @property
     def keys(self) -> Path:
-        """The folder of the key files."""
+        """Folder of the key files."""
         return self.instance / "keys"
 
     @property
@@ -230,7 +230,7 @@ class Settings(BaseModel):
         return _addresses_of(self.mail_from, self.reply_to, self.owner_email)
 
     def at(self, site_url: str) -> Self:
-        """The same settings for a site at another address."""
+        """Return the same settings with another site URL."""
         return self.model_copy(update={"site_url": _site_url(site_url)})
 
 
@@ -240,7 +240,7 @@ def _addresses_of(*mailboxes: str | None) -> frozenset[str]:
 
 
 def remember_site_url(settings: Settings) -> None:
-    """Note where `serve` put the site, so that commands beside it and later builds make the same links."""
+    """Write down at which URL `serve` serves the site, so that other commands and later builds make the same links."""
     settings.instance.mkdir(parents=True, exist_ok=True)
     _served_at(settings.instance).write_text(json.dumps({"site_url": settings.site_url}), encoding="utf-8")
 
@@ -259,16 +259,16 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _bounds(name: str) -> str | None:
-    """What a number may be, in words; None for a setting that is no number."""
+    """Describe the bounds of a number setting; None for other settings."""
     field = Settings.model_fields[name]
-    found = {end: getattr(one, end) for one in field.metadata for end in ("ge", "le") if hasattr(one, end)}
-    if "ge" not in found:
+    bounds = {name: getattr(rule, name) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)}
+    if "ge" not in bounds:
         return None
     kind = "a whole number" if field.annotation is int else "a number"
     return (
-        f"must be {kind} from {found['ge']} to {found['le']}"
-        if "le" in found
-        else f"must be {kind}, {found['ge']} or more"
+        f"must be {kind} from {bounds['ge']} to {bounds['le']}"
+        if "le" in bounds
+        else f"must be {kind}, {bounds['ge']} or more"
     )
 
 
@@ -281,14 +281,16 @@ def load_settings(
     Raises SettingsError, one line that names the setting.
     """
     environ = os.environ if environ is None else environ
-    given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
-    instance = Path(given.get("instance") or "instance")
+    in_environment = {
+        name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)
+    }
+    instance = Path(in_environment.get("instance") or "instance")
     path = instance / "settings.toml"
     in_file = _from_file(path)
     if "instance" in in_file:
         message = f"{path}: instance: can only be set by {PREFIX}INSTANCE"
         raise SettingsError(message)
-    values: dict[str, Any] = {**in_file, **{name: value for name, value in given.items() if value != ""}}
+    values: dict[str, Any] = {**in_file, **{name: value for name, value in in_environment.items() if value != ""}}
     values["instance"] = instance
     try:
         return Settings.model_validate(
@@ -297,9 +299,9 @@ def load_settings(
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0])
-        where = f"{PREFIX}{name.upper()}" if name in given else f"{path}: {name}"
+        where = f"{PREFIX}{name.upper()}" if name in in_environment else f"{path}: {name}"
         unknown = first["type"] == "extra_forbidden"
-        said = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        reason = "there is no such setting" if unknown else _bounds(name) or said
+        pydantic_message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        reason = "there is no such setting" if unknown else _bounds(name) or pydantic_message
         message = f"{where}: {reason}"
         raise SettingsError(message) from None

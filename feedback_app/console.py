@@ -1,4 +1,4 @@
-"""What every command shares: its settings and store, its refusals, its JSON."""
+"""What every command shares: settings and store, errors, JSON, progress and questions."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from feedback_app.security.tokens import Signer
 
 
 class Refused(click.ClickException):
-    """Refused or failed: one line on standard error that says why and what to do; exit 1."""
+    """A command was refused or failed: one line on standard error that says why and what to do; exit code 1."""
 
     def show(self, file: object = None) -> None:  # noqa: ARG002 - always standard error
         """Print the line."""
@@ -25,16 +25,16 @@ class Refused(click.ClickException):
 
 
 class NeedsAPerson(Refused):
-    """Finished, but something needs a person, whom the output tells what; exit 3."""
+    """A command finished, but something needs a person; the output says what. Exit code 3."""
 
     exit_code = 3
 
 
 class Context:
-    """Settings and store, opened when a command first asks for them; and the chores of whoever works for hours."""
+    """Settings, store and signer of a command, each opened on first use."""
 
     def hourly(self) -> None:
-        """What is to be done every hour, whoever runs: `cli.py` says what."""
+        """Do the hourly chores of a command that runs for hours; `cli.py` says which."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -43,20 +43,20 @@ class Context:
 
     @cached_property
     def store(self) -> Store:
-        """The store, made when it is missing."""
+        """The store, created when it is missing."""
         return open_store(self.settings)
 
     @cached_property
     def signer(self) -> Signer:
-        """What makes and reads links."""
+        """The signer of links."""
         return keys.signer(self.settings)
 
-    def hold(self, thing: IO[str]) -> None:
-        """Keep something open until the command ends."""
-        self._held = thing
+    def keep_open(self, file: IO[str]) -> None:
+        """Keep a file, and its lock, open until the command ends."""
+        self._held = file
 
     def close(self) -> None:
-        """Give back what was opened."""
+        """Close what was opened."""
         if "_held" in self.__dict__:
             self._held.close()
         if "store" in self.__dict__:
@@ -67,14 +67,14 @@ pass_context = click.make_pass_decorator(Context)
 
 
 def print_json(document: object) -> None:
-    """One JSON document on standard output, and nothing else."""
+    """Print one JSON document on standard output."""
     click.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 @contextmanager
-def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where somebody is there to see it; it is told how much is done, and of how much."""
-    from rich.console import Console  # noqa: PLC0415 - a small build is done in the time that importing it would take
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on standard error, if that is a terminal. Yields a function of (done, total)."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and most commands show no bar
     from rich.progress import (  # noqa: PLC0415 - the same
         BarColumn,
         Progress,
@@ -85,11 +85,11 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(doing, total=None)
+        task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before what can't be undone, where somebody is there to answer; elsewhere the command was the answer."""
+    """Ask before an action that can't be undone, if standard input is a terminal; no is an abort."""
     if not yes and sys.stdin.isatty():
         click.confirm(question, abort=True)

@@ -1,6 +1,6 @@
-"""The languages that pages and letters can be in: catalogues (gettext) in `translations/`, English in the code itself.
+"""Translation of pages and letters: gettext catalogues in `translations/`; English is in the code.
 
-`make` compiles nothing: the compiled catalogues are kept beside their sources, and a test sees to it that they agree.
+The compiled catalogues are kept in the repository beside their sources, and a test checks that they agree.
 """
 
 from functools import lru_cache
@@ -15,14 +15,14 @@ ENGLISH = "en"
 
 
 def marked(text: str) -> str:
-    """Mark a text for the catalogues where it is written; it is translated where it is said."""
+    """Mark a text for the catalogues. It is returned unchanged and translated where it is shown."""
     return text
 
 
 @lru_cache
 def catalogue(language: str) -> "NullTranslations":
-    """The catalogue of a language; of English, one that changes nothing."""
-    from babel.support import NullTranslations, Translations  # noqa: PLC0415 - a build of the blog says nothing in them
+    """Return the catalogue of a language; for English, one that translates nothing."""
+    from babel.support import NullTranslations, Translations  # noqa: PLC0415 - slow to import, and a build of the blog translates nothing
 
     if language == ENGLISH:
         return NullTranslations()
@@ -30,17 +30,17 @@ def catalogue(language: str) -> "NullTranslations":
 
 
 def said(text: str, language: str) -> str:
-    """A text in a language."""
+    """Return a text in a language."""
     return catalogue(language).ugettext(text)
 
 
 def small(text: object) -> str:
-    """A text as it stands within a sentence: its first letter small. The rest stays: German nouns are not."""
-    words = str(text)
-    return words[:1].lower() + words[1:]
+    """Return a text with its first letter small, for the middle of a sentence. German nouns further on keep theirs."""
+    string = str(text)
+    return string[:1].lower() + string[1:]
 
 
 def big(text: object) -> str:
-    """A text as it begins a sentence."""
-    words = str(text)
-    return words[:1].upper() + words[1:]
+    """Return a text with its first letter capital, for the start of a sentence."""
+    string = str(text)
+    return string[:1].upper() + string[1:]

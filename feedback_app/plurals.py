@@ -1,6 +1,6 @@
-"""Numbers of things in words, as commands and pages say them."""
+"""Counts in English, for commands and pages."""
 
 
-def counted(number: int, one: str, more: str | None = None) -> str:
-    """`1 comment`, `2 comments`; `more` is the word for several that is not made with an s."""
-    return f"{number} {one}" if number == 1 else f"{number} {more or f'{one}s'}"
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun: `1 comment`, `2 comments`. `plural` is needed where it does not just add an s."""
+    return f"{number} {singular}" if number == 1 else f"{number} {plural or f'{singular}s'}"

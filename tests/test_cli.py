@@ -56,7 +56,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[s
             yield from commands(command, (*path, name))
 
 
-undisclosed.all()
+undisclosed.import_all()
 COMMANDS = [(), *commands(undisclosed)]
 
 

@@ -32,7 +32,7 @@ def test_what_a_service_starts_is_there(name: str) -> None:
     assert service["User"] == "shop"
     assert service["NoNewPrivileges"] == "true"
     if Path(program).name == "undisclosed":
-        undisclosed.all()
+        undisclosed.import_all()
         command: click.Command = undisclosed
         for word in words:
             if word.startswith("--"):

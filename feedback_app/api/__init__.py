@@ -1,4 +1,4 @@
-"""The HTTP interface for the shop's other programs: may this customer be written to, and who may be.
+"""The HTTP API for the shop's other programs: may this customer be written to, and who may be.
 
-Asked with a key that has scopes. Nothing here decides who may be written to: `customers.consent` does.
+A program needs a key with a scope. Nothing here decides who may be written to: `customers.consent` does.
 """

@@ -1,11 +1,11 @@
-"""`undisclosed keys` and `undisclosed audience`: for other programs."""
+"""The commands `undisclosed keys` and `undisclosed audience`, for the shop's other programs."""
 
 import json
 
 import click
 
 from feedback_app import clock
-from feedback_app.api.lists import csv_lines, json_lines, rows_of
+from feedback_app.api.lists import audience_rows, csv_lines, json_lines
 from feedback_app.api.models import Scope
 from feedback_app.api.services import KeyRefused, list_keys, make_key, revoke_key
 from feedback_app.audit_log import COMMAND, Act, note
@@ -20,7 +20,7 @@ FORMATS = click.Choice(["csv", "jsonl"])
 
 @click.group()
 def keys() -> None:
-    """Keys with which other mailers ask whom they may write to (docs/other-mailers.md)."""
+    """Manage the keys of other programs (docs/other-mailers.md)."""
 
 
 @keys.command("new")
@@ -36,10 +36,10 @@ def keys() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
 def new(context: Context, name: str, scopes: tuple[str, ...], *, as_json: bool) -> None:
-    """Make a key, and show it: this once, because only its hash is kept."""
+    """Make a key and show it, once: only its hash is stored."""
     try:
         with context.store.writing() as session:
-            key = make_key(session, name, [Scope(one) for one in scopes], who=COMMAND, now=clock.now())
+            key = make_key(session, name, [Scope(scope) for scope in scopes], who=COMMAND, now=clock.now())
     except KeyRefused as error:
         raise Refused(str(error)) from error
     if as_json:
@@ -54,7 +54,7 @@ def new(context: Context, name: str, scopes: tuple[str, ...], *, as_json: bool) 
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
 def list_command(context: Context, *, as_json: bool) -> None:
-    """List the keys, by name and by how they start."""
+    """List the keys, each with its name and its first letters."""
     with context.store.reading() as session:
         rows = list_keys(session)
     if as_json:
@@ -83,7 +83,7 @@ def list_command(context: Context, *, as_json: bool) -> None:
 @click.argument("name")
 @pass_context
 def revoke(context: Context, name: str) -> None:
-    """Let a key open nothing from now on."""
+    """Revoke a key."""
     try:
         with context.store.writing() as session:
             revoke_key(session, name, who=COMMAND, now=clock.now())
@@ -95,19 +95,27 @@ def revoke(context: Context, name: str) -> None:
 @click.command()
 @click.argument("topic", type=TOPICS)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@click.option("--format", "form", type=FORMATS, help="A line a person, with how often, and the links for a letter.")
+@click.option(
+    "--format",
+    "file_format",
+    type=FORMATS,
+    help="A line for each customer, with the frequency and the links for a letter.",
+)
 @pass_context
-def audience(context: Context, topic: str, *, as_json: bool, form: str | None) -> None:
-    """Who may be written to about a topic, at this moment, each named as they chose to be. The audit log keeps that."""
-    if as_json and form:
+def audience(context: Context, topic: str, *, as_json: bool, file_format: str | None) -> None:
+    """List who may be written to about a topic now.
+
+    Customers are named as they chose to be. The audit log records that they were listed.
+    """
+    if as_json and file_format:
         message = "--json is one document, --format is lines: choose one"
         raise click.UsageError(message)
-    rows = rows_of(context.store, LetterContext(context.settings, context.signer), Topic(topic))
-    if form:
-        for line in csv_lines(rows) if form == "csv" else json_lines(rows):
+    rows = audience_rows(context.store, LetterContext(context.settings, context.signer), Topic(topic))
+    if file_format:
+        for line in csv_lines(rows) if file_format == "csv" else json_lines(rows):
             click.echo(line, nl=False)
     elif as_json:
-        # Written piece by piece: a list may be longer than memory.
+        # Written row by row: the list may not fit into memory.
         separator = "["
         for row in rows:
             click.echo(separator + json.dumps({"address": row.address, "name": row.name}, ensure_ascii=False), nl=False)
@@ -115,7 +123,7 @@ def audience(context: Context, topic: str, *, as_json: bool, form: str | None) -
         click.echo("[]" if separator == "[" else "]")
     else:
         count = 0
-        for count, row in enumerate(rows, 1):  # noqa: B007 - how many there were
+        for count, row in enumerate(rows, 1):  # noqa: B007 - counted
             click.echo(f"{row.address}\t{row.name or 'undisclosed'}")
         if not count:
             click.echo("Nobody.", err=True)

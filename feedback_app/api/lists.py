@@ -1,4 +1,4 @@
-"""Lists of whom may be written to, a line each, for other programs: nothing of them is held in memory as a whole."""
+"""Audiences as CSV or JSON lines for other programs, streamed: an audience may not fit into memory."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ COLUMNS = ("address", "name", "frequency", "unsubscribe", "preferences")
 
 @dataclass(frozen=True, slots=True)
 class ListedCustomer:
-    """One line of an audience."""
+    """A customer in an audience, with the links that a letter needs."""
 
     address: str
     name: str | None
@@ -27,7 +27,7 @@ class ListedCustomer:
 
 
 def csv_lines(rows: Iterable[ListedCustomer]) -> Iterator[str]:
-    """A table with a head (RFC 4180)."""
+    """Yield the lines of a CSV table with a header (RFC 4180)."""
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
@@ -40,22 +40,22 @@ def csv_lines(rows: Iterable[ListedCustomer]) -> Iterator[str]:
 
 
 def json_lines(rows: Iterable[ListedCustomer]) -> Iterator[str]:
-    """One JSON object a line."""
+    """Yield one JSON object per line."""
     for row in rows:
         yield json.dumps({name: getattr(row, name) for name in COLUMNS}, ensure_ascii=False) + "\n"
 
 
-def rows_of(store: Store, desk: LetterContext, topic: Topic) -> Iterator[ListedCustomer]:
-    """The audience of a topic, each with the links that a letter to them needs.
+def audience_rows(store: Store, letters: LetterContext, topic: Topic) -> Iterator[ListedCustomer]:
+    """Yield the customers who may be written to about a topic.
 
-    A batch is read at a time, and the store let go of between two: whoever reads slowly holds nobody up.
+    They are read in batches, each in a transaction of its own, so that a slow reader blocks nobody.
     """
     last: int | None = 0
     while last is not None:
         now = clock.now()
         with store.reading() as session:
-            some, last = audience_page(session, topic, last, now=now)
-        for one, frequency in some:
-            unsubscribe = desk.unsubscribe_link(one.id, topic, now)
-            preferences = desk.preferences_link(one.id, now, one.series)
-            yield ListedCustomer(one.address, one.name, frequency.value, unsubscribe, preferences)
+            batch, last = audience_page(session, topic, last, now=now)
+        for customer, frequency in batch:
+            unsubscribe = letters.unsubscribe_link(customer.id, topic, now)
+            preferences = letters.preferences_link(customer.id, now, customer.series)
+            yield ListedCustomer(customer.address, customer.name, frequency.value, unsubscribe, preferences)

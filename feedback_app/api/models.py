@@ -1,4 +1,4 @@
-"""The keys with which other programs ask."""
+"""The table of API keys."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,7 @@ class Scope(StrEnum):
 
 
 class ApiKey(Base):
-    """A key of a program's. Only its hash is kept; `start` is how its owner knows it again in a list."""
+    """A program's key. Only its hash is stored; `start` are its first letters, by which the owner recognises it."""
 
     __tablename__ = "api_keys"
 

@@ -1,4 +1,4 @@
-"""The desk: the owner's web pages behind the sign-in (comments, posts, customers' figures, account, log).
+"""The desk: the owner's web pages behind the sign-in (comments, posts, customers' figures, account, audit log).
 
-A face: it calls the services that the commands call, and decides nothing by itself.
+Its pages call the same services as the commands and hold no rules of their own.
 """

@@ -1,4 +1,4 @@
-"""`undisclosed owner`: who may sign in."""
+"""The command `undisclosed owner`: who may sign in to the desk."""
 
 import sys
 
@@ -9,25 +9,37 @@ from feedback_app.audit_log import COMMAND
 from feedback_app.console import Context, Refused, pass_context, print_json
 from feedback_app.desk.models import Owner
 from feedback_app.desk.passkeys import count_passkeys
-from feedback_app.desk.services import OwnerRefused, create_owner, find_owner, forget_factor, list_owners, new_password
+from feedback_app.desk.services import (
+    OwnerRefused,
+    change_password,
+    create_owner,
+    find_owner,
+    list_owners,
+    remove_second_factor,
+)
 from feedback_app.plurals import counted
 
-ASK = "type it at a terminal, or give it on standard input with --password-stdin"
-from_stdin = click.option("--password-stdin", is_flag=True, help="Read the password's one line from standard input.")
+HOW_TO_GIVE_ONE = "type it at a terminal, or give it on standard input with --password-stdin"
+password_stdin_option = click.option(
+    "--password-stdin", is_flag=True, help="Read the password's one line from standard input."
+)
 
 
 @click.group()
 def owner() -> None:
-    """Owners: who may sign in at /feedback/admin/."""
+    """Manage the owners, who may sign in at /feedback/admin/."""
 
 
 @owner.command("create")
 @click.argument("username")
-@from_stdin
+@password_stdin_option
 @pass_context
 def create_command(context: Context, username: str, *, password_stdin: bool) -> None:
-    """Make an owner, who sets up a second factor when first signing in."""
-    password = _password(asked=password_stdin)
+    """Create an owner.
+
+    The owner sets up a second factor at the first sign-in.
+    """
+    password = _read_password(from_stdin=password_stdin)
     try:
         with context.store.writing() as session:
             create_owner(session, username, password, who=COMMAND, now=clock.now())
@@ -48,30 +60,30 @@ def list_command(context: Context, *, as_json: bool) -> None:
         print_json(
             [
                 {
-                    "username": one.username,
-                    "second_factor": one.totp_secret is not None,
-                    "passkeys": passkeys.get(one.id, 0),
+                    "username": row.username,
+                    "second_factor": row.totp_secret is not None,
+                    "passkeys": passkeys.get(row.id, 0),
                 }
-                for one in owners
+                for row in owners
             ]
         )
         return
-    for one in owners:
-        more = f" and {counted(passkeys[one.id], 'passkey')}" if one.id in passkeys else ""
-        click.echo(f"{one.username}  {'with' if one.totp_secret else 'without'} a second factor{more}")
+    for row in owners:
+        with_passkeys = f" and {counted(passkeys[row.id], 'passkey')}" if row.id in passkeys else ""
+        click.echo(f"{row.username}  {'with' if row.totp_secret else 'without'} a second factor{with_passkeys}")
     click.echo(f"{counted(len(owners), 'owner')}.")
 
 
 @owner.command("password")
 @click.argument("username")
-@from_stdin
+@password_stdin_option
 @pass_context
 def password_command(context: Context, username: str, *, password_stdin: bool) -> None:
-    """Give an owner a new password; every session of theirs ends."""
-    password = _password(asked=password_stdin)
+    """Set an owner's new password, and end their sessions."""
+    password = _read_password(from_stdin=password_stdin)
     try:
         with context.store.writing() as session:
-            new_password(session, _find(find_owner(session, username)), password, who=COMMAND, now=clock.now())
+            change_password(session, _existing(find_owner(session, username)), password, who=COMMAND, now=clock.now())
     except OwnerRefused as error:
         raise Refused(str(error)) from error
     click.echo("1 password changed; every session of that owner has ended.")
@@ -81,26 +93,29 @@ def password_command(context: Context, username: str, *, password_stdin: bool) -
 @click.argument("username")
 @pass_context
 def forget_factor_command(context: Context, username: str) -> None:
-    """Take a lost second factor away; a new one is set up at the next sign-in."""
+    """Remove a lost second factor, and end the owner's sessions.
+
+    A new one is set up at the next sign-in.
+    """
     with context.store.writing() as session:
-        passkeys = forget_factor(session, _find(find_owner(session, username)), who=COMMAND, now=clock.now())
+        passkeys = remove_second_factor(session, _existing(find_owner(session, username)), who=COMMAND, now=clock.now())
     click.echo(
         f"1 second factor taken away, with {counted(passkeys, 'passkey')} and the recovery codes; "
         "every session of that owner has ended."
     )
 
 
-def _find(found: Owner | None) -> Owner:
+def _existing(found: Owner | None) -> Owner:
     if found is None:
         message = "there is no such owner: `undisclosed owner list` shows those there are"
         raise Refused(message)
     return found
 
 
-def _password(*, asked: bool) -> str:
-    if asked:
+def _read_password(*, from_stdin: bool) -> str:
+    if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        message = f"a password is needed: {ASK}"
+        message = f"a password is needed: {HOW_TO_GIVE_ONE}"
         raise Refused(message)
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

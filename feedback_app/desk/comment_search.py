@@ -1,4 +1,4 @@
-"""Finding comments: by where they stand, their post, why they waited, and their words."""
+"""Searching comments by status, post, reason for waiting, and words."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.spam import akismet, verdicts
 
-PAGE = 50
-LONGEST = 200
+PAGE_SIZE = 50
+MAX_SEARCH_LENGTH = 200
 ANY = "any"
-# What a comment can have waited for, as it is chosen from; some go on with a number or a word.
+# The reasons to choose from. Some are followed by a number or a word in the stored reason.
 REASONS = (
     verdicts.FIRST_ONE,
     verdicts.EVERY_ONE,
@@ -35,7 +35,7 @@ REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class CommentFilter:
-    """What is looked for: a status (None for any), pieces of a post's title or address, a reason, pieces of words."""
+    """What to search for: a status (None for any), and parts of a post's title or URL, of a reason, of the words."""
 
     status: CommentStatus | None = CommentStatus.PENDING
     post: str = ""
@@ -43,11 +43,11 @@ class CommentFilter:
     words: str = ""
 
     @classmethod
-    def asked(cls, arguments: Mapping[str, str]) -> "CommentFilter":
-        """What a page's address asks for; what can't be understood is left out."""
+    def from_query(cls, arguments: Mapping[str, str]) -> "CommentFilter":
+        """Read the filter from a URL's query; what can't be understood is ignored."""
 
         def text(name: str) -> str:
-            return arguments.get(name, "").replace("\0", "").strip()[:LONGEST]
+            return arguments.get(name, "").replace("\0", "").strip()[:MAX_SEARCH_LENGTH]
 
         state = arguments.get("state", CommentStatus.PENDING)
         status = CommentStatus(state) if state in set(CommentStatus) else CommentStatus.PENDING
@@ -55,17 +55,17 @@ class CommentFilter:
         return cls(None if state == ANY else status, text("post"), reason if reason in _SHORT else "", text("words"))
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """The same as a page's address says it, without what is usual."""
-        said: dict[str, Any] = {"post": self.post, "reason": self.reason, "words": self.words}
+    def query(self) -> dict[str, Any]:
+        """The filter as a URL's query, without the default values."""
+        values: dict[str, Any] = {"post": self.post, "reason": self.reason, "words": self.words}
         if self.status is not CommentStatus.PENDING:
-            said["state"] = self.status.value if self.status else ANY
-        return {name: value for name, value in said.items() if value}
+            values["state"] = self.status.value if self.status else ANY
+        return {name: value for name, value in values.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class FoundComments:
-    """A page of comments with their threads, how many there are in all, and where the next page begins, if any."""
+    """A page of comments with their threads, the number of all matches, and the last comment's id if there are more."""
 
     rows: list[tuple[Comment, Thread]]
     count: int
@@ -73,21 +73,21 @@ class FoundComments:
 
 
 def find_comments(session: Session, wanted: CommentFilter, *, after: int | None = None) -> FoundComments:
-    """A page of what is looked for: what waits, the oldest first; anything else, the newest first."""
-    narrow = _conditions(wanted)
-    joined = Thread.id == Comment.thread_id
-    count = session.scalar(select(func.count()).select_from(Comment).join(Thread, joined).where(*narrow)) or 0
+    """Return a page of matches: comments that wait, oldest first; others, newest first."""
+    conditions = _conditions(wanted)
+    same_thread = Thread.id == Comment.thread_id
+    count = session.scalar(select(func.count()).select_from(Comment).join(Thread, same_thread).where(*conditions)) or 0
     oldest_first = wanted.status is CommentStatus.PENDING
-    query = select(Comment, Thread).join(Thread, joined).where(*narrow)
+    query = select(Comment, Thread).join(Thread, same_thread).where(*conditions)
     if after is not None:
         query = query.where(Comment.id > after if oldest_first else Comment.id < after)
-    query = query.order_by(Comment.id if oldest_first else Comment.id.desc()).limit(PAGE + 1)
+    query = query.order_by(Comment.id if oldest_first else Comment.id.desc()).limit(PAGE_SIZE + 1)
     rows = [(comment, thread) for comment, thread in session.execute(query)]
-    return FoundComments(rows[:PAGE], count, rows[PAGE - 1][0].id if len(rows) > PAGE else None)
+    return FoundComments(rows[:PAGE_SIZE], count, rows[PAGE_SIZE - 1][0].id if len(rows) > PAGE_SIZE else None)
 
 
 def short_reasons() -> list[str]:
-    """The reasons as they are chosen from."""
+    """Return the reasons to choose from, shortened."""
     return list(_SHORT)
 
 
@@ -96,16 +96,16 @@ def _conditions(wanted: CommentFilter) -> list[ColumnElement[bool]]:
     if wanted.status:
         conditions.append(Comment.status == wanted.status)
     if wanted.post:
-        conditions.append(_says(wanted.post, Thread.title, Thread.path))
+        conditions.append(_contains(wanted.post, Thread.title, Thread.path))
     if wanted.reason:
-        kept = json.dumps(_SHORT[wanted.reason])[1:-1]
-        conditions.append(cast(Comment.reasons, String).contains(kept, autoescape=True))
+        stored = json.dumps(_SHORT[wanted.reason])[1:-1]
+        conditions.append(cast(Comment.reasons, String).contains(stored, autoescape=True))
     if wanted.words:
-        conditions.append(_says(wanted.words, Comment.text, Comment.author))
+        conditions.append(_contains(wanted.words, Comment.text, Comment.author))
     return conditions
 
 
-def _says(words: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+def _contains(words: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
     return or_(*(column.icontains(words, autoescape=True) for column in columns))
 
 

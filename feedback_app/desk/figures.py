@@ -1,4 +1,4 @@
-"""How many customers there are for what, how many came and went, and why: numbers, and never a person."""
+"""Figures about all customers: how many can be written to, how many joined and left, and why. Never a person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from feedback_app.customers.models import (
 from feedback_app.customers.topics import Topic
 
 MONTHS = 12
-OFTEN = (Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY)
+SENDING = (Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY)
 
 
 @dataclass(frozen=True, slots=True)
 class MonthFigures:
-    """How many said yes to a topic in a month, and how many said no again; `start` is its first moment (UTC)."""
+    """How many customers joined and left a topic in a month; `start` is the month's first moment (UTC)."""
 
     start: datetime
     joined: int
@@ -35,7 +35,7 @@ class MonthFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the owner sees of all customers together."""
+    """The figures of the customers page. `known` counts addresses, `reached` those that may be written to now."""
 
     known: int
     reached: dict[Topic, dict[Frequency, int]]
@@ -45,19 +45,19 @@ class Figures:
 
 
 def figures(session: Session, *, now: datetime) -> Figures:
-    """The numbers of this moment, and of the last twelve months."""
-    starts = _months(now)
+    """Return the figures of this moment and of the last twelve months."""
+    starts = _month_starts(now)
     return Figures(
         known=session.scalar(select(func.count()).select_from(Customer)) or 0,
         reached={topic: _reached(session, topic, now) for topic in Topic},
-        months={topic: _came_and_went(session, topic, starts, now) for topic in Topic},
+        months={topic: _joined_and_left(session, topic, starts, now) for topic in Topic},
         left_through=_left_through(session, starts[0]),
         barred=_barred(session),
     )
 
 
-def _months(now: datetime) -> list[datetime]:
-    """The first moments of the last twelve months, this one last."""
+def _month_starts(now: datetime) -> list[datetime]:
+    """Return the first moments of the last twelve months, the current month last."""
     start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     starts = [start]
     for _ in range(MONTHS - 1):
@@ -75,29 +75,30 @@ def _reached(session: Session, topic: Topic, now: datetime) -> dict[Frequency, i
     people = select(chosen.label("frequency")).where(writable(topic, now)).subquery()
     query = select(people.c.frequency, func.count()).group_by(people.c.frequency)
     found = {row[0]: row[1] for row in session.execute(query)}
-    return {frequency: found.get(frequency, 0) for frequency in OFTEN}
+    return {frequency: found.get(frequency, 0) for frequency in SENDING}
 
 
-def _came_and_went(session: Session, topic: Topic, starts: Sequence[datetime], now: datetime) -> list[MonthFigures]:
-    # Whoever changes how often has neither come nor gone: only a line after its opposite counts, or a first yes.
+def _joined_and_left(session: Session, topic: Topic, starts: Sequence[datetime], now: datetime) -> list[MonthFigures]:
+    # A customer who only changes the frequency neither joins nor leaves: an event counts if it is a first yes, or the
+    # opposite of the event before it.
     before = func.lag(ConsentEvent.action).over(partition_by=ConsentEvent.customer_id, order_by=ConsentEvent.id)
-    lines = (
+    events = (
         select(ConsentEvent.at.label("at"), ConsentEvent.action.label("action"), before.label("before"))
         .where(ConsentEvent.topic == topic)
         .subquery()
     )
     no = ConsentAction.WITHDRAWN
-    joined = and_(lines.c.action != no, or_(lines.c.before.is_(None), lines.c.before == no))
-    left = and_(lines.c.action == no, lines.c.before != no)
+    joined = and_(events.c.action != no, or_(events.c.before.is_(None), events.c.before == no))
+    left = and_(events.c.action == no, events.c.before != no)
     ends = [*starts[1:], now + timedelta(seconds=1)]
-    spans = [and_(lines.c.at >= start, lines.c.at < end) for start, end in zip(starts, ends, strict=True)]
-    row = session.execute(select(*(_count(and_(span, what)) for span in spans for what in (joined, left)))).one()
-    numbers = [number or 0 for number in row]
-    return [MonthFigures(start, numbers[2 * place], numbers[2 * place + 1]) for place, start in enumerate(starts)]
+    spans = [and_(events.c.at >= start, events.c.at < end) for start, end in zip(starts, ends, strict=True)]
+    row = session.execute(select(*(_count(and_(span, change)) for span in spans for change in (joined, left)))).one()
+    counts = [count or 0 for count in row]
+    return [MonthFigures(start, counts[2 * index], counts[2 * index + 1]) for index, start in enumerate(starts)]
 
 
-def _count(which: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.sum(case((which, 1), else_=0))
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))
 
 
 def _left_through(session: Session, since: datetime) -> dict[ConsentChannel, int]:

@@ -1,4 +1,4 @@
-"""The owner's page about customers: charts drawn as SVG with a table of the same, and one person when asked for."""
+"""The customers page: figures as SVG charts with tables of the same, and one customer by address."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,22 @@ from feedback_app.customers.consent import frequencies
 from feedback_app.customers.fields import AddressField
 from feedback_app.customers.services import address_of, find_customer, suppression_of
 from feedback_app.customers.topics import Topic
-from feedback_app.desk.figures import OFTEN, Figures, figures
+from feedback_app.desk.figures import SENDING, Figures, figures
 from feedback_app.web.app_state import app_state
 
-HEIGHT, BAR, GAP = 120, 18, 6
+# Units of the drawing.
+CHART_HEIGHT, BAR_WIDTH, GAP = 120, 18, 6
 
 
 class FindForm(FlaskForm):
-    """The address of somebody who wrote to the shop, say."""
+    """The address of the customer to show."""
 
     email = AddressField("E-mail address", required="Type the address.")
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar of a chart, in the units of its drawing."""
+    """A bar of a chart; `words` is its description."""
 
     x: int
     y: int
@@ -38,7 +39,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart: its name, its size and its bars."""
+    """A chart: title, width and bars."""
 
     title: str
     width: int
@@ -46,22 +47,22 @@ class Chart:
 
 
 def chart(title: str, groups: list[tuple[str, list[tuple[str, int]]]]) -> Chart:
-    """Bars in groups, each (kind, number); as high as their share of the highest."""
+    """Draw bars in groups. A group is a name and its (kind, number) pairs; the highest number has the full height."""
     highest = max((number for _, bars in groups for _, number in bars), default=0) or 1
     x, bars = GAP, []
     for name, group in groups:
         for kind, number in group:
-            height = round(number / highest * HEIGHT)
-            bars.append(Bar(x, HEIGHT - height, height, kind, f"{name}, {kind}: {number}"))
-            x += BAR
+            height = round(number / highest * CHART_HEIGHT)
+            bars.append(Bar(x, CHART_HEIGHT - height, height, kind, f"{name}, {kind}: {number}"))
+            x += BAR_WIDTH
         x += GAP
     return Chart(title, x, bars)
 
 
 def charts(numbers: Figures) -> list[Chart]:
-    """How many may be written to about what; joined and left, a chart a topic."""
+    """Draw how many customers may be written to, and, a chart for each topic, how many joined and left."""
     reached = [
-        (topic.info.short_label, [(frequency.value, numbers.reached[topic][frequency]) for frequency in OFTEN])
+        (topic.info.short_label, [(frequency.value, numbers.reached[topic][frequency]) for frequency in SENDING])
         for topic in Topic
     ]
     drawn = [chart("Who may be written to, and how often", reached)]
@@ -75,22 +76,22 @@ def charts(numbers: Figures) -> list[Chart]:
 
 
 def customers_page() -> ResponseReturnValue:
-    """Numbers, and never a list of addresses; whoever asks for one person gets that one, and a line in the log."""
+    """Show figures, and one customer by address, which the audit log records. It never lists addresses."""
     form, now = FindForm(), clock.now()
     found: dict[str, object] | None = None
     status = 200
     if request.method == "POST":
         if form.validate():
-            found = _found(form)
+            found = _find_customer(form)
         else:
             status = 400
     with app_state().store.reading() as session:
         numbers = figures(session, now=now)
-    page = {"numbers": numbers, "charts": charts(numbers), "often": OFTEN, "height": HEIGHT}
-    return render_template("desk/customers.html", **page, form=form, found=found, bar=BAR), status
+    page = {"numbers": numbers, "charts": charts(numbers), "often": SENDING, "height": CHART_HEIGHT}
+    return render_template("desk/customers.html", **page, form=form, found=found, bar=BAR_WIDTH), status
 
 
-def _found(form: FindForm) -> dict[str, object]:
+def _find_customer(form: FindForm) -> dict[str, object]:
     address = form.email.typed
     with app_state().store.writing() as session:
         customer, barred = find_customer(session, address), suppression_of(session, address)
@@ -105,5 +106,5 @@ def _found(form: FindForm) -> dict[str, object]:
 
 
 def add_customers_page(owner: Blueprint) -> None:
-    """Put the page among the owner's, which are for those who are signed in."""
+    """Add the customers page to the owner's pages."""
     owner.add_url_rule("/customers", "customers_page", customers_page, methods=["GET", "POST"])

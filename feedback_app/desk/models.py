@@ -1,4 +1,4 @@
-"""The tables of the owner: who signs in, with which passkeys and recovery codes, and where somebody is signed in."""
+"""The tables of owners, their passkeys, recovery codes and sessions."""
 
 from datetime import datetime
 
@@ -8,16 +8,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from feedback_app.db.base import Base
 
 HASH_BYTES = 32
-# Web Authentication, Level 2, section 4: a credential's identifier has at most so many bytes.
-LONGEST_CREDENTIAL_ID = 1023
-LONGEST_PASSKEY_NAME = 64
+# Bytes of a credential's identifier (Web Authentication, Level 2, section 4).
+MAX_CREDENTIAL_ID_BYTES = 1023
+MAX_PASSKEY_NAME_LENGTH = 64
 
 
 class Owner(Base):
-    """Somebody who runs the shop, known by a user name in small letters.
+    """A person who runs the shop, with a user name in small letters.
 
-    `password` is Argon2's hash. `totp_secret`, from which the second factor's codes are made, is sealed for this row;
-    `totp_counter` is the last code's number, so that no code is taken twice. A new `uniquifier` ends every session.
+    `password` is an Argon2 hash. `totp_secret`, from which the second factor's codes are made, is sealed for this row;
+    `totp_counter` is the number of the last code, so that no code is accepted twice. A new `uniquifier` ends every
+    session.
     """
 
     __tablename__ = "owners"
@@ -36,10 +37,11 @@ class Owner(Base):
 
 
 class OwnerPasskey(Base):
-    """A passkey that can be the second factor (Web Authentication, Level 2): its public key, and no secret.
+    """A passkey used as the second factor (Web Authentication, Level 2): its public key, and no secret.
 
-    `credential_id` is how the owner's device knows it, `sign_count` how often it says that it was used, `transports`
-    how a browser reaches it, `last_challenge` the hash of what it answered last, so that no answer is taken twice.
+    `credential_id` is the device's identifier of the passkey, `sign_count` its own count of uses, `transports` the ways
+    a browser reaches it. `last_challenge` is the hash of the challenge answered last, so that no answer is accepted
+    twice.
     """
 
     __tablename__ = "owner_passkeys"
@@ -47,8 +49,8 @@ class OwnerPasskey(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("owners.id", ondelete="CASCADE"))
-    name: Mapped[str] = mapped_column(String(LONGEST_PASSKEY_NAME))
-    credential_id: Mapped[bytes] = mapped_column(LargeBinary(LONGEST_CREDENTIAL_ID), unique=True)
+    name: Mapped[str] = mapped_column(String(MAX_PASSKEY_NAME_LENGTH))
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary(MAX_CREDENTIAL_ID_BYTES), unique=True)
     public_key: Mapped[bytes] = mapped_column(LargeBinary)
     sign_count: Mapped[int] = mapped_column(BigInteger)
     last_challenge: Mapped[bytes | None] = mapped_column(LargeBinary(HASH_BYTES))
@@ -58,7 +60,7 @@ class OwnerPasskey(Base):
 
 
 class OwnerSession(Base):
-    """A browser in which an owner is signed in. It holds the key, the store only the key's hash."""
+    """A browser in which an owner is signed in. The browser holds the key, the store only its hash."""
 
     __tablename__ = "owner_sessions"
 
@@ -71,7 +73,7 @@ class OwnerSession(Base):
 
 
 class RecoveryCode(Base):
-    """The keyed hash of a code that stands in for the second factor, once."""
+    """The keyed hash of a code that replaces the second factor once."""
 
     __tablename__ = "owner_recovery_codes"
 

@@ -1,4 +1,4 @@
-"""The links in letters about what waits: each for one comment and one thing; GET shows, POST acts."""
+"""Links in letters about waiting comments: each is for one comment and one decision. GET shows, POST acts."""
 
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
@@ -15,7 +15,7 @@ from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
 from feedback_app.web.headers import keep_private
 
-WHO = "a letter's link"
+ACTOR = "a letter's link"
 CHANGED = "The comment has been changed since you opened this page. Look at it again."
 TOO_LATE = "This page had been open too long, or your browser keeps no cookies. Press once more."
 
@@ -25,20 +25,20 @@ letter_links.after_request(keep_private)
 
 @letter_links.route("/<token>", methods=["GET", "POST"])
 def moderate(token: str) -> ResponseReturnValue:
-    """Show the comment; decide on it, if it still waits and still says what was shown."""
+    """Show the comment, and decide on it if it still waits and has not changed since it was shown."""
     try:
         claim = app_state().signer.read(token, Purpose.MODERATE, now=clock.now())
     except BadToken as error:
         return _bad_link(expired=isinstance(error, ExpiredToken))
     decision = Decision.of(claim.about)
     with app_state().store.reading() as session:
-        found = _find(session, claim.person)
+        found = _find_comment(session, claim.person)
     if decision is None or found is None:
         return _bad_link(expired=False)
-    return _shown(decision, *found)
+    return _answer(decision, *found)
 
 
-def _shown(decision: Decision, comment: Comment, thread: Thread) -> ResponseReturnValue:
+def _answer(decision: Decision, comment: Comment, thread: Thread) -> ResponseReturnValue:
     form = ButtonForm()
     page = {"comment": comment, "thread": thread, "decision": decision, "form": form, "problem": None}
     if comment.status is not CommentStatus.PENDING:
@@ -47,29 +47,29 @@ def _shown(decision: Decision, comment: Comment, thread: Thread) -> ResponseRetu
         return render_template("desk/moderate.html", **page)
     if not form.validate():
         return render_template("desk/moderate.html", **page | {"problem": TOO_LATE}), 400
-    if not _decided(comment.id, decision):
+    if not _decide(comment.id, decision):
         return render_template("desk/moderate.html", **page | {"problem": CHANGED}), 409
     return render_template("desk/moderated.html", **page)
 
 
 @letter_links.get("/")
 def cut_link() -> ResponseReturnValue:
-    """A link of which a mail program left only the start."""
+    """Answer a link whose token a mail program cut off."""
     return _bad_link(expired=False)
 
 
-def _decided(number: int, decision: Decision) -> bool:
-    """Decide, unless the comment is not what was shown any more."""
+def _decide(number: int, decision: Decision) -> bool:
+    """Decide, unless the comment changed or was decided since it was shown; return whether it was decided."""
     with app_state().store.writing() as session:
-        again = session.get(Comment, number, with_for_update=True)
-        waits = again is not None and again.status is CommentStatus.PENDING
-        if again is None or not waits or again.changed_at.isoformat() != request.form.get("seen", ""):
+        comment = session.get(Comment, number, with_for_update=True)
+        waits = comment is not None and comment.status is CommentStatus.PENDING
+        if comment is None or not waits or comment.changed_at.isoformat() != request.form.get("seen", ""):
             return False
-        decide_as(session, [number], decision, who=WHO, now=clock.now(), batch=new_batch())
+        decide_as(session, [number], decision, who=ACTOR, now=clock.now(), batch=new_batch())
     return True
 
 
-def _find(session: Session, number: int) -> tuple[Comment, Thread] | None:
+def _find_comment(session: Session, number: int) -> tuple[Comment, Thread] | None:
     comment = session.get(Comment, number) if number <= LARGEST_INTEGER else None
     return (comment, session.get_one(Thread, comment.thread_id)) if comment else None
 

@@ -1,4 +1,4 @@
-"""The moderation queue, a comment's own page, and undoing."""
+"""The moderation queue, the page of a comment, and undo."""
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -25,22 +25,22 @@ moderation = owners_pages("moderation", __name__)
 
 @moderation.route("/", methods=["GET", "POST"])
 def queue() -> ResponseReturnValue:
-    """The comments that wait, or that are looked for; decide on one or several."""
+    """Show the comments that wait or that are searched for; decide on one or several."""
     form = ButtonForm()
-    wanted = CommentFilter.asked(request.args)
+    wanted = CommentFilter.from_query(request.args)
     if request.method == "POST":
         if not form.validate():
             return refused()
-        return _decided(url_for("moderation.queue", **wanted.arguments))
+        return _decide(url_for("moderation.queue", **wanted.query))
     with app_state().store.reading() as session:
         found = find_comments(session, wanted, after=parse_number(request.args.get("after", "")))
-    more = url_for("moderation.queue", **wanted.arguments, after=found.next_after) if found.next_after else None
+    more = url_for("moderation.queue", **wanted.query, after=found.next_after) if found.next_after else None
     return render_template(
         "desk/queue.html",
         found=found,
         more=more,
         wanted=wanted,
-        here=url_for("moderation.queue", **wanted.arguments),
+        here=url_for("moderation.queue", **wanted.query),
         states=[*CommentStatus, ANY],
         state=wanted.status or ANY,
         reasons=short_reasons(),
@@ -49,11 +49,11 @@ def queue() -> ResponseReturnValue:
     )
 
 
-def _decided(back: str) -> ResponseReturnValue:
-    """Decide on the one comment whose button was pressed, or on those that are ticked."""
-    verb, _, number = request.form.get("only", "").partition(" ")
-    chosen = [number] if verb else request.form.getlist("comment")
-    numbers = sorted({known for text in chosen if (known := parse_number(text))})
+def _decide(back: str) -> ResponseReturnValue:
+    """Decide on the one comment whose button was pressed, or on the ticked ones."""
+    verb, _, pressed = request.form.get("only", "").partition(" ")
+    chosen = [pressed] if verb else request.form.getlist("comment")
+    numbers = sorted({number for text in chosen if (number := parse_number(text))})
     verb = verb or request.form.get("action", "")
     if verb not in set(Decision) or not numbers:
         flash("Nothing was chosen: tick the comments, then press a button.")
@@ -65,15 +65,15 @@ def _decided(back: str) -> ResponseReturnValue:
     except NoSuchComment:
         flash("One of these comments is gone. Nothing was done.")
         return redirect(back, code=303)
-    said = [f"{counted(result.changed, 'comment')}: {decision.status}."]
+    message = [f"{counted(result.changed, 'comment')}: {decision.status}."]
     already = len(numbers) - result.changed - len(result.taken_back)
-    said += [f"{already} had been already."] if already else []
-    return done(" ".join([*said, result.left]).rstrip(), batch=batch if result.changed else None, back=back)
+    message += [f"{already} had been already."] if already else []
+    return done(" ".join([*message, result.left]).rstrip(), batch=batch if result.changed else None, back=back)
 
 
 @moderation.post("/undo")
 def undo_batch() -> ResponseReturnValue:
-    """Undo what one press did."""
+    """Undo a batch of the audit log."""
     if not ButtonForm().validate():
         return refused()
     batch = new_batch()
@@ -82,48 +82,48 @@ def undo_batch() -> ResponseReturnValue:
             session, request.form.get("batch", "")[:32].replace("\0", ""), who=current_user.username, now=clock.now(),
             new_batch=batch,
         )  # fmt: skip
-    said = f"{counted(result.done, 'thing')} undone." if result.done else "Nothing was undone."
+    message = f"{counted(result.done, 'thing')} undone." if result.done else "Nothing was undone."
     if result.left or not result.done:
-        said = f"{said} What has been changed since stays as it is."
-    return done(said, batch=batch if result.done else None, back=way_back())
+        message = f"{message} What has been changed since stays as it is."
+    return done(message, batch=batch if result.done else None, back=way_back())
 
 
 @moderation.get("/comments/<number>")
 def comment(number: str) -> ResponseReturnValue:
-    """A comment: what there is to know about it; its words to be edited, and an answer."""
-    return _shown(number)
+    """Show a comment, with forms to edit it and to answer."""
+    return _comment_page(number)
 
 
 @moderation.post("/comments/<number>/edit")
 def edit(number: str) -> ResponseReturnValue:
-    """Other words for a comment."""
-    form = WordsForm(place="edit")
+    """Change a comment's name and words."""
+    form = WordsForm(prefix="edit")
     if not form.validate():
-        return _shown(number, edit_form=form), 400
+        return _comment_page(number, edit_form=form), 400
     batch = new_batch()
     with app_state().store.writing() as session:
         found, _ = _find(session, number, lock=True)
         if found.taken_back:
-            return _shown(number, edit_form=form), 409
+            return _comment_page(number, edit_form=form), 409
         changed = edit_as_owner(
             session, found, author=form.author.data, text=form.body.data, who=current_user.username, now=clock.now(),
             batch=batch,
         )  # fmt: skip
-    said = "The comment is changed, and says so." if changed else "Nothing is other than it was."
-    return done(said, batch=batch if changed else None, back=url_for("moderation.comment", number=number))
+    message = "The comment is changed, and says so." if changed else "Nothing is other than it was."
+    return done(message, batch=batch if changed else None, back=url_for("moderation.comment", number=number))
 
 
 @moderation.post("/comments/<number>/answer")
 def answer(number: str) -> ResponseReturnValue:
-    """The shop's own answer; what waited is approved with it."""
-    form = WordsForm(place="answer")
+    """Post the shop's answer; a waiting comment is approved with it."""
+    form = WordsForm(prefix="answer")
     if not form.validate():
-        return _shown(number, answer_form=form), 400
+        return _comment_page(number, answer_form=form), 400
     batch = new_batch()
     with app_state().store.writing() as session:
         found, thread = _find(session, number, lock=True)
         if found.taken_back:
-            return _shown(number, answer_form=form), 409
+            return _comment_page(number, answer_form=form), 409
         made = answer_as(
             session, thread, found, author=form.author.data, text=form.body.data, who=current_user.username,
             now=clock.now(), batch=batch,
@@ -132,22 +132,22 @@ def answer(number: str) -> ResponseReturnValue:
 
 
 def _find(session: Session, number: str, *, lock: bool = False) -> tuple[Comment, Thread]:
-    known = parse_number(number)
-    found = session.get(Comment, known, with_for_update=lock) if known else None
+    comment_id = parse_number(number)
+    found = session.get(Comment, comment_id, with_for_update=lock) if comment_id else None
     if found is None:
         abort(404)
     return found, session.get_one(Thread, found.thread_id)
 
 
-def _shown(number: str, *, edit_form: WordsForm | None = None, answer_form: WordsForm | None = None) -> str:
-    """A comment's page, with what was typed into the form that could not be taken, if one was sent."""
+def _comment_page(number: str, *, edit_form: WordsForm | None = None, answer_form: WordsForm | None = None) -> str:
+    """Render a comment's page. A form that was sent and not accepted keeps what was typed."""
     sent = edit_form if answer_form is None else answer_form
     with app_state().store.reading() as session:
         found, thread = _find(session, number)
         if edit_form is None:
-            edit_form = WordsForm(place="edit", formdata=None, author=found.author, body=found.text)
+            edit_form = WordsForm(prefix="edit", formdata=None, author=found.author, body=found.text)
         if answer_form is None:
-            answer_form = WordsForm(place="answer", formdata=None, author=app_state().settings.shop_name, body="")
+            answer_form = WordsForm(prefix="answer", formdata=None, author=app_state().settings.shop_name, body="")
         return render_template(
             "desk/comment.html",
             comment=found,

@@ -1,4 +1,4 @@
-"""Passkeys, the other kind of second factor (Web Authentication, Level 2): kept, used, taken away."""
+"""Storing passkeys, a kind of second factor (Web Authentication, Level 2)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def add_passkey(
     transports: Sequence[str],
     now: datetime,
 ) -> OwnerPasskey:
-    """Keep a passkey."""
+    """Add a passkey to an owner."""
     passkey = OwnerPasskey(
         owner_id=owner.id,
         name=name,
@@ -40,39 +40,39 @@ def add_passkey(
 
 
 def passkeys_of(session: Session, owner_id: int) -> list[OwnerPasskey]:
-    """An owner's passkeys, the oldest first."""
+    """Return an owner's passkeys, oldest first."""
     query = select(OwnerPasskey).where(OwnerPasskey.owner_id == owner_id)
     return list(session.scalars(query.order_by(OwnerPasskey.id)))
 
 
 def count_passkeys(session: Session) -> dict[int, int]:
-    """How many passkeys each owner has, by the owner's number; who has none is not in it."""
+    """Return the number of passkeys by owner id; owners without one are left out."""
     query = select(OwnerPasskey.owner_id, func.count()).group_by(OwnerPasskey.owner_id)
     return dict(session.execute(query).all())
 
 
 def find_passkey(session: Session, credential_id: bytes) -> OwnerPasskey | None:
-    """The passkey that a device knows by this."""
+    """Return the passkey of a credential, if there is one."""
     return session.scalar(select(OwnerPasskey).where(OwnerPasskey.credential_id == credential_id))
 
 
-def take_answer(session: Session, passkey_id: int, challenge: str) -> bool:
-    """Take a passkey's answer to a challenge, once: of two at once, one wins."""
-    asked = hashlib.sha256(challenge.encode()).digest()
-    fresh = or_(OwnerPasskey.last_challenge.is_(None), OwnerPasskey.last_challenge != asked)
-    taken = update(OwnerPasskey).where(OwnerPasskey.id == passkey_id, fresh).values(last_challenge=asked)
+def accept_answer(session: Session, passkey_id: int, challenge: str) -> bool:
+    """Accept a passkey's answer to a challenge, once: of two concurrent requests one wins."""
+    challenge_hash = hashlib.sha256(challenge.encode()).digest()
+    fresh = or_(OwnerPasskey.last_challenge.is_(None), OwnerPasskey.last_challenge != challenge_hash)
+    taken = update(OwnerPasskey).where(OwnerPasskey.id == passkey_id, fresh).values(last_challenge=challenge_hash)
     return rows_changed(session, taken) == 1
 
 
 def use_passkey(session: Session, passkey_id: int, sign_count: int, *, now: datetime) -> None:
-    """Note that it was used, and how often it says that it was."""
+    """Record a use of a passkey, and its own count of uses."""
     session.execute(
         update(OwnerPasskey).where(OwnerPasskey.id == passkey_id).values(sign_count=sign_count, used_at=now)
     )
 
 
 def remove_passkey(session: Session, owner: Owner, passkey_id: int, name: str, *, now: datetime) -> bool:
-    """Take one away; returns whether it was there."""
+    """Remove a passkey; return whether it existed."""
     found = delete(OwnerPasskey).where(OwnerPasskey.id == passkey_id, OwnerPasskey.owner_id == owner.id)
     if rows_changed(session, found) == 0:
         return False
@@ -80,6 +80,6 @@ def remove_passkey(session: Session, owner: Owner, passkey_id: int, name: str, *
     return True
 
 
-def forget_passkeys(session: Session, owner_id: int) -> int:
-    """Take all of an owner's away; returns how many there were."""
+def remove_all_passkeys(session: Session, owner_id: int) -> int:
+    """Remove all passkeys of an owner; return how many there were."""
     return rows_changed(session, delete(OwnerPasskey).where(OwnerPasskey.owner_id == owner_id))

@@ -1,4 +1,4 @@
-"""The posts, as the owner sees them: how many comments each has, and whether it takes new ones."""
+"""The owner's list of posts: how many comments each has, and whether it takes new ones."""
 
 from flask import abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -13,38 +13,39 @@ from feedback_app.desk.layout import done, owners_pages, refused, way_back
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm, parse_number
 
-PAGE = 50
-LONGEST = 200
+PAGE_SIZE = 50
+MAX_SEARCH_LENGTH = 200
+# A larger offset could not be held by every database, and no blog has so many pages.
+MAX_PAGE = 10**6
 
 posts = owners_pages("posts", __name__)
 
 
 @posts.get("/posts")
 def listed() -> ResponseReturnValue:
-    """The posts, the newest first, or those whose title or address says something."""
-    words = request.args.get("words", "").replace("\0", "").strip()[:LONGEST]
+    """Show the posts, newest first, or those whose title or URL contains the searched words."""
+    words = request.args.get("words", "").replace("\0", "").strip()[:MAX_SEARCH_LENGTH]
     page = parse_number(request.args.get("page", "")) or 1
-    shown = (
+    approved = (
         select(Comment.thread_id, func.count().label("count"))
         .where(Comment.status == CommentStatus.APPROVED)
         .group_by(Comment.thread_id)
         .subquery()
     )
     query = (
-        select(Thread, func.coalesce(shown.c.count, 0))
-        .outerjoin(shown, shown.c.thread_id == Thread.id)
+        select(Thread, func.coalesce(approved.c.count, 0))
+        .outerjoin(approved, approved.c.thread_id == Thread.id)
         .where(Thread.open)
         .order_by(Thread.published_at.desc(), Thread.id.desc())
     )
     if words:
-        query = query.where(or_(*(one.icontains(words, autoescape=True) for one in (Thread.title, Thread.path))))
+        query = query.where(or_(*(column.icontains(words, autoescape=True) for column in (Thread.title, Thread.path))))
     with app_state().store.reading() as session:
-        # An offset that no database can hold is a page that nobody has.
-        rows = session.execute(query.offset(PAGE * (min(page, 10**6) - 1)).limit(PAGE + 1)).all()
+        rows = session.execute(query.offset(PAGE_SIZE * (min(page, MAX_PAGE) - 1)).limit(PAGE_SIZE + 1)).all()
     return render_template(
         "desk/posts.html",
-        rows=rows[:PAGE],
-        more=url_for("posts.listed", words=words or None, page=page + 1) if len(rows) > PAGE else None,
+        rows=rows[:PAGE_SIZE],
+        more=url_for("posts.listed", words=words or None, page=page + 1) if len(rows) > PAGE_SIZE else None,
         words=words,
         days=app_state().settings.close_after_days,
         form=ButtonForm(),
@@ -67,5 +68,5 @@ def set_closing(verb: str) -> ResponseReturnValue:
             abort(404)
         changed = act(session, thread, who=current_user.username, now=clock.now(), batch=batch)
         title = thread.title
-    said = "takes no new comments" if verb == "close" else "takes comments, however old it is"
-    return done(f"{title} {said}.", batch=batch if changed else None, back=way_back())
+    message = "takes no new comments" if verb == "close" else "takes comments, however old it is"
+    return done(f"{title} {message}.", batch=batch if changed else None, back=way_back())

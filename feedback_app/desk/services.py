@@ -1,4 +1,4 @@
-"""Owners: making one, sessions, the second factor, recovery codes. The entry point commits."""
+"""Owners' accounts, second factors, recovery codes, locks and sessions. The entry point commits."""
 
 import hashlib
 import re
@@ -15,29 +15,30 @@ from feedback_app.audit_log import Act, note
 from feedback_app.db.setup import vault_of
 from feedback_app.db.store import rows_changed
 from feedback_app.desk.models import Owner, OwnerSession, RecoveryCode
-from feedback_app.desk.passkeys import forget_passkeys
+from feedback_app.desk.passkeys import remove_all_passkeys
 
-SHORTEST_PASSWORD = 12
-LONGEST_PASSWORD = 1024
+MIN_PASSWORD_LENGTH = 12
+MAX_PASSWORD_LENGTH = 1024
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-SECRET_PLACE = "owners.totp_secret"  # noqa: S105 - the name of a column
-# A session nobody uses ends by itself, and every one ends some day.
-IDLE = timedelta(hours=12)
-LONGEST_SESSION = timedelta(days=30)
+TOTP_COLUMN = "owners.totp_secret"
+# A session ends after this time without use, and at the latest this long after its start.
+MAX_IDLE = timedelta(hours=12)
+MAX_SESSION = timedelta(days=30)
+# A session's last use is written at most this often.
 SEEN_EVERY = timedelta(minutes=1)
-# Wrong passwords and codes in a row, after which nothing is taken for a while.
-MOST_FAILURES = 10
+# After this many wrong passwords and codes in a row, none is accepted for LOCKED_FOR.
+MAX_FAILURES = 10
 LOCKED_FOR = timedelta(minutes=15)
 
-_passwords = CryptContext(schemes=["argon2"])
+_password_hashes = CryptContext(schemes=["argon2"])
 
 
 class OwnerRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """An owner can't be made or changed like this; one line that says why."""
+    """An owner can't be created or changed like this; the message is one line that says why."""
 
 
 def create_owner(session: Session, username: str, password: str, *, who: str, now: datetime) -> Owner:
-    """Make an owner, who sets up the second factor when first signing in. Raises OwnerRefused."""
+    """Create an owner, who sets up the second factor at the first sign-in. Raises OwnerRefused."""
     if not USERNAME.fullmatch(username):
         message = "a user name is made of small letters, digits, dots and hyphens, 64 at most: hello, not an address"
         raise OwnerRefused(message)
@@ -45,7 +46,11 @@ def create_owner(session: Session, username: str, password: str, *, who: str, no
         message = f"there is an owner {username} already: `undisclosed owner password {username}` gives a new password"
         raise OwnerRefused(message)
     owner = Owner(
-        username=username, password=hashed(password), uniquifier=secrets.token_hex(16), failures=0, created_at=now
+        username=username,
+        password=hash_password(password),
+        uniquifier=secrets.token_hex(16),
+        failures=0,
+        created_at=now,
     )
     session.add(owner)
     session.flush()
@@ -53,48 +58,48 @@ def create_owner(session: Session, username: str, password: str, *, who: str, no
     return owner
 
 
-def hashed(password: str) -> str:
-    """A password's hash (Argon2id, RFC 9106). Raises OwnerRefused for one that is too short to be one."""
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+def hash_password(password: str) -> str:
+    """Return a password's hash (Argon2id, RFC 9106). Raises OwnerRefused when it is too short or too long."""
+    if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
         message = (
-            f"a password has at least {SHORTEST_PASSWORD} letters: three or four words that do not belong together"
+            f"a password has at least {MIN_PASSWORD_LENGTH} letters: three or four words that do not belong together"
         )
         raise OwnerRefused(message)
-    return str(_passwords.hash(unicodedata.normalize("NFKD", password)))
+    return str(_password_hashes.hash(unicodedata.normalize("NFKD", password)))
 
 
 def find_owner(session: Session, username: str) -> Owner | None:
-    """The owner of a user name, however its letters are written."""
+    """Return the owner with a user name, in small or capital letters."""
     return session.scalar(select(Owner).where(Owner.username == username.strip().lower()))
 
 
 def list_owners(session: Session) -> list[Owner]:
-    """All owners, by their names."""
+    """Return all owners, sorted by user name."""
     return list(session.scalars(select(Owner).order_by(Owner.username)))
 
 
-def owner_of_mark(session: Session, uniquifier: str) -> Owner | None:
-    """The owner whose sessions carry this mark."""
+def find_owner_by_uniquifier(session: Session, uniquifier: str) -> Owner | None:
+    """Return the owner whose sessions carry this uniquifier."""
     return session.scalar(select(Owner).where(Owner.uniquifier == uniquifier))
 
 
-def new_password(session: Session, owner: Owner, password: str, *, who: str, now: datetime) -> None:
-    """Change a password; every session ends, and the lock with it. Raises OwnerRefused."""
-    owner.password, owner.uniquifier = hashed(password), secrets.token_hex(16)
+def change_password(session: Session, owner: Owner, password: str, *, who: str, now: datetime) -> None:
+    """Change a password, end every session and lift the lock. Raises OwnerRefused."""
+    owner.password, owner.uniquifier = hash_password(password), secrets.token_hex(16)
     owner.failures, owner.locked_until = 0, None
     session.execute(delete(OwnerSession).where(OwnerSession.owner_id == owner.id))
     note(session, who, Act.PASSWORD_CHANGED, owner.username, now=now)
 
 
-def forget_factor(session: Session, owner: Owner, *, who: str, now: datetime) -> int:
-    """Take the second factor away: it is set up anew at the next sign-in. Every session ends.
+def remove_second_factor(session: Session, owner: Owner, *, who: str, now: datetime) -> int:
+    """Remove the second factor, passkeys and recovery codes; a new factor is set up at the next sign-in.
 
-    Returns how many passkeys went with it.
+    Ends every session. Returns how many passkeys were removed.
     """
     owner.totp_secret, owner.totp_counter, owner.uniquifier = None, None, secrets.token_hex(16)
     session.execute(delete(OwnerSession).where(OwnerSession.owner_id == owner.id))
     session.execute(delete(RecoveryCode).where(RecoveryCode.owner_id == owner.id))
-    passkeys = forget_passkeys(session, owner.id)
+    passkeys = remove_all_passkeys(session, owner.id)
     note(session, who, Act.FACTOR_SET, f"{owner.username}: taken away", now=now)
     return passkeys
 
@@ -102,49 +107,50 @@ def forget_factor(session: Session, owner: Owner, *, who: str, now: datetime) ->
 # The second factor
 
 
-def secret_of(session: Session, owner: Owner) -> str | None:
-    """What the codes are made from, opened. Raises CannotOpen."""
+def open_totp_secret(session: Session, owner: Owner) -> str | None:
+    """Decrypt the secret from which the codes are made. Raises CannotOpen."""
     if owner.totp_secret is None:
         return None
-    return vault_of(session).open(SECRET_PLACE, _place(owner), owner.totp_secret)
+    return vault_of(session).open(TOTP_COLUMN, _sealed_for(owner), owner.totp_secret)
 
 
-def set_secret(session: Session, owner: Owner, secret: str | None) -> None:
-    """Keep what the codes are made from, sealed."""
-    owner.totp_secret = vault_of(session).seal(SECRET_PLACE, _place(owner), secret) if secret else None
+def set_totp_secret(session: Session, owner: Owner, secret: str | None) -> None:
+    """Seal and store the secret from which the codes are made."""
+    owner.totp_secret = vault_of(session).seal(TOTP_COLUMN, _sealed_for(owner), secret) if secret else None
 
 
-def reseal_secrets(session: Session) -> None:
-    """Seal every owner's secret with the key that seals now."""
+def reseal_totp_secrets(session: Session) -> None:
+    """Seal every owner's secret with the current key."""
     for owner in session.scalars(select(Owner).with_for_update()):
-        set_secret(session, owner, secret_of(session, owner))
+        set_totp_secret(session, owner, open_totp_secret(session, owner))
 
 
-def _place(owner: Owner) -> bytes:
+def _sealed_for(owner: Owner) -> bytes:
     return str(owner.id).encode()
 
 
-def use_counter(session: Session, owner_id: int, counter: int) -> bool:
-    """Take a code, unless it or a later one was taken before: of two at once, one wins."""
+def use_totp_counter(session: Session, owner_id: int, counter: int) -> bool:
+    """Accept a code by its counter (RFC 6238), once, and none before it. Of two concurrent requests one wins."""
     fresh = or_(Owner.totp_counter.is_(None), Owner.totp_counter < counter)
     return rows_changed(session, update(Owner).where(Owner.id == owner_id, fresh).values(totp_counter=counter)) == 1
 
 
 def set_recovery_codes(session: Session, owner_id: int, codes: Sequence[str]) -> None:
-    """Keep the hashes of new recovery codes; those before are worth nothing any more."""
+    """Store the hashes of new recovery codes; the old ones stop working."""
     session.execute(delete(RecoveryCode).where(RecoveryCode.owner_id == owner_id))
     session.add_all(RecoveryCode(code_hash=_code_hash(session, owner_id, code), owner_id=owner_id) for code in codes)
 
 
 def use_recovery_code(session: Session, owner_id: int, code: str) -> bool:
-    """Take a recovery code, once."""
-    mine = RecoveryCode.owner_id == owner_id
-    used = delete(RecoveryCode).where(mine, RecoveryCode.code_hash == _code_hash(session, owner_id, code))
+    """Accept a recovery code, once; return whether it was valid."""
+    used = delete(RecoveryCode).where(
+        RecoveryCode.owner_id == owner_id, RecoveryCode.code_hash == _code_hash(session, owner_id, code)
+    )
     return rows_changed(session, used) == 1
 
 
 def recovery_codes_left(session: Session, owner_id: int) -> int:
-    """How many recovery codes can still be used."""
+    """Return how many recovery codes are left."""
     query = select(func.count()).select_from(RecoveryCode).where(RecoveryCode.owner_id == owner_id)
     return session.scalar(query) or 0
 
@@ -157,18 +163,18 @@ def _code_hash(session: Session, owner_id: int, code: str) -> bytes:
 # Wrong passwords and codes
 
 
-def note_failure(session: Session, owner_id: int, what: str, *, now: datetime) -> None:
-    """Count a wrong password or code; after too many in a row, nothing is taken for a while."""
+def note_failure(session: Session, owner_id: int, failure: str, *, now: datetime) -> None:
+    """Count a wrong password or code; lock the owner after MAX_FAILURES in a row."""
     owner = session.get_one(Owner, owner_id, with_for_update=True)
     owner.failures += 1
-    if owner.failures >= MOST_FAILURES:
+    if owner.failures >= MAX_FAILURES:
         owner.failures, owner.locked_until = 0, now + LOCKED_FOR
-        what = f"{what}; locked for {LOCKED_FOR.seconds // 60} minutes"
-    note(session, owner.username, Act.SIGN_IN_FAILED, what, now=now)
+        failure = f"{failure}; locked for {LOCKED_FOR.seconds // 60} minutes"
+    note(session, owner.username, Act.SIGN_IN_FAILED, failure, now=now)
 
 
 def is_locked(session: Session, owner_id: int, *, now: datetime) -> bool:
-    """Whether nothing is taken at the moment."""
+    """Return whether the owner is locked, so that not even a right password is accepted."""
     until = session.scalar(select(Owner.locked_until).where(Owner.id == owner_id))
     return until is not None and until > now
 
@@ -177,35 +183,35 @@ def is_locked(session: Session, owner_id: int, *, now: datetime) -> bool:
 
 
 def start_session(session: Session, owner_id: int, browser: str, *, now: datetime) -> str:
-    """Begin a session; returns the key that the browser keeps."""
+    """Start a session and lift the lock; return the key that the browser keeps."""
     key = secrets.token_urlsafe(32)
     owner = session.get_one(Owner, owner_id)
     owner.failures, owner.locked_until = 0, None
-    session.execute(delete(OwnerSession).where(_over(now)))
+    session.execute(delete(OwnerSession).where(_has_ended(now)))
     session.add(OwnerSession(owner_id=owner_id, key_hash=_key_hash(key), browser=browser, started_at=now, seen_at=now))
     note(session, owner.username, Act.SIGNED_IN, browser, now=now)
     return key
 
 
 def find_session(session: Session, owner_id: int, key: str, *, now: datetime) -> OwnerSession | None:
-    """The session of a key, if it goes on."""
+    """Return the session of a key, unless it has ended."""
     query = select(OwnerSession).where(OwnerSession.owner_id == owner_id, OwnerSession.key_hash == _key_hash(key))
-    return session.scalar(query.where(~_over(now)))
+    return session.scalar(query.where(~_has_ended(now)))
 
 
-def see_session(session: Session, session_id: int, *, now: datetime) -> None:
-    """Note that a session is in use."""
+def touch_session(session: Session, session_id: int, *, now: datetime) -> None:
+    """Record that a session is in use."""
     session.execute(update(OwnerSession).where(OwnerSession.id == session_id).values(seen_at=now))
 
 
 def list_sessions(session: Session, owner_id: int, *, now: datetime) -> list[OwnerSession]:
-    """Where an owner is signed in, the latest first."""
-    query = select(OwnerSession).where(OwnerSession.owner_id == owner_id, ~_over(now))
+    """Return an owner's sessions, the last used first."""
+    query = select(OwnerSession).where(OwnerSession.owner_id == owner_id, ~_has_ended(now))
     return list(session.scalars(query.order_by(OwnerSession.seen_at.desc(), OwnerSession.id.desc())))
 
 
 def end_session(session: Session, owner_id: int, *, number: int | None = None, but: int | None = None) -> int:
-    """End one session, or all of an owner's (but one); returns how many."""
+    """End session `number`, or all of an owner's except session `but`; return how many ended."""
     query = delete(OwnerSession).where(OwnerSession.owner_id == owner_id)
     if number is not None:
         query = query.where(OwnerSession.id == number)
@@ -214,8 +220,8 @@ def end_session(session: Session, owner_id: int, *, number: int | None = None, b
     return rows_changed(session, query)
 
 
-def _over(now: datetime) -> ColumnElement[bool]:
-    return or_(OwnerSession.seen_at <= now - IDLE, OwnerSession.started_at <= now - LONGEST_SESSION)
+def _has_ended(now: datetime) -> ColumnElement[bool]:
+    return or_(OwnerSession.seen_at <= now - MAX_IDLE, OwnerSession.started_at <= now - MAX_SESSION)
 
 
 def _key_hash(key: str) -> bytes:

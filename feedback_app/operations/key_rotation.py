@@ -21,7 +21,7 @@ from feedback_app.customers.services import ADDRESS_COLUMN, NAME_COLUMN
 from feedback_app.db.base import SQLITE
 from feedback_app.db.setup import forget_sealing_key, note_sealing_key, sealing_keys, vault_of
 from feedback_app.db.store import Store
-from feedback_app.desk.services import reseal_secrets
+from feedback_app.desk.services import reseal_totp_secrets
 from feedback_app.security.crypto import KEY_ID_BYTES, Vault
 from feedback_app.security.keys import ADDRESS_VARIABLE, AddressKeys
 
@@ -59,7 +59,7 @@ def rotate_keys(
         vault.refresh()
         resealed = _reseal_all(store, vault, progress)
         with store.writing() as session:
-            reseal_secrets(session)
+            reseal_totp_secrets(session)
             reseal_typed_addresses(session)
             reseal_changes(session)
     return Rotated(resealed, continued, len(vault.ring.sealing))

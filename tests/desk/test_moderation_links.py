@@ -18,8 +18,8 @@ from feedback_app.comments.moderation_mail import queue_letters
 from feedback_app.comments.services import change_text
 from feedback_app.config import Moderation, Settings
 from feedback_app.db.store import Store
-from feedback_app.desk.sign_in.accounts import Accounts
-from feedback_app.desk.sign_in.security_mail import Notices
+from feedback_app.desk.sign_in.security_mail import QueuedMail
+from feedback_app.desk.sign_in.user_datastore import AccountDatastore
 from feedback_app.letter_queue import LetterRequest
 from feedback_app.mailing.delivery.worker import mail_worker
 from feedback_app.mailing.letters.context import LetterContext
@@ -77,12 +77,12 @@ def test_nothing_that_flask_security_could_mail_leaves_by_another_way(
     monkeypatch.setattr(smtplib, "SMTP", forbidden)
     monkeypatch.setattr(smtplib, "SMTP_SSL", forbidden)
     security = app.extensions["security"]
-    assert isinstance(security.mail_util, Notices)
+    assert isinstance(security.mail_util, QueuedMail)
     assert not {"mail", "mailman"} & app.extensions.keys()
     # Its own words, with whatever they would have held, are dropped: a letter here has no secret in it.
     monkeypatch.setattr(security, "render_template", lambda *_, **__: "geheim@example.com 123456")
     with app.test_request_context():
-        user = Accounts(app.extensions["undisclosed"]).find_user(username=nora)
+        user = AccountDatastore(app.extensions["undisclosed"]).find_user(username=nora)
         utils.send_mail("A subject", "somebody@example.com", f"security/email/{template}", user=user)
     with store.reading() as session:
         [request] = session.scalars(select(LetterRequest)).all()

@@ -15,9 +15,9 @@ from feedback_app.audit_log import Act, AuditLine
 from feedback_app.config import Settings
 from feedback_app.db.store import Store
 from feedback_app.desk.models import OwnerPasskey
-from feedback_app.desk.services import MOST_FAILURES, create_owner, find_owner, forget_factor
-from feedback_app.desk.sign_in.codes import house_security
+from feedback_app.desk.services import MAX_FAILURES, create_owner, find_owner, remove_second_factor
 from feedback_app.desk.sign_in.passkey_forms import NOT_TAKEN
+from feedback_app.desk.sign_in.second_factor_codes import security_extension
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE
 from tests.support.passkey import SoftPasskey, add_passkey, options_of, send, signed_in
@@ -152,7 +152,7 @@ def test_too_many_wrong_answers_lock_the_owner_out_for_a_while(
     passkey = add_passkey(client)
     other, stranger = app.test_client(), SoftPasskey()
     stranger.id = passkey.id
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         page = asked(other)
         send(other, page, stranger.answer(options_of(page)))
     assert "locked" in lines(store, Act.SIGN_IN_FAILED)[-1]
@@ -215,9 +215,9 @@ def test_where_a_browser_is_does_not_depend_on_what_stands_before_the_app(
     whole = create_app(make_settings(site_url="https://socks.example"), store)
     # Caddy takes the encryption off, and hands the name on.
     with whole.test_request_context("/", base_url="http://socks.example"):
-        assert house_security().webauthn_util.origin() == "https://socks.example"
+        assert security_extension().webauthn_util.origin() == "https://socks.example"
     with whole.test_request_context("/", base_url="http://localhost:8000"):
-        assert house_security().webauthn_util.origin() == "http://localhost:8000"
+        assert security_extension().webauthn_util.origin() == "http://localhost:8000"
 
 
 def test_a_lost_second_factor_takes_its_passkeys_with_it(app: Flask, store: Store, clock: Clock, nora: str) -> None:
@@ -228,7 +228,7 @@ def test_a_lost_second_factor_takes_its_passkeys_with_it(app: Flask, store: Stor
     with store.writing() as session:
         owner = find_owner(session, nora)
         assert owner
-        assert forget_factor(session, owner, who="a test", now=clock.now()) == 2
+        assert remove_second_factor(session, owner, who="a test", now=clock.now()) == 2
         assert session.scalars(select(OwnerPasskey)).all() == []
     assert not signed_in(client)
 

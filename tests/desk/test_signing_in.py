@@ -13,7 +13,7 @@ from feedback_app.comments.models import Comment, CommentStatus
 from feedback_app.config import Moderation
 from feedback_app.db.store import Store
 from feedback_app.desk.models import Owner, OwnerSession
-from feedback_app.desk.services import MOST_FAILURES, OwnerRefused, create_owner
+from feedback_app.desk.services import MAX_FAILURES, OwnerRefused, create_owner
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.comments import OPPS, publish, say
 from tests.support.databases import SQLITE
@@ -57,14 +57,14 @@ def test_a_wrong_password_is_not_told_from_a_wrong_name_and_too_many_lock(
         fill(client, f"{ADMIN}/sign-in", username=name, password="nothing that is right").text for name in (nora, "eve")
     ]
     assert all("do not belong together" in page for page in said)
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         fill(client, f"{ADMIN}/sign-in", username=nora, password="nothing that is right")
     assert "wait a quarter" in fill(client, f"{ADMIN}/sign-in", username=nora, password=PASSWORD).text
     clock.advance(minutes=16)
     assert "The second factor" in fill(client, f"{ADMIN}/sign-in", username=nora, password=PASSWORD).text
     with store.reading() as session:
         failed = select(AuditLine).where(AuditLine.act == Act.SIGN_IN_FAILED)
-        assert len(session.scalars(failed).all()) == MOST_FAILURES + 1
+        assert len(session.scalars(failed).all()) == MAX_FAILURES + 1
 
 
 def test_a_cookie_is_worth_nothing_after_its_session_has_ended(

@@ -16,14 +16,14 @@ from feedback_app.desk.services import (
     create_owner,
     find_owner,
     find_session,
-    hashed,
+    hash_password,
+    open_totp_secret,
     recovery_codes_left,
-    secret_of,
     set_recovery_codes,
-    set_secret,
+    set_totp_secret,
     start_session,
-    use_counter,
     use_recovery_code,
+    use_totp_counter,
 )
 from feedback_app.operations import snapshot
 from feedback_app.operations.backup import back_up
@@ -48,7 +48,7 @@ def sign_up(store: Store) -> tuple[int, str]:
     """Nora, with a second factor, two recovery codes and a session; returns her number and the session's key."""
     with store.writing() as session:
         nora = create_owner(session, "nora", "odd socks never match", who="a test", now=OPPS_DAY)
-        set_secret(session, nora, SECRET)
+        set_totp_secret(session, nora, SECRET)
         set_recovery_codes(session, nora.id, ["one-one", "two-two"])
         add_key(session, nora, "the phone")
         return nora.id, start_session(session, nora.id, "Firefox", now=OPPS_DAY)
@@ -87,12 +87,12 @@ def test_what_was_used_or_changed_since_the_backup_stays_so(store: Store, settin
     back_up(store, tmp_path / "monday.backup")
     with store.writing() as session:
         assert use_recovery_code(session, nora, "one-one")
-        assert use_counter(session, nora, 7)
-        session.get_one(Owner, nora).password = new = hashed("quite another one")
+        assert use_totp_counter(session, nora, 7)
+        session.get_one(Owner, nora).password = new = hash_password("quite another one")
     put_back(settings, tmp_path / "monday.backup")
     with store.writing() as session:
         assert not use_recovery_code(session, nora, "one-one")
-        assert not use_counter(session, nora, 7)
+        assert not use_totp_counter(session, nora, 7)
         assert session.get_one(Owner, nora).password == new
         assert use_recovery_code(session, nora, "two-two")
 
@@ -148,7 +148,7 @@ def test_a_new_key_seals_the_second_factor_anew(empty_store_url: str, tmp_path: 
         assert owner.totp_secret
         assert before[:KEY_ID_BYTES] in old
         assert owner.totp_secret[:KEY_ID_BYTES] not in old
-        assert secret_of(session, owner) == SECRET
+        assert open_totp_secret(session, owner) == SECRET
     # The key after next: the one from before is dropped now, and nothing needs it.
     rotate_keys(own_keys, store)
     store.close()
@@ -156,6 +156,6 @@ def test_a_new_key_seals_the_second_factor_anew(empty_store_url: str, tmp_path: 
     with again.reading() as session:
         owner = find_owner(session, "nora")
         assert owner
-        assert secret_of(session, owner) == SECRET
+        assert open_totp_secret(session, owner) == SECRET
         assert not old & sealing_keys(session)
     again.close()

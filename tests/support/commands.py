@@ -82,7 +82,7 @@ def _serve(place: str) -> None:
     from feedback_app.privacy import retention  # noqa: F401, PLC0415 - what commands import when they need it
     from feedback_app.publishing.live import update  # noqa: F401, PLC0415 - the same
 
-    undisclosed.all()
+    undisclosed.import_all()
     # The handlers are forgotten as they end.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:

@@ -1,4 +1,4 @@
-"""Signing in to the desk: Flask-Security set up for this app, with passwords, six digits, passkeys and recovery codes.
+"""Signing in to the desk: Flask-Security with passwords, six-digit codes, passkeys and recovery codes.
 
-Only the question who is signed in. What they may then do is the desk's.
+It answers only who is signed in; what an owner may then do is decided by the desk.
 """

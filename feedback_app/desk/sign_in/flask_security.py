@@ -1,4 +1,4 @@
-"""Signing in: Flask-Security, fitted to the house."""
+"""Setting up Flask-Security for the desk."""
 
 from typing import cast
 
@@ -7,32 +7,33 @@ from flask.typing import ResponseReturnValue
 from flask_security import Security
 
 from feedback_app.desk import services
-from feedback_app.desk.sign_in.accounts import Accounts
-from feedback_app.desk.sign_in.codes import RECOVERY_CODES, Codes, RecoveryCodes
-from feedback_app.desk.sign_in.passkey_forms import SAID, NewPasskeyForm, PasskeyForm, PasskeyNameForm, Passkeys
-from feedback_app.desk.sign_in.security_mail import Notices
-from feedback_app.desk.sign_in.sessions import keep_record, keep_sessions
-from feedback_app.desk.sign_in.sign_in_forms import FactorForm, RescueForm, SignInForm, WhichForm
-from feedback_app.desk.sign_in.two_factor_flow import SAID as SAID_HALF_WAY
-from feedback_app.desk.sign_in.two_factor_flow import keep_the_way
+from feedback_app.desk.sign_in.passkey_forms import MESSAGES as PASSKEY_MESSAGES
+from feedback_app.desk.sign_in.passkey_forms import NewPasskeyForm, PasskeyForm, PasskeyNameForm, PasskeyRequests
+from feedback_app.desk.sign_in.second_factor_codes import RECOVERY_CODES, RecoveryCodes, TotpCodes
+from feedback_app.desk.sign_in.security_mail import QueuedMail
+from feedback_app.desk.sign_in.sessions import log_changes, use_stored_sessions
+from feedback_app.desk.sign_in.sign_in_forms import ChooseFactorForm, RescueForm, SecondFactorForm, SignInForm
+from feedback_app.desk.sign_in.two_factor_flow import MESSAGES as TWO_FACTOR_MESSAGES
+from feedback_app.desk.sign_in.two_factor_flow import keep_half_signed_in
+from feedback_app.desk.sign_in.user_datastore import AccountDatastore
 from feedback_app.security.crypto import derive
 from feedback_app.web.app_state import AppState
 
 PREFIX = "/feedback/admin"
-# The blueprints of the owner's pages, and Flask-Security's own.
+# The blueprints of the owner's pages, and Flask-Security's.
 SIGNED_IN = ("security", "owner", "moderation", "posts")
 
 
 def prepare_sign_in(app: Flask) -> Security:
-    """Add signing in to an app that has its house."""
-    at: AppState = app.extensions["undisclosed"]
+    """Add the sign-in to an app that has its state."""
+    state: AppState = app.extensions["undisclosed"]
     app.config.update(
-        # It would write into everybody's session, readers' and customers' too; the owner's sessions are kept in the
-        # store, listed, and ended there.
+        # Flask-Login's protection would write into every session, also readers' and customers'. Owners' sessions are in
+        # the store, where they can be ended.
         SESSION_PROTECTION=None,
         SECURITY_URL_PREFIX=PREFIX,
         SECURITY_STATIC_FOLDER=None,
-        # What these pages say to caches is what all of the app say; its own header is malformed.
+        # `keep_private` sets this header; Flask-Security's is malformed.
         SECURITY_CACHE_CONTROL=None,
         SECURITY_LOGIN_URL="/sign-in",
         SECURITY_LOGOUT_URL="/sign-out",
@@ -46,12 +47,12 @@ def prepare_sign_in(app: Flask) -> Security:
         SECURITY_MULTI_FACTOR_RECOVERY_CODES_URL="/recovery-codes",
         SECURITY_MULTI_FACTOR_RECOVERY_URL="/recovery",
         SECURITY_WEBAUTHN=True,
-        SECURITY_WAN_RP_NAME=at.settings.shop_name,
+        SECURITY_WAN_RP_NAME=state.settings.shop_name,
         SECURITY_WAN_REGISTER_URL="/passkeys",
         SECURITY_WAN_DELETE_URL="/passkeys/remove",
         SECURITY_WAN_SIGNIN_URL="/passkey",
         SECURITY_WAN_VERIFY_URL="/passkey-again",
-        # Besides a password, not instead of it.
+        # A passkey is used with a password, not instead of it.
         SECURITY_WAN_ALLOW_AS_FIRST_FACTOR=False,
         SECURITY_WAN_ALLOW_AS_MULTI_FACTOR=False,
         SECURITY_WAN_ALLOW_AS_VERIFY=["secondary"],
@@ -63,17 +64,17 @@ def prepare_sign_in(app: Flask) -> Security:
         SECURITY_CHANGEABLE=True,
         SECURITY_PASSWORD_SCHEMES=["argon2"],
         SECURITY_PASSWORD_SINGLE_HASH={"argon2"},
-        SECURITY_PASSWORD_LENGTH_MIN=services.SHORTEST_PASSWORD,
+        SECURITY_PASSWORD_LENGTH_MIN=services.MIN_PASSWORD_LENGTH,
         SECURITY_TWO_FACTOR=True,
         SECURITY_TWO_FACTOR_REQUIRED=True,
         SECURITY_TWO_FACTOR_ENABLED_METHODS=["authenticator"],
         SECURITY_TWO_FACTOR_RESCUE_EMAIL=False,
-        # Seconds: a clock may be half a minute off.
+        # Seconds that a clock may be off.
         SECURITY_TWO_FACTOR_AUTHENTICATOR_VALIDITY=30,
         SECURITY_MULTI_FACTOR_RECOVERY_CODES=True,
         SECURITY_MULTI_FACTOR_RECOVERY_CODES_N=RECOVERY_CODES,
-        SECURITY_TOTP_SECRETS={"1": derive(at.signer.identifier_key, "second factor").hex()},
-        SECURITY_TOTP_ISSUER=at.settings.shop_name.replace(":", " "),
+        SECURITY_TOTP_SECRETS={"1": derive(state.signer.identifier_key, "second factor").hex()},
+        SECURITY_TOTP_ISSUER=state.settings.shop_name.replace(":", " "),
         SECURITY_CLI_USERS_NAME=None,
         SECURITY_CLI_ROLES_NAME=None,
         SECURITY_LOGIN_USER_TEMPLATE="desk/sign_in.html",
@@ -88,45 +89,47 @@ def prepare_sign_in(app: Flask) -> Security:
         SECURITY_MULTI_FACTOR_RECOVERY_CODES_TEMPLATE="desk/recovery_codes.html",
         SECURITY_MULTI_FACTOR_RECOVERY_TEMPLATE="desk/recovery.html",
     )
-    app.config.update({f"SECURITY_MSG_{name}": said for name, said in (SAID | SAID_HALF_WAY).items()})
+    app.config.update(
+        {f"SECURITY_MSG_{name}": message for name, message in (PASSKEY_MESSAGES | TWO_FACTOR_MESSAGES).items()}
+    )
     security = Security(
         app,
-        Accounts(at),
+        AccountDatastore(state),
         login_form=SignInForm,
-        two_factor_setup_form=FactorForm,
+        two_factor_setup_form=SecondFactorForm,
         two_factor_rescue_form=RescueForm,
-        two_factor_select_form=WhichForm,
-        webauthn_util_cls=Passkeys,
+        two_factor_select_form=ChooseFactorForm,
+        webauthn_util_cls=PasskeyRequests,
         wan_register_form=PasskeyNameForm,
         wan_register_response_form=NewPasskeyForm,
         wan_signin_response_form=PasskeyForm,
-        totp_cls=Codes,
+        totp_cls=TotpCodes,
         mf_recovery_codes_util_cls=RecoveryCodes,
-        mail_util_cls=Notices,
+        mail_util_cls=QueuedMail,
     )
     security.want_json(lambda _request: False)
-    security.unauthn_handler(ask_who)  # type: ignore[arg-type]
-    keep_sessions(app)
-    keep_record(app)
-    _know_owners_alone(app, security)
-    keep_the_way(app, f"{PREFIX}/")
+    security.unauthn_handler(redirect_to_sign_in)  # type: ignore[arg-type]
+    use_stored_sessions(app)
+    log_changes(app)
+    _limit_hooks_to_desk(app, security)
+    keep_half_signed_in(app, f"{PREFIX}/")
     return security
 
 
-def _know_owners_alone(app: Flask, security: Security) -> None:
-    """Have it looked up, and kept, who is signed in around the owner's pages alone, not around everybody's requests."""
-    theirs = (security.principal, security.login_manager)
+def _limit_hooks_to_desk(app: Flask, security: Security) -> None:
+    """Run the hooks of Flask-Login and Flask-Principal for the desk alone, not for readers' and customers' requests."""
+    extensions = (security.principal, security.login_manager)
     for hooks in cast(
         "tuple[dict[str | None, list[object]], ...]", (app.before_request_funcs, app.after_request_funcs)
     ):
-        for hook in [hook for hook in hooks[None] if getattr(hook, "__self__", None) in theirs]:
+        for hook in [hook for hook in hooks[None] if getattr(hook, "__self__", None) in extensions]:
             hooks[None].remove(hook)
-            for pages in SIGNED_IN:
-                hooks.setdefault(pages, []).insert(0, hook)
+            for blueprint in SIGNED_IN:
+                hooks.setdefault(blueprint, []).insert(0, hook)
 
 
-def ask_who(_mechanisms: object = None, headers: object = None) -> ResponseReturnValue:  # noqa: ARG001 - what it is called with
-    """Lead somebody who is not signed in to where one signs in; what they sent is not done."""
+def redirect_to_sign_in(_mechanisms: object = None, headers: object = None) -> ResponseReturnValue:  # noqa: ARG001 - Flask-Security's arguments
+    """Redirect to the sign-in page, and refuse a form that was sent without a session."""
     if request.method not in {"GET", "HEAD"}:
         abort(400)
     return redirect(url_for("security.login", next=request.full_path.rstrip("?")))

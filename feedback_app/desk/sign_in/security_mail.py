@@ -1,4 +1,4 @@
-"""What Flask-Security would mail goes into the queue of letters, to the owner, like everything else."""
+"""Flask-Security's mails, sent through the letter queue like every other letter."""
 
 import json
 from typing import Any
@@ -10,20 +10,20 @@ from feedback_app.letter_queue import LetterKind, queue_letter
 from feedback_app.web.app_state import app_state
 
 
-class Notices(MailUtil):
-    """Wants a letter for what Flask-Security would mail; nothing leaves by another way."""
+class QueuedMail(MailUtil):
+    """Queues a letter to the owner in place of each mail of Flask-Security's."""
 
     def send_mail(  # noqa: PLR0917 - the base's signature
         self,
         template: str,
         subject: str,
-        recipient: Any,  # noqa: ANN401, ARG002 - the base's signature; nobody is known by an address
+        recipient: Any,  # noqa: ANN401, ARG002 - the base's signature; owners have no address here
         sender: Any,  # noqa: ANN401, ARG002 - the base's signature
         body: str | None,  # noqa: ARG002 - the letter has its own words
         html: str | None,  # noqa: ARG002 - the letter has its own words
         **context: Any,  # noqa: ANN401 - the base's signature
     ) -> None:
-        """Note that the owner has to know; what the letter says is the mailer's business."""
+        """Queue a sign-in notice; the mailer writes it."""
         user = context.get("user")
         details = {
             "what": template.rpartition("/")[2],

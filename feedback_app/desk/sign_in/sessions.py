@@ -1,4 +1,4 @@
-"""Where an owner is signed in: only a browser whose session is in the store is, whatever its cookie says."""
+"""Owners' sessions: a browser is signed in only while its session is in the store, whatever its cookie says."""
 
 from flask import Flask, request
 from flask import session as cookie
@@ -8,75 +8,75 @@ from flask_security.signals import password_changed, tf_profile_changed
 from feedback_app import clock
 from feedback_app.audit_log import Act, note
 from feedback_app.desk import services
-from feedback_app.desk.sign_in.accounts import Account
+from feedback_app.desk.sign_in.user_datastore import Account
 from feedback_app.web.app_state import app_state
 
-KEY = "owner_session"
-_KINDS = ("Firefox", "Edg", "OPR", "Chrome", "Safari")
+SESSION_KEY = "owner_session"
+_BROWSERS = ("Firefox", "Edg", "OPR", "Chrome", "Safari")
 _SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
 
 
-def browser_of(agent: str) -> str:
-    """What a browser calls itself, in words that fit into a line: no more is kept of it."""
-    kind = next((kind for kind in _KINDS if kind in agent), "A browser")
+def browser_name(agent: str) -> str:
+    """Return a short name for a user agent, like `Firefox on Linux`: no more of it is stored."""
+    kind = next((kind for kind in _BROWSERS if kind in agent), "A browser")
     system = next((system for system in _SYSTEMS if system in agent), "")
     kind = {"Edg": "Edge", "OPR": "Opera"}.get(kind, kind)
     return f"{kind} on {system}" if system else kind
 
 
-def keep_sessions(app: Flask) -> None:
-    """Only a browser whose session is in the store is signed in, whatever its cookie says."""
+def use_stored_sessions(app: Flask) -> None:
+    """Let Flask-Login accept only browsers whose session is in the store."""
     manager = app.login_manager  # type: ignore[attr-defined]
     load = manager._user_callback  # noqa: SLF001 - Flask-Login has no other name for it
-    # No page here is opened by a token in a header.
+    # No page of the desk is opened with a token in a header.
     manager.request_loader(lambda _request: None)
 
     @manager.user_loader  # type: ignore[untyped-decorator]
-    def load_if_session_goes_on(mark: str) -> Account | None:
-        account: Account | None = load(mark)
+    def load_if_session_continues(uniquifier: str) -> Account | None:
+        account: Account | None = load(uniquifier)
         if account is None:
             return None
         now = clock.now()
         with app_state().store.reading() as session:
-            found = services.find_session(session, account.id, cookie.get(KEY, ""), now=now)
+            found = services.find_session(session, account.id, cookie.get(SESSION_KEY, ""), now=now)
         if found is None:
             return None
         if now - found.seen_at > services.SEEN_EVERY:
             with app_state().store.writing() as session:
-                services.see_session(session, found.id, now=now)
+                services.touch_session(session, found.id, now=now)
         return account
 
     @user_logged_in.connect_via(app)  # type: ignore[untyped-decorator]
     def begin(_app: Flask, user: Account, **_: object) -> None:
         with app_state().store.writing() as session:
-            browser = browser_of(request.user_agent.string)
-            cookie[KEY] = services.start_session(session, user.id, browser, now=clock.now())
+            browser = browser_name(request.user_agent.string)
+            cookie[SESSION_KEY] = services.start_session(session, user.id, browser, now=clock.now())
 
     @user_logged_out.connect_via(app)  # type: ignore[untyped-decorator]
     def end(_app: Flask, user: Account, **_: object) -> None:
         now = clock.now()
         with app_state().store.writing() as session:
-            found = services.find_session(session, user.id, cookie.pop(KEY, ""), now=now)
+            found = services.find_session(session, user.id, cookie.pop(SESSION_KEY, ""), now=now)
             if found is not None:
                 services.end_session(session, user.id, number=found.id)
                 note(session, user.username, Act.SIGNED_OUT, found.browser, now=now)
 
-    # These live as long as the app does.
+    # Signals hold receivers weakly: the app keeps these alive.
     app.extensions["owner sessions"] = (begin, end)
 
 
-def keep_record(app: Flask) -> None:
-    """Lines in the audit log for what Flask-Security does by itself."""
+def log_changes(app: Flask) -> None:
+    """Write Flask-Security's own changes to the audit log."""
 
-    def line(user: Account, act: Act) -> None:
+    def log(user: Account, act: Act) -> None:
         with app_state().store.writing() as session:
             note(session, user.username, act, now=clock.now())
 
     def changed_password(_app: Flask, user: Account, **_: object) -> None:
-        line(user, Act.PASSWORD_CHANGED)
+        log(user, Act.PASSWORD_CHANGED)
 
     def set_factor(_app: Flask, user: Account, **_: object) -> None:
-        line(user, Act.FACTOR_SET)
+        log(user, Act.FACTOR_SET)
 
     password_changed.connect(changed_password, app)
     tf_profile_changed.connect(set_factor, app)

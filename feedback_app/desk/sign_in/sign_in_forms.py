@@ -1,4 +1,4 @@
-"""The forms of signing in."""
+"""Forms of the sign-in pages."""
 
 from typing import Any
 
@@ -6,45 +6,45 @@ from flask_security import LoginForm, TwoFactorRescueForm, TwoFactorSelectForm, 
 from wtforms import RadioField, SelectChoice, StringField
 from wtforms.validators import InputRequired
 
-from feedback_app.desk.sign_in.accounts import LOCKED
-from feedback_app.desk.sign_in.codes import house_security
+from feedback_app.desk.sign_in.second_factor_codes import security_extension
+from feedback_app.desk.sign_in.user_datastore import LOCKED
 
-WRONG = "This user name and this password do not belong together."
+NO_MATCH = "This user name and this password do not belong together."
 
 
 class SignInForm(LoginForm):
-    """User name and password; which of the two was wrong is not said."""
+    """User name and password; the error does not tell which of the two was wrong."""
 
     email = None
     remember = None
     username = StringField("User name", validators=[InputRequired("Say who you are.")])
 
     def validate(self, **kwargs: Any) -> bool:  # noqa: ANN401 - the base's signature
-        """Whether they belong together."""
+        """Return whether the password is the owner's."""
         self.ifield = self.username
-        self.user = house_security().datastore.find_user(username=self.username.data or "")
+        self.user = security_extension().datastore.find_user(username=self.username.data or "")
         if super().validate(**kwargs):
             return True
         if self.username.data and self.password.data and not self.csrf_token.errors:
             locked = LOCKED in self.username.errors
             self.username.errors, self.password.errors = [], []
-            self.form_errors.append(LOCKED if locked else WRONG)
+            self.form_errors.append(LOCKED if locked else NO_MATCH)
         return False
 
 
-class FactorForm(TwoFactorSetupForm):
-    """Which second factor: there is one kind."""
+class SecondFactorForm(TwoFactorSetupForm):
+    """The choice of a second factor; the page offers one kind."""
 
     setup = StringField()
 
 
 class RescueForm(TwoFactorRescueForm):
-    """Never shown: without a phone, there are recovery codes."""
+    """Never shown: recovery codes replace a lost phone."""
 
     help_setup = RadioField(choices=[SelectChoice(value="recovery_code", label="A recovery code")])
 
 
-class WhichForm(TwoFactorSelectForm):
-    """Which of one's second factors; the page has a button for each."""
+class ChooseFactorForm(TwoFactorSelectForm):
+    """The choice between an owner's second factors; the page has a button for each."""
 
     which = StringField()

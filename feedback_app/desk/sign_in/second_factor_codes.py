@@ -1,4 +1,4 @@
-"""The second factor's codes and the recovery codes, each taken once."""
+"""Six-digit codes (RFC 6238) and recovery codes, each accepted once."""
 
 import re
 from io import BytesIO
@@ -20,30 +20,30 @@ from feedback_app.web.app_state import app_state
 RECOVERY_CODES = 10
 
 
-class Codes(Totp):
-    """The second factor's codes (RFC 6238), by the house's clock, each taken once."""
+class TotpCodes(Totp):
+    """The second factor's six-digit codes, by the app's clock, each accepted once."""
 
     def __init__(self, secrets: dict[str, str], issuer: str) -> None:
-        """Make codes for a shop."""
+        """Make codes for a shop, which the authenticator shows as `issuer`."""
         super().__init__(secrets, issuer)
         self._totp = TOTP.using(issuer=issuer, secrets=secrets, now=lambda: clock.now().timestamp())
 
-    def made_from(self, secret: str) -> TOTP:
-        """What makes the codes of a secret."""
+    def from_secret(self, secret: str) -> TOTP:
+        """Return the generator of a secret's codes."""
         return self._totp.from_source(secret)
 
     def verify_totp(self, token: str, totp_secret: str, user: Any, window: int = 0) -> bool:  # noqa: ANN401 - an account
-        """Whether a code is right, new, and taken at the moment."""
+        """Return whether a code is right and new, and the owner is not locked."""
         return not user.is_locked() and super().verify_totp(token, totp_secret, user, window)
 
     def set_last_counter(self, user: Any, tmatch: TotpMatch) -> None:  # noqa: ANN401 - an account
-        """Take a code, or refuse one that was taken before."""
+        """Accept a code. Raises TokenError if it was accepted before."""
         with app_state().store.writing() as session:
-            if not services.use_counter(session, user.id, tmatch.counter):
+            if not services.use_totp_counter(session, user.id, tmatch.counter):
                 raise TokenError
 
     def generate_qrcode(self, username: str, totp: str) -> str:
-        """The picture for an authenticator, as an element of the page: no address that a log could keep."""
+        """Return the QR code as an element of the page: as an image it would have a URL, which logs keep."""
         image = qrcode.make(self.get_totp_uri(username, totp), image_factory=SvgPathImage)
         with BytesIO() as file:
             image.save(file)
@@ -51,11 +51,11 @@ class Codes(Totp):
 
 
 class RecoveryCodes(MfRecoveryCodesUtil):
-    """Recovery codes: shown once, kept as keyed hashes, each taken once."""
+    """Recovery codes: shown once, stored as keyed hashes, each accepted once."""
 
     def create_recovery_codes(self, user: Any) -> list[str]:  # noqa: ANN401 - the base's signature
-        """New ones; those before are worth nothing any more."""
-        codes = house_security().totp_factory.generate_recovery_codes(RECOVERY_CODES)
+        """Return new codes; the old ones stop working."""
+        codes = security_extension().totp_factory.generate_recovery_codes(RECOVERY_CODES)
         now = clock.now()
         with app_state().store.writing() as session:
             services.set_recovery_codes(session, user.id, codes)
@@ -63,34 +63,34 @@ class RecoveryCodes(MfRecoveryCodesUtil):
         return codes
 
     def get_recovery_codes(self, user: Any) -> list[str]:  # noqa: ANN401, ARG002 - the base's signature
-        """None: they were shown when they were made."""
+        """Return none: codes are shown only when they are made."""
         return []
 
     def check_recovery_code(self, user: Any, code: str) -> bool:  # noqa: ANN401 - the base's signature
-        """Take a code: of two at once, one wins."""
+        """Accept a code: of two concurrent requests one wins."""
         if user.is_locked():
             return False
         with app_state().store.writing() as session:
-            taken = services.use_recovery_code(session, user.id, code)
-            if taken:
+            accepted = services.use_recovery_code(session, user.id, code)
+            if accepted:
                 note(session, user.username, Act.RECOVERY_USED, now=clock.now())
-        if not taken:
+        if not accepted:
             user.track_failed_authn("code", tfa=True)
-        return taken
+        return accepted
 
     def delete_recovery_code(self, user: Any, code: str) -> bool:  # noqa: ANN401, ARG002 - the base's signature
-        """It went when it was taken."""
+        """Do nothing: the code was deleted when it was accepted."""
         return True
 
 
-def house_security() -> Security:
-    """Flask-Security as this app has it."""
+def security_extension() -> Security:
+    """Return this app's Flask-Security."""
     security: Security = current_app.extensions["security"]
     return security
 
 
-def totp_of(secret: str) -> TOTP:
-    """What makes an owner's codes."""
-    factory = house_security().totp_factory
-    assert isinstance(factory, Codes)  # noqa: S101 - the class that it was told to use
-    return factory.made_from(secret)
+def totp_from_secret(secret: str) -> TOTP:
+    """Return the generator of an owner's codes."""
+    factory = security_extension().totp_factory
+    assert isinstance(factory, TotpCodes)  # noqa: S101 - the class it was configured with
+    return factory.from_secret(secret)

@@ -1,4 +1,4 @@
-"""Owners and their passkeys as Flask-Security knows them: the rows' values, opened; each change is a transaction."""
+"""Flask-Security's datastore: owners and passkeys as its user objects; each change is a transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from flask_security import RoleMixin, UserDatastore, UserMixin, WebAuthnMixin
 from feedback_app import clock
 from feedback_app.desk import passkeys, services
 from feedback_app.desk.models import Owner, OwnerPasskey
-from feedback_app.desk.sign_in.codes import totp_of
+from feedback_app.desk.sign_in.second_factor_codes import totp_from_secret
 from feedback_app.web.app_state import AppState, app_state
 
 LOCKED = "Too many wrong tries: wait a quarter of an hour."
@@ -18,10 +18,10 @@ LOCKED = "Too many wrong tries: wait a quarter of an hour."
 
 @dataclass(eq=False, kw_only=True)
 class Passkey(WebAuthnMixin):
-    """A passkey as Flask-Security knows one: always a second factor, never the only one."""
+    """A passkey for Flask-Security: always a second factor, never the only one."""
 
     id: int
-    owner_mark: str
+    owner_uniquifier: str
     name: str
     credential_id: bytes
     public_key: bytes
@@ -29,7 +29,7 @@ class Passkey(WebAuthnMixin):
     transports: list[str]
     created_at: datetime
     used_at: datetime | None
-    # The same for Flask-Security, which knows none that was never used.
+    # Flask-Security needs a value, also for a passkey that was never used.
     lastuse_datetime: datetime
     usage: str = "secondary"
     extensions: str | None = None
@@ -37,11 +37,11 @@ class Passkey(WebAuthnMixin):
     device_type: str = ""
 
     @classmethod
-    def of(cls, row: OwnerPasskey, mark: str) -> "Passkey":
-        """A row's; `mark` is its owner's."""
+    def from_row(cls, row: OwnerPasskey, uniquifier: str) -> "Passkey":
+        """Make it from a row and its owner's uniquifier."""
         return cls(
             id=row.id,
-            owner_mark=mark,
+            owner_uniquifier=uniquifier,
             name=row.name,
             credential_id=row.credential_id,
             public_key=row.public_key,
@@ -53,13 +53,13 @@ class Passkey(WebAuthnMixin):
         )
 
     def get_user_mapping(self) -> dict[str, Any]:
-        """How its owner is found."""
-        return {"fs_uniquifier": self.owner_mark}
+        """Return the criteria by which Flask-Security finds its owner."""
+        return {"fs_uniquifier": self.owner_uniquifier}
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
 class Account(UserMixin):
-    """An owner as Flask-Security knows one: the row's values, opened. It has no repr that could be logged."""
+    """An owner for Flask-Security: the row's values, decrypted. Its repr shows no secret, since it may be logged."""
 
     id: int
     username: str
@@ -70,24 +70,24 @@ class Account(UserMixin):
     tf_primary_method: str | None
     recovery_codes: int
     webauthn: list[WebAuthnMixin] = field(default_factory=list)
-    # How a device tells this shop's accounts apart; it says nothing of the person.
+    # By this a device tells this shop's accounts apart; it reveals nothing about the person.
     fs_webauthn_user_handle: str = ""
-    # Nobody is known by an address here, and none is kept.
+    # Owners have no address here.
     email: str = ""
     roles: Any = ()
 
     def __repr__(self) -> str:
-        """The user name."""
+        """Show the user name alone."""
         return f"<Account {self.username}>"
 
     def track_failed_authn(self, auth_type: str, tfa: bool = False) -> None:  # noqa: FBT001, FBT002 - the base's signature
         """Count a wrong password, code or passkey."""
-        what = "wrong code" if tfa else f"wrong {auth_type}"
+        failure = "wrong code" if tfa else f"wrong {auth_type}"
         with app_state().store.writing() as session:
-            services.note_failure(session, self.id, what, now=clock.now())
+            services.note_failure(session, self.id, failure, now=clock.now())
 
     def is_locked(self, form_error: list[str] | None = None) -> bool:
-        """Whether nothing is taken at the moment, not even what is right."""
+        """Return whether the owner is locked, so that not even a right password is accepted."""
         with app_state().store.reading() as session:
             locked = services.is_locked(session, self.id, now=clock.now())
         if locked and form_error is not None:
@@ -95,25 +95,25 @@ class Account(UserMixin):
         return locked
 
 
-class Accounts(UserDatastore):
-    """Finds owners and keeps what changes of them, each in a transaction of its own."""
+class AccountDatastore(UserDatastore):
+    """Finds and changes owners, each time in its own transaction."""
 
-    def __init__(self, at: AppState) -> None:
-        """Use a house's store."""
+    def __init__(self, state: AppState) -> None:
+        """Use the app's store."""
         super().__init__(Account, RoleMixin, webauthn_model=Passkey)
-        self._store = at.store
+        self._store = state.store
 
     def find_user(self, case_insensitive: bool = False, **by: Any) -> Account | None:  # noqa: ANN401, ARG002, FBT001, FBT002 - the base's signature
-        """The owner of a user name or a session's mark."""
+        """Return the owner with a user name or a uniquifier."""
         with self._store.reading() as session:
             if "username" in by:
                 owner = services.find_owner(session, str(by["username"])[:64])
             else:
-                owner = services.owner_of_mark(session, str(by["fs_uniquifier"]))
+                owner = services.find_owner_by_uniquifier(session, str(by["fs_uniquifier"]))
             return self._account(session, owner) if owner else None
 
     def _account(self, session: Any, owner: Owner) -> Account:  # noqa: ANN401 - a session
-        secret = services.secret_of(session, owner)
+        secret = services.open_totp_secret(session, owner)
         return Account(
             id=owner.id,
             username=owner.username,
@@ -124,34 +124,36 @@ class Accounts(UserDatastore):
             tf_primary_method="authenticator" if secret else None,
             recovery_codes=services.recovery_codes_left(session, owner.id),
             fs_webauthn_user_handle=f"owner {owner.id}",
-            webauthn=[Passkey.of(row, owner.uniquifier) for row in passkeys.passkeys_of(session, owner.id)],
+            webauthn=[Passkey.from_row(row, owner.uniquifier) for row in passkeys.passkeys_of(session, owner.id)],
         )
 
     def find_role(self, role: str) -> None:
-        """There are none."""
+        """Return none: there are no roles."""
 
     def put(self, model: Account | Passkey) -> Account | Passkey:
-        """Keep what changed of an owner or a passkey."""
+        """Store an owner or a passkey that changed."""
         with self._store.writing() as session:
             if isinstance(model, Passkey):
                 passkeys.use_passkey(session, model.id, model.sign_count, now=clock.now())
                 return model
             owner = session.get_one(Owner, model.id, with_for_update=True)
             owner.password, owner.active, owner.uniquifier = model.password, model.active, model.fs_uniquifier
-            if model.tf_totp_secret != services.secret_of(session, owner):
+            if model.tf_totp_secret != services.open_totp_secret(session, owner):
                 secret = model.tf_totp_secret
-                # Sealed by the store's own keys, and by nothing that could be lost without them.
-                services.set_secret(session, owner, totp_of(secret).to_json(encrypt=False) if secret else None)
+                # Sealed with the store's keys alone: a second key, Flask-Security's, could be lost.
+                services.set_totp_secret(
+                    session, owner, totp_from_secret(secret).to_json(encrypt=False) if secret else None
+                )
         return model
 
     def commit(self) -> None:
-        """Everything has been, already."""
+        """Do nothing: every change is committed at once."""
 
     def find_webauthn(self, credential_id: bytes) -> Passkey | None:
-        """The passkey that a device knows by this."""
+        """Return the passkey of a credential, if there is one."""
         with self._store.reading() as session:
             row = passkeys.find_passkey(session, credential_id)
-            return Passkey.of(row, session.get_one(Owner, row.owner_id).uniquifier) if row else None
+            return Passkey.from_row(row, session.get_one(Owner, row.owner_id).uniquifier) if row else None
 
     def create_webauthn(  # noqa: PLR0917 - the base's signature
         self,
@@ -167,7 +169,7 @@ class Accounts(UserDatastore):
         extensions: str | None = None,  # noqa: ARG002 - the base's signature
         **_: object,
     ) -> None:
-        """Keep a new passkey."""
+        """Store a new passkey."""
         with self._store.writing() as session:
             passkeys.add_passkey(
                 session,
@@ -176,18 +178,18 @@ class Accounts(UserDatastore):
                 credential_id=credential_id,
                 public_key=public_key,
                 sign_count=sign_count,
-                transports=[str(getattr(way, "value", way)) for way in transports or ()],
+                transports=[str(getattr(transport, "value", transport)) for transport in transports or ()],
                 now=clock.now(),
             )
 
     def delete_webauthn(self, webauthn: WebAuthnMixin) -> None:
-        """Take a passkey away."""
+        """Remove a passkey."""
         assert isinstance(webauthn, Passkey)  # noqa: S101 - there are no others
         with self._store.writing() as session:
-            owner = services.owner_of_mark(session, webauthn.owner_mark)
+            owner = services.find_owner_by_uniquifier(session, webauthn.owner_uniquifier)
             if owner is not None:
                 passkeys.remove_passkey(session, owner, webauthn.id, webauthn.name, now=clock.now())
 
     def mf_get_recovery_codes(self, user: Any) -> list[str]:  # noqa: ANN401 - the base's signature
-        """How many there are is known, not which."""
+        """Return a placeholder for each code: only hashes are stored."""
         return ["…"] * user.recovery_codes
