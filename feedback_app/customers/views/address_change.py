@@ -17,6 +17,7 @@ from feedback_app.customers.forms import NewAddressForm
 from feedback_app.customers.models import AddressChange, Customer
 from feedback_app.customers.services import address_of
 from feedback_app.customers.views.link_pages import customer_of, form_problem, link_blueprint, read_link
+from feedback_app.security.link_lifetimes import LINK_DAYS
 from feedback_app.security.tokens import BadToken, Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
@@ -42,7 +43,9 @@ def ask(token: str) -> ResponseReturnValue:
         customer = customer_of(session, claim, lock=True)
         letters = request_change(session, customer, form.email.typed, now=now)
     typed = form.email.typed.masked
-    return render_template("customers/new_address_asked.html", **page, typed=typed, letters=letters)
+    return render_template(
+        "customers/new_address_asked.html", **page, typed=typed, letters=letters, days=LINK_DAYS[Purpose.CHANGE_TO]
+    )
 
 
 @address_change_pages.route("/address/old/<token>", methods=["GET", "POST"])

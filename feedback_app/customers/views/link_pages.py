@@ -24,10 +24,10 @@ from feedback_app.web.forms import forged
 from feedback_app.web.headers import keep_private
 
 FORM_EXPIRED = _(
-    "This form had been open too long, or your browser keeps no cookies. What you typed is still here: send it again."
+    "This form was open too long, or your browser blocks cookies. What you typed is still here: send it again."
 )
 TOO_MANY_REQUESTS = _(
-    "A lot came from your network just now. What you typed is still here: wait a minute, and send it again."
+    "Too many requests came from your network. What you typed is still here: wait a minute, and send it again."
 )
 ASKING_LIMITS = (parse("30/minute"), parse("300/hour"))
 FIELD_NAMES = {

@@ -40,6 +40,7 @@ from feedback_app.customers.views.link_pages import (
     topic_name,
 )
 from feedback_app.customers.words import CONSENT_ACTION_WORDS, CONSENT_CHANNEL_WORDS
+from feedback_app.security.link_lifetimes import LINK_DAYS
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
@@ -65,7 +66,7 @@ def ask() -> ResponseReturnValue:
 @preference_pages.get("/preferences/asked")
 def asked() -> ResponseReturnValue:
     """Say what comes next, without saying whether the address is known."""
-    return render_template("customers/asked.html")
+    return render_template("customers/asked.html", days=LINK_DAYS[Purpose.PREFERENCES])
 
 
 @preference_pages.route("/preferences/<token>", methods=["GET", "POST"])

@@ -22,6 +22,7 @@ from feedback_app.customers.views.link_pages import (
     shown_wording,
     topic_name,
 )
+from feedback_app.security.link_lifetimes import LINK_DAYS
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
@@ -53,7 +54,7 @@ def ask() -> ResponseReturnValue:
 @subscribe_pages.get("/subscribe/asked")
 def asked() -> ResponseReturnValue:
     """Say what comes next, without saying whether the address is known."""
-    return render_template("customers/subscribe_asked.html")
+    return render_template("customers/subscribe_asked.html", days=LINK_DAYS[Purpose.SUBSCRIBE])
 
 
 @subscribe_pages.route("/subscribe/<token>", methods=["GET", "POST"])
