@@ -1,6 +1,6 @@
-"""Letters of which there is one: somebody asked for a link, something has to be confirmed, the owner has to know.
+"""The queue of single letters: links that customers asked for, confirmations, notices to the owner.
 
-Whatever part of the house wants such a letter notes it here, in its own transaction; the mailer makes and sends it.
+Any part of the program queues such a letter in its own transaction; the mailer makes and sends it.
 """
 
 from datetime import datetime
@@ -31,15 +31,15 @@ class LetterKind(StrEnum):
 
 
 class NotWanted(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """The letter is not needed any more; the message says why, in a few words and without an address."""
+    """The letter is no longer needed; the message says why, in a few words and without an address."""
 
 
 class LetterRequest(Base):
-    """One letter that is wanted: to a customer, or, without one, to the owner.
+    """A queued letter to a customer; without a customer, to the owner.
 
-    `about` is the number of what it is about (a comment, a mailing), by its kind; `details` is what else its maker
-    needs, never an address or a name in the open. `sent_at` is when the letter was accepted, `gave_up` why it never
-    will be.
+    `about` is the id of what the letter is about (by its kind: a comment, a mailing); `details` is what else is needed
+    to make it, never an address or a name in the open. `sent_at` is when a mail server accepted the letter, `gave_up`
+    is why it will never be sent.
     """
 
     __tablename__ = "letter_requests"
@@ -67,7 +67,7 @@ def queue_letter(
     details: str | None = None,
     due_at: datetime | None = None,
 ) -> LetterRequest:
-    """Note that a letter is wanted, now or at `due_at`; without a customer it goes to the owner."""
+    """Queue a letter, to be sent now or at `due_at`; without a customer it goes to the owner."""
     request = LetterRequest(
         kind=kind, customer_id=customer_id, about=about, details=details, asked_at=now, next_try_at=due_at or now
     )

@@ -1,4 +1,4 @@
-"""Customers: their addresses, what they chose, and the record that proves it.
+"""Customers: their addresses, their choices, and the consent record that proves them.
 
-The single rule of who may be written to is `consent`. Nothing here sends mail; letters are put into `letter_queue`.
+`consent` has the one rule of who may be written to. Nothing here sends mail: letters are put into `letter_queue`.
 """

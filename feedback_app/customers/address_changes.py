@@ -1,4 +1,4 @@
-"""A change of address: asked for on the customer's page, confirmed from the old address and from the new one.
+"""Changes of address: asked for on the customer's page, confirmed from the old address and from the new one.
 
 Every function takes the session; the entry point commits.
 """
@@ -27,23 +27,22 @@ from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 from feedback_app.security.crypto import CannotOpen
 
 NEW_COLUMN, OLD_COLUMN = "address_changes.address", "address_changes.old_address"
-A_DAY = timedelta(days=1)
 MOST_A_DAY = 3
 
 
 class AddressSide(Enum):
-    """From which address something is said."""
+    """The address from which a change is accepted or declined."""
 
     OLD = "old"
     NEW = "new"
 
 
 class ChangeResult(StrEnum):
-    """How far a change has come."""
+    """The result of accepting a change from one address."""
 
     WAITS = "waits"
     DONE = "done"
-    # The new address has choices of its own, and its owner has shown that.
+    # The new address belongs to another customer, who has confirmed it.
     TAKEN = "taken"
     # The new address must not be written to.
     BARRED = "barred"
@@ -58,7 +57,7 @@ class ChangeAddresses:
 
 
 def addresses_of_change(session: Session, change: AddressChange) -> ChangeAddresses:
-    """The addresses of a change. Raises CannotOpen."""
+    """Return the addresses of a change. Raises CannotOpen."""
     vault = vault_of(session)
     return ChangeAddresses(
         Address.parse(vault.open(OLD_COLUMN, change.old_fingerprint, change.old_address)),
@@ -67,22 +66,22 @@ def addresses_of_change(session: Session, change: AddressChange) -> ChangeAddres
 
 
 def pending_change(session: Session, customer: Customer) -> AddressChange | None:
-    """The change that a customer has asked for and that is not done."""
+    """Return the change that a customer has asked for and that is not made yet."""
     mine = AddressChange.customer_id == customer.id
     return session.scalar(select(AddressChange).where(mine, AddressChange.done_at.is_(None)))
 
 
 def request_change(session: Session, customer: Customer, address: Address, *, now: datetime) -> bool:
-    """Note that a customer wants another address, in the place of what they asked for before; two letters ask whether.
+    """Store a customer's request for another address, replacing an earlier one, and queue both letters that ask.
 
-    Load the customer `with_for_update`. Returns whether letters go: three times a day at most, so that nobody else's
-    address can be flooded. What happens is the same whoever the new address belongs to.
+    Load the customer `with_for_update`. Returns whether letters are sent: three times a day at most, so that no
+    stranger's inbox can be flooded. What happens does not depend on whom the new address belongs to.
     """
     vault, old = vault_of(session), address_of(session, customer)
     fingerprint = vault.fingerprint(address.key)
     waiting = pending_change(session, customer)
     if waiting is not None and waiting.fingerprint == fingerprint and waiting.asked_at > now - IGNORE_REPEATS_FOR:
-        # The same again, from another tab or by a second press.
+        # The same request again, from another tab or by a second press of the button.
         return True
     if _asked_today(session, customer, now) >= MOST_A_DAY:
         return False
@@ -103,7 +102,7 @@ def request_change(session: Session, customer: Customer, address: Address, *, no
 
 
 def accept_change(session: Session, change: AddressChange, side: AddressSide, *, now: datetime) -> ChangeResult:
-    """The owner of one of the addresses says yes; when both have, the change is made.
+    """Accept a change from one of its addresses; once both have accepted, make it.
 
     Load the change and its customer `with_for_update`.
     """
@@ -123,19 +122,19 @@ def accept_change(session: Session, change: AddressChange, side: AddressSide, *,
     if change.old_said_at is None or change.new_said_at is None:
         return ChangeResult.WAITS
     if other is not None and other.id != customer.id:
-        # Somebody had typed the address, and nobody had shown that it is theirs until now.
+        # The address had only been typed before; nobody had proved that it is theirs until now.
         session.delete(other)
         session.flush()
-    _change(session, customer, change, new, now=now)
+    _make_change(session, customer, change, new, now=now)
     return ChangeResult.DONE
 
 
 def decline_change(session: Session, change: AddressChange) -> None:
-    """Everything stays as it is, and the links of both letters are over."""
+    """Decline a change: nothing changes, and the links in both letters stop working."""
     session.delete(change)
 
 
-def _change(session: Session, customer: Customer, change: AddressChange, new: Address, *, now: datetime) -> None:
+def _make_change(session: Session, customer: Customer, change: AddressChange, new: Address, *, now: datetime) -> None:
     vault, old, name = vault_of(session), customer.fingerprint, name_of(session, customer)
     kept = session.get(Undo, customer.id)
     name_before = vault.open(NAME_COLUMN, old, kept.name) if kept is not None and kept.name else None
@@ -144,7 +143,7 @@ def _change(session: Session, customer: Customer, change: AddressChange, new: Ad
     set_name(session, customer, name)
     if kept is not None and name_before:
         kept.name = vault.seal(NAME_COLUMN, change.fingerprint, name_before)
-    # Links that lie in the old letter box open this page no more, and confirm nothing that was asked for from there.
+    # Links in the old inbox no longer open this page, and no longer confirm a subscription asked for from there.
     customer.link_series += 1
     session.execute(
         delete(LetterRequest).where(
@@ -153,7 +152,7 @@ def _change(session: Session, customer: Customer, change: AddressChange, new: Ad
     )
     barred = session.get(Suppression, old)
     if barred is not None and barred.reason in {SuppressionReason.COMPLAINED, SuppressionReason.OWNER}:
-        # That was about the person, not about their letter box.
+        # Those reasons are about the person, not about their inbox.
         session.add(Suppression(fingerprint=change.fingerprint, reason=barred.reason, at=barred.at))
     change.done_at = now
     queue_letter(session, LetterKind.ADDRESS_CHANGED, customer.id, about=change.id, now=now)
@@ -164,13 +163,13 @@ def _asked_today(session: Session, customer: Customer, now: datetime) -> int:
     asked = select(func.count()).where(
         LetterRequest.kind == LetterKind.CHANGE_NEW,
         LetterRequest.customer_id == customer.id,
-        LetterRequest.asked_at > now - A_DAY,
+        LetterRequest.asked_at > now - timedelta(days=1),
     )
     return session.scalar(asked) or 0
 
 
 def reseal_changes(session: Session) -> None:
-    """Seal the addresses of changes with the key in force. One that can't be opened is over."""
+    """Seal the addresses of changes with the current key. A change that can't be opened is deleted."""
     vault = vault_of(session)
     for change in session.scalars(select(AddressChange).with_for_update()):
         try:

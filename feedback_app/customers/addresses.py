@@ -1,4 +1,4 @@
-"""Addresses: validated, kept as they were given, and compared whatever the case of their letters."""
+"""Addresses and names: validated, kept as they were given; addresses are compared without regard to case."""
 
 import re
 import unicodedata
@@ -17,28 +17,28 @@ ADDRESS_LENGTH = 320
 # RFC 5321, section 4.5.3.1.
 LOCAL_LENGTH, PATH_LENGTH = 64, 254
 PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
-# Something that reads as an address, in any script: no blank on either side of the @.
+# Text that reads as an address, in any script: no blank on either side of the @.
 ADDRESS_SHAPE = re.compile(r"[^\s@<>()\[\],;:\"']@[^\s@<>()\[\],;:\"']")
 
 
 class BadAddress(ValueError):  # noqa: N818 - reads as a sentence where it is raised
-    """Not an address; the message says what is wrong without repeating it."""
+    """The text is not an address; the message says what is wrong without repeating it."""
 
 
 class BadName(ValueError):  # noqa: N818 - reads as a sentence where it is raised
-    """Not a name that can stand in a letter; the message says why without repeating it."""
+    """The name can't be used in a letter; the message says why without repeating it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address as it was given, and the form by which it is found again."""
+    """An address as it was given, and the key by which it is found again."""
 
     written: str
     key: str
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Validate (RFC 5321 and 6531) and normalise. Raises BadAddress."""
+        """Validate an address (RFC 5321 and 6531) and normalise it. Raises BadAddress."""
         from email_validator import EmailNotValidError  # noqa: PLC0415 - a build of the blog parses no address
 
         text = text.strip()
@@ -51,26 +51,26 @@ class Address:
             valid = _validated(text)
         except EmailNotValidError as error:
             raise BadAddress(_reason(str(error), text)) from None
-        # Not casefold(): it makes ß and ss one, and those are two people's addresses.
+        # Not casefold(): it turns ß into ss, and those are two people's addresses.
         return cls(text, f"{valid.local_part.lower()}@{(valid.ascii_domain or valid.domain).lower()}")
 
     @property
     def masked(self) -> str:
-        """Enough for its owner to recognise, nothing for anybody else: `h…@e…`, always this long."""
+        """The address with only its first letters, for its owner to recognise: `h…@e…`, always this long."""
         local, _, domain = self.written.rpartition("@")
         return f"{local[:1]}…@{domain[:1]}…"
 
 
 def _validated(text: str) -> "ValidatedEmail":
-    from email_validator import validate_email  # noqa: PLC0415 - the same
+    from email_validator import validate_email  # noqa: PLC0415 - as above
 
     return validate_email(text, check_deliverability=False, test_environment=True)
 
 
 def _plain_key(text: str) -> str | None:
-    """The key of an address of letters and digits, as nearly all are; None leaves the address to the library.
+    """Return the key of an address of plain letters and digits, or None for one that needs the library.
 
-    A list of customers has many addresses and few domains, and the domain is what takes the library long.
+    An imported list has many addresses and few domains, and the library spends its time on the domain.
     """
     local, _, domain = text.rpartition("@")
     if not PLAIN_LOCAL.fullmatch(local) or len(local) > LOCAL_LENGTH or len(text) > PATH_LENGTH or not domain.isascii():
@@ -85,10 +85,10 @@ def _domain_key(domain: str) -> str:
 
 
 def _reason(said: str, text: str) -> str:
-    # The library's sentences can quote what was typed; an address has no place in a message.
+    # The library's messages can quote what was typed; an address must not appear in a message.
     if "@" not in text:
         return marked("an address has an @ in it: name@example.com")
-    # More than one sign between quotation marks is a piece of the input, perhaps in another case or form than typed.
+    # Two or more characters between quotation marks are a piece of the input, perhaps in another case than typed.
     quotes_input = re.search(r"'[^']{2,}'", said) or any(
         len(piece) > 3 and piece in said  # noqa: PLR2004 - shorter pieces are ordinary words
         for piece in re.split(r"[@.\s]", text)
@@ -97,9 +97,9 @@ def _reason(said: str, text: str) -> str:
 
 
 def clean_name(text: str | None) -> str | None:
-    """A name as it may stand in a letter, or None for a blank one.
+    """Return a name as it may stand in a letter, or None for a blank one.
 
-    Raises BadName when it could pass for something else: a header, a formula, an address.
+    Raises BadName when the name could be taken for a header, a formula or an address.
     """
     text = unicodedata.normalize("NFC", (text or "").strip())
     if not text:

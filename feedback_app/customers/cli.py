@@ -1,4 +1,4 @@
-"""`undisclosed customers`."""
+"""The commands `undisclosed customers` and `undisclosed customers import`."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from feedback_app.customers.importing import ImportRefused, ImportReport, import
 from feedback_app.customers.topics import Topic
 
 TOPICS = click.Choice([topic.value for topic in Topic])
-MOST_SHOWN = 20
+MOST_REFUSALS_SHOWN = 20
 
 
 @click.group()
 def customers() -> None:
-    """Customers: who they are and what they chose."""
+    """Import, show, export and erase customers."""
 
 
 @customers.command("import")
@@ -39,12 +39,12 @@ def import_command(context: Context, file: Path, topic: str, evidence: str, *, a
             f"{report.added} added, {report.known} already known, {report.suppressed} suppressed, "
             f"{report.left_out} refused."
         )
-        for refusal in report.refused[:MOST_SHOWN]:
+        for refusal in report.refused[:MOST_REFUSALS_SHOWN]:
             click.echo(f"  line {refusal.line}: {refusal.reason}")
-        if report.left_out > MOST_SHOWN:
-            click.echo(f"  … and {report.left_out - MOST_SHOWN} more: --json names the first thousand")
+        if report.left_out > MOST_REFUSALS_SHOWN:
+            click.echo(f"  … and {report.left_out - MOST_REFUSALS_SHOWN} more: --json names the first thousand")
     if report.refused:
-        message = f"lines of {file.name} were left out: {report.left_out}; mend them and import the file again"
+        message = f"lines of {file.name} were left out: {report.left_out}; correct them and import the file again"
         raise NeedsAPerson(message)
 
 

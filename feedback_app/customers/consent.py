@@ -25,14 +25,14 @@ from feedback_app.customers.topics import Topic, english_wording
 from feedback_app.db.store import rows_changed
 
 BATCH = 1000
-# How long somebody who has just left may say "less often" instead, by the same link.
+# How long a customer who has just unsubscribed may choose "less often" instead, by the same link.
 SECOND_THOUGHTS = timedelta(days=1)
-LEAVING = (ConsentChannel.UNSUBSCRIBE_PAGE, ConsentChannel.ONE_CLICK)
+UNSUBSCRIBE_CHANNELS = (ConsentChannel.UNSUBSCRIBE_PAGE, ConsentChannel.ONE_CLICK)
 
 
 @dataclass(frozen=True, slots=True)
 class FrequencyChange:
-    """One topic whose frequency has changed."""
+    """A topic whose frequency has changed, before and after."""
 
     topic: Topic
     before: Frequency | None
@@ -40,19 +40,19 @@ class FrequencyChange:
 
 
 def writable(topic: Topic, now: datetime) -> ColumnElement[bool]:
-    """The rule: this row of `customers` may be written to about the topic at this moment.
+    """Return the rule as a condition: this row of `customers` may be written to about the topic now.
 
-    A missing choice is a no, and so is a choice by somebody who has not shown that the address is theirs.
+    A missing choice is a no, and so is the choice of a customer who has not proved that the address is theirs.
     """
     return and_(_reachable(now), _choice(topic) != Frequency.NEVER)
 
 
 def allowed_frequency(topic: Topic, now: datetime) -> ColumnElement[Frequency | None]:
-    """The same rule, and how often: what was chosen; never, or nothing, where the rule says no."""
+    """Return the same rule as a value: the chosen frequency; `never` or NULL where the rule says no."""
     return case((_reachable(now), _choice(topic)))
 
 
-# Look-ups of one value, not EXISTS: PostgreSQL would make those a join of whole tables, for every batch anew.
+# Scalar subqueries, not EXISTS: PostgreSQL would turn that into a join of whole tables, for every batch.
 def _choice(topic: Topic) -> ScalarSelect[Frequency]:
     chosen = select(Preference.frequency)
     return chosen.where(Preference.customer_id == Customer.id, Preference.topic == topic).scalar_subquery()
@@ -64,22 +64,22 @@ def _reachable(now: datetime) -> ColumnElement[bool]:
 
 
 def not_paused(now: datetime) -> ColumnElement[bool]:
-    """Part of the rule: a pause ends on the morning of its date (UTC)."""
+    """Return the part of the rule about pauses: a pause ends on the morning of its date (UTC)."""
     return or_(Customer.pause_until.is_(None), Customer.pause_until <= now.date())
 
 
 def may_write_to(session: Session, customer: Customer, topic: Topic, *, now: datetime) -> bool:
-    """Whether a customer may be written to about a topic at this moment."""
+    """Return whether a customer may be written to about a topic now."""
     return session.scalar(select(Customer.id).where(Customer.id == customer.id, writable(topic, now))) is not None
 
 
 def audience(session: Session, topic: Topic, *, now: datetime) -> Iterator[Person]:
-    """Everybody who may be written to about a topic, in the order they came, a batch in memory at a time."""
+    """Yield everybody who may be written to about a topic, in order of id, with one batch in memory at a time."""
     return (one for one, _ in audience_with_frequencies(session, topic, now=now))
 
 
 def audience_with_frequencies(session: Session, topic: Topic, *, now: datetime) -> Iterator[tuple[Person, Frequency]]:
-    """The same people, each with how often they want letters."""
+    """Yield the same people, each with how often they want letters."""
     last: int | None = 0
     while last is not None:
         some, last = audience_page(session, topic, last, now=now)
@@ -89,9 +89,9 @@ def audience_with_frequencies(session: Session, topic: Topic, *, now: datetime) 
 def audience_page(
     session: Session, topic: Topic, after: int, *, now: datetime
 ) -> tuple[list[tuple[Person, Frequency]], int | None]:
-    """The next of them, and after whom to go on; None when these were the last."""
-    # The next rows are counted off before the rule is asked: a planner that guesses how many the rule lets through
-    # would rather sort the whole table for every batch.
+    """Return the next page of them, and the id after which to continue; None after the last page."""
+    # The page's ids are chosen before the rule is applied: otherwise the planner, guessing how many rows pass the rule,
+    # may sort the whole table for every batch.
     page = select(Customer.id).where(Customer.id > after).order_by(Customer.id).limit(BATCH).subquery()
     end = session.scalar(select(func.max(page.c.id)))
     if end is None:
@@ -102,16 +102,16 @@ def audience_page(
 
 
 def frequencies(session: Session, customer: Customer) -> dict[Topic, Frequency]:
-    """What a customer chose, by topic; topics without a choice are absent."""
+    """Return what a customer chose, by topic; topics without a choice are absent."""
     rows = session.scalars(select(Preference).where(Preference.customer_id == customer.id))
     return {row.topic: row.frequency for row in rows}
 
 
 def wording_hash(session: Session, text: str) -> bytes:
-    """Keep a wording once; returns the hash by which events refer to it."""
+    """Store a wording once; return the hash by which events refer to it."""
     digest = hashlib.sha256(text.encode()).digest()
     if session.get(Wording, digest) is None:
-        # Somebody else may keep the same wording at this moment.
+        # Another transaction may store the same wording at this moment.
         with suppress(IntegrityError), session.begin_nested():
             session.add(Wording(hash=digest, text=text))
     return digest
@@ -132,9 +132,10 @@ def choose(
 
     `wording` is what the customer agreed to, in English unless it is given; `given_at` is when, if it was before now.
 
-    Load the customer `with_for_update`: one choice of a person's at a time. A yes lifts a suppression, even one that
-    was chosen before: the person has just shown that the address is theirs and that they want letters. A yes that an
-    import had given, and that its person now makes their own, is `confirmed` in the record.
+    Load the customer `with_for_update`: one choice of a customer at a time. A yes lifts a suppression, even when the
+    same frequency was chosen before: the customer has just shown that the address is theirs and that they want letters.
+    When a customer repeats on their own page a yes that came another way (an import's, say), the record gets
+    a `confirmed`.
     """
     no, wording = frequency is Frequency.NEVER, wording or english_wording(topic)
     lifted = (
@@ -184,9 +185,9 @@ def confirm_subscription(
     asked_at: datetime,
     now: datetime,
 ) -> bool:
-    """A yes that was typed on the blog and that its person now confirms by a letter's link: both are lines.
+    """Record a subscription that was typed on the blog and is now confirmed by a letter's link: two lines.
 
-    Returns whether it is new. What was typed counts for nothing before, and so has no line until now.
+    Returns whether it is new. What was typed counts for nothing until it is confirmed, so it has no line before.
     """
     channel = ConsentChannel.SUBSCRIBE
     done = choose(session, customer, topic, frequency, channel=channel, wording=wording, now=now, given_at=asked_at)
@@ -198,7 +199,7 @@ def confirm_subscription(
 
 
 def _through_form(session: Session, customer: Customer, topic: Topic) -> bool:
-    """Whether the last line of the record about a topic came from the person's own page."""
+    """Return whether the last line of the record about a topic came from the customer's own page."""
     last = (
         select(ConsentEvent.channel)
         .where(ConsentEvent.customer_id == customer.id, ConsentEvent.topic == topic)
@@ -209,7 +210,7 @@ def _through_form(session: Session, customer: Customer, topic: Topic) -> bool:
 
 
 def recent_frequency(session: Session, customer: Customer, topic: Topic, *, now: datetime) -> Frequency:
-    """What somebody gets of a topic; after a no of the last day, by a letter's own link, what they got before it."""
+    """Return how often a customer gets a topic; within a day of unsubscribing by a link, how often before that."""
     lines = session.scalars(
         select(ConsentEvent)
         .where(ConsentEvent.customer_id == customer.id, ConsentEvent.topic == topic)
@@ -219,7 +220,11 @@ def recent_frequency(session: Session, customer: Customer, topic: Topic, *, now:
     has = frequencies(session, customer).get(topic, Frequency.NEVER)
     if has is Frequency.NEVER and len(lines) > 1:
         no, before = lines
-        if no.action is ConsentAction.WITHDRAWN and no.channel in LEAVING and now - no.at <= SECOND_THOUGHTS:
+        if (
+            no.action is ConsentAction.WITHDRAWN
+            and no.channel in UNSUBSCRIBE_CHANNELS
+            and now - no.at <= SECOND_THOUGHTS
+        ):
             return before.frequency
     return has
 
@@ -249,6 +254,6 @@ def _add_event(
 
 
 def history(session: Session, customer: Customer) -> list[ConsentEvent]:
-    """A customer's record, oldest first."""
+    """Return a customer's consent record, oldest first."""
     query = select(ConsentEvent).where(ConsentEvent.customer_id == customer.id).order_by(ConsentEvent.id)
     return list(session.scalars(query))

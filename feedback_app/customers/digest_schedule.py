@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from feedback_app.customers.models import Frequency
 
 MORNING = 8
-# What somebody can have collected, in a letter now and then.
+# The frequencies of digests: what would be a letter each time is collected.
 COLLECTED = (Frequency.WEEKLY, Frequency.MONTHLY)
 
 
 def last_digest(frequency: Frequency, now: datetime) -> datetime:
-    """The moment of the last weekly or monthly digest, at or before now."""
+    """Return the time of the last weekly or monthly digest, at or before now (UTC)."""
     morning = now.replace(hour=MORNING, minute=0, second=0, microsecond=0)
     if frequency is Frequency.WEEKLY:
         day = morning - timedelta(days=morning.weekday())
@@ -20,7 +20,7 @@ def last_digest(frequency: Frequency, now: datetime) -> datetime:
 
 
 def next_digest(frequency: Frequency, now: datetime) -> datetime:
-    """The moment of the next weekly or monthly digest, after now."""
+    """Return the time of the next weekly or monthly digest, after now (UTC)."""
     last = last_digest(frequency, now)
     if frequency is Frequency.WEEKLY:
         return last + timedelta(days=7)

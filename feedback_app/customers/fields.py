@@ -1,4 +1,4 @@
-"""Fields that forms of several slices have."""
+"""Form fields that several packages use."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from feedback_app.i18n import ENGLISH, big
 
 
 def _sentence(reason: str) -> str:
-    """Why an address is none. What a library says in English only is said in general elsewhere."""
+    """Return why a text is not an address. The library's English reasons become a general one in other languages."""
     said = gettext(reason)
     if said == reason and str(get_locale()) != ENGLISH:
         said = gettext("this is not a valid address")
@@ -20,7 +20,7 @@ def _sentence(reason: str) -> str:
 
 
 class AddressField(StringField):
-    """An e-mail address, or a word on what is wrong with it, which never repeats it."""
+    """A field for an e-mail address. Its error message never repeats what was typed."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class AddressField(StringField):
         filters: Sequence[Callable[[str | None], str]] = (),
         **more: Any,  # noqa: ANN401 - what WTForms itself hands on
     ) -> None:
-        """Say what stands where nothing was typed; without `required`, nothing is fine. `otherwise` ends a refusal."""
+        """`required` is the message for an empty field (without it, empty is fine). `otherwise` ends each error."""
         validators = [InputRequired(required)] if required else []
         super().__init__(label, validators, filters=filters, **more)
         self._otherwise = f" {otherwise}" if otherwise else ""
         self._required = required is not None
 
     def post_validate(self, form: object, validation_stopped: bool) -> None:  # noqa: ARG002, FBT001 - the base's signature
-        """An address, if there is one, is one."""
+        """Check that what was typed, if anything, is an address."""
         if validation_stopped or not (self._required or self.is_given):
             return
         try:

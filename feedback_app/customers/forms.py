@@ -1,4 +1,4 @@
-"""The forms of the preference pages."""
+"""The forms of the customers' pages."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,23 +29,23 @@ def _choices(words: Mapping[AnyEnum, str]) -> list[SelectChoice]:
 
 
 class AskForm(FlaskForm):
-    """An address to which a link is mailed."""
+    """A form for the address to which a link is mailed."""
 
     email = AddressField(_("Your e-mail address"), required=_("Type the address that we write to."))
 
 
 class NewAddressForm(FlaskForm):
-    """Another address of the same person's."""
+    """A form for a customer's new address."""
 
     email = AddressField(_("Your new e-mail address"), required=_("Type the address that we should write to."))
 
     def __init__(self, old: Address) -> None:
-        """Know the address that is to be another."""
+        """`old` is the present address, which the new one must differ from."""
         super().__init__()
         self._old = old
 
     def validate_email(self, field: AddressField) -> None:
-        """The new address is another one."""
+        """Check that the new address differs from the old one."""
         with suppress(BadAddress):
             if field.is_given and field.typed.key == self._old.key:
                 message = gettext("That is the address that we write to already.")
@@ -53,7 +53,7 @@ class NewAddressForm(FlaskForm):
 
 
 class SubscribeForm(FlaskForm):
-    """An address, and what its owner would like to hear about, and how often. Nothing is ticked beforehand."""
+    """A form to subscribe: an address, topics and a frequency. Nothing is ticked beforehand."""
 
     email = AddressField(_("Your e-mail address"), required=_("Type the address that letters should go to."))
     frequency = RadioField(
@@ -68,7 +68,7 @@ class SubscribeForm(FlaskForm):
         return [self[topic.value] for topic in SUBSCRIBABLE]
 
     def subscription(self, language: str) -> SubscriptionRequest:
-        """What was chosen, on a page in this language; call after validation."""
+        """Return what was chosen, on a page in this language. Call after validation."""
         topics = tuple(topic for topic in SUBSCRIBABLE if self[topic.value].data)
         return SubscriptionRequest(topics, Frequency(self.frequency.data), language)
 
@@ -86,10 +86,10 @@ for _topic in SUBSCRIBABLE:
 
 
 class DayField(DateField):
-    """A day, or a word on how to write one."""
+    """A field for a date. Its error message says how to write one."""
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Read the day."""
+        """Read the date."""
         try:
             super().process_formdata(valuelist)
         except ValueError:
@@ -98,7 +98,7 @@ class DayField(DateField):
 
 
 class PreferencesForm(FlaskForm):
-    """Everything a customer can choose."""
+    """A form with everything a customer can choose."""
 
     format = RadioField(_("How letters look"), choices=_choices(FORMAT_WORDS), default=LetterFormat.HTML)
     name_display = RadioField(
@@ -110,7 +110,7 @@ class PreferencesForm(FlaskForm):
     seen = HiddenField()
 
     def __init__(self, *, data: Mapping[str, object], languages: Sequence[str]) -> None:
-        """Show what is chosen; a language can be chosen where the shop has several."""
+        """Show the current choices. The language can be chosen if the shop has several."""
         super().__init__(data=data)
         if len(languages) > 1:
             self.language.choices = [SelectChoice(value=code, label=LANGUAGE_WORDS[code]) for code in languages]
@@ -121,14 +121,14 @@ class PreferencesForm(FlaskForm):
 
     @property
     def chosen_language(self) -> str | None:
-        """The language of letters; None is the shop's own."""
+        """The chosen language of letters; None is the shop's own."""
         if "language" not in self:
             return self._kept_language
         chosen: str = self["language"].data
         return None if chosen == self["language"].choices[0].value else chosen
 
     def validate_name(self, field: StringField) -> None:
-        """A name is one that can stand in a letter."""
+        """Check that the name can be used in a letter."""
         try:
             clean_name(field.data)
         except BadName as error:
@@ -136,7 +136,7 @@ class PreferencesForm(FlaskForm):
             raise ValidationError(message) from None
 
     def validate_pause_until(self, field: DateField) -> None:
-        """A pause ends some day, and not in the past."""
+        """Check that the pause ends today or later, and within ten years."""
         today = clock.now().date()
         if field.data and field.data < today:
             message = gettext("A pause ends today or later.")
@@ -146,12 +146,12 @@ class PreferencesForm(FlaskForm):
             raise ValidationError(message)
 
     def frequency(self, topic: Topic) -> Frequency:
-        """What was chosen for a topic; call after validation."""
+        """Return what was chosen for a topic. Call after validation."""
         return Frequency(self[topic.value].data)
 
     @property
     def pause(self) -> date | None:
-        """When the pause ends."""
+        """The date on which the pause ends, if any."""
         until: date | None = self.pause_until.data
         return until
 

@@ -1,7 +1,7 @@
-"""Importing customers from a CSV file: streamed, a transaction a batch, a reason for every line left out.
+"""Imports customers from a CSV file: streamed, one transaction for each batch, a reason for every line left out.
 
 An import with evidence counts as consent to its topic, for people who have not chosen yet. It never overrules a
-choice, never fills a blank over something, and never brings back an address that must not be written to.
+choice, never replaces a name, and never brings back an address that must not be written to.
 """
 
 import csv
@@ -37,17 +37,17 @@ from feedback_app.db.setup import vault_of
 from feedback_app.db.store import Store, advisory_lock
 from feedback_app.security.crypto import Vault
 
-# Many, for each transaction waits for the disk and rewrites what it touched of the indexes; few, for others wait too.
+# Large, because each transaction waits for the disk and rewrites index pages; not larger, because other writers wait.
 BATCH = 4000
 LINE_BYTES = 64 * 1024
-# A cell may have line breaks in it; with more of them it is a quotation mark that somebody forgot.
-MOST_LINES = 20
+# A cell may contain line breaks; with more lines than this, a closing quotation mark was forgotten.
+MOST_LINES_IN_RECORD = 20
 MOST_REFUSALS = 1000
 DISPLAYS = frozenset(NameDisplay)
 COLUMNS = ("email", "name", "name_display")
-# What stands for bytes that are not UTF-8 (PEP 383), and for lines that are much too long.
+# The characters that stand for bytes that are not UTF-8 (PEP 383), and for lines that are much too long.
 UNREADABLE = re.compile("[\udc80-\udcff]")
-# Tables, not classes: a hundred thousand lines are no objects that anybody keeps.
+# Core tables, not ORM classes: an import of a hundred thousand lines needs no objects in the session.
 CUSTOMERS = Base.metadata.tables["customers"]
 PREFERENCES = Base.metadata.tables["preferences"]
 SUPPRESSIONS = Base.metadata.tables["suppressions"]
@@ -56,12 +56,12 @@ WORDING = "Imported by the shop, which holds the evidence of this consent."
 
 
 class ImportRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """The file as a whole can't be imported; one line that says why."""
+    """The whole file can't be imported; the message is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A line that was left out, and why; what stood on it is not repeated."""
+    """A line that was left out, and why. The line itself is not repeated."""
 
     line: int
     reason: str
@@ -69,9 +69,9 @@ class Refusal:
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did, in numbers. `known` had chosen already, or had been imported before.
+    """The counts of an import. The `known` had chosen already, or had been imported before.
 
-    `refused` are the first thousand of the lines that were left out, `left_out` is how many there were.
+    `refused` are the first thousand lines that were left out, `left_out` is how many there were.
     """
 
     added: int = 0
@@ -81,13 +81,13 @@ class ImportReport:
     refused: list[Refusal] = field(default_factory=list)
 
     def refuse(self, line: int, reason: str) -> None:
-        """Leave a line out."""
+        """Count a line that was left out."""
         self.left_out += 1
         if len(self.refused) < MOST_REFUSALS:
             self.refused.append(Refusal(line, reason))
 
     def add(self, batch: "ImportReport") -> None:
-        """Count what a batch did."""
+        """Add the counts of a batch."""
         self.added += batch.added
         self.known += batch.known
         self.suppressed += batch.suppressed
@@ -95,7 +95,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """One good line."""
+    """A valid line of the file."""
 
     address: Address
     fingerprint: bytes
@@ -112,12 +112,14 @@ def import_customers(
     now: datetime,
     progress: Callable[[int], None] = lambda _: None,
 ) -> ImportReport:
-    """Import a file, a transaction a batch. `progress` is told the bytes read so far.
+    """Import a file, in one transaction for each batch. `progress` is called with the bytes read so far.
 
     Raises ImportRefused when the file or the evidence can't be used at all.
     """
     if not evidence.strip() or ADDRESS_SHAPE.search(evidence):
-        message = "--evidence: say how these people agreed (where, when), and name nobody: it is kept for good"
+        message = (
+            "--evidence: say how these people agreed (where, when), without a name or address: it is kept for good"
+        )
         raise ImportRefused(message)
     report = ImportReport()
     with store.reading() as session:
@@ -146,7 +148,7 @@ def _rows(file: BinaryIO, vault: Vault, report: ImportReport) -> Iterator[CsvRow
     except csv.Error:
         header = []
     if len(header) == 1 and ";" in header[0]:
-        message = f"{file.name}: line 1: the cells are parted by semicolons: save it again with commas"
+        message = f"{file.name}: line 1: the cells are separated by semicolons: save it again with commas"
         raise ImportRefused(message)
     if len(set(header)) < len(header):
         message = f"{file.name}: line 1: two columns have the same name"
@@ -171,10 +173,10 @@ def _cells(text: str | None) -> list[str]:
 
 
 def _records(lines: Iterator[str]) -> Iterator[tuple[int, str | None]]:
-    """The file's records, each with the number of its first line; None for one whose quotation mark never closes.
+    """Yield the file's records, each with the number of its first line; None for one with an unclosed quotation mark.
 
-    A line with an odd quotation mark goes on in the next ones (RFC 4180, section 2), but not for ever: what was read
-    on its account is read again by itself, so that a bad line takes no good one along.
+    A line with an odd number of quotation marks continues on the next lines (RFC 4180, section 2), up to a limit. Past
+    it, the lines that were read to complete it are read again by themselves, so that one bad line spoils no good ones.
     """
     numbered = enumerate(lines, 1)
     again: deque[tuple[int, str]] = deque()
@@ -184,7 +186,7 @@ def _records(lines: Iterator[str]) -> Iterator[tuple[int, str | None]]:
             return
         more: list[tuple[int, str]] = []
         marks = text.count('"')
-        while marks % 2 and len(more) < MOST_LINES:
+        while marks % 2 and len(more) < MOST_LINES_IN_RECORD:
             following = again.popleft() if again else next(numbered, None)
             if following is None:
                 break
@@ -207,7 +209,7 @@ def _is_record(text: str) -> bool:
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:
-    """The file's lines as text. What can't be read becomes a line that the next step refuses."""
+    """Yield the file's lines as text. A line that can't be read becomes one that the next step refuses."""
     start = True
     while raw := file.readline(LINE_BYTES):
         if len(raw) == LINE_BYTES and not raw.endswith(b"\n"):
@@ -254,12 +256,12 @@ def _import_batch(session: Session, *, batch: list[CsvRow], topic: Topic, eviden
     report = ImportReport()
     vault = vault_of(session)
     advisory_lock(session, "import")
-    # Of several lines for one person the first counts.
+    # Of several lines for one person, the first counts.
     rows: dict[bytes, CsvRow] = {}
     for line in batch:
         rows.setdefault(line.fingerprint, line)
     report.known += len(batch) - len(rows)
-    # Locked before anything else is read: nobody of them can say no, or be erased, between the look and the yes.
+    # Locked before anything else is read, so that none of them can say no, or be erased, between the check and the yes.
     of_customers = (CUSTOMERS.c.fingerprint, CUSTOMERS.c.id, CUSTOMERS.c.name)
     locked = find_many(session, CUSTOMERS.c.fingerprint, rows, *of_customers, lock=True)
     barred = {
@@ -280,13 +282,13 @@ def _import_batch(session: Session, *, batch: list[CsvRow], topic: Topic, eviden
         return report
     for fingerprint, row in known.items():
         if row.id not in chosen:
-            _vouch(session, vault, row.id, wanted[fingerprint], named=row.name is not None, now=now)
+            _confirm_known(session, vault, row.id, wanted[fingerprint], named=row.name is not None, now=now)
     _insert_consents(session, new, topic=topic, evidence=evidence, now=now)
     return report
 
 
 def _chosen(session: Session, numbers: list[int], topic: Topic) -> set[int]:
-    """Who of these has chosen about a topic."""
+    """Return which of these customers have chosen about a topic."""
     query = select(Preference.customer_id).where(Preference.topic == topic, Preference.customer_id.in_(numbers))
     return set(session.scalars(query))
 
@@ -303,14 +305,14 @@ def _insert_customers(session: Session, vault: Vault, rows: list[CsvRow], now: d
         for row in rows
     ]
     insert_many(session, CUSTOMERS, values, format=LetterFormat.HTML, created_at=now, confirmed_at=now)
-    # Asked for afterwards: with RETURNING all rows become one statement, whose text takes longer than the rows.
+    # Queried afterwards: with RETURNING, all rows become one statement, and building its text takes longer.
     added = [row.fingerprint for row in rows]
     found = find_many(session, CUSTOMERS.c.fingerprint, added, CUSTOMERS.c.fingerprint, CUSTOMERS.c.id)
     return {row.fingerprint: row.id for row in found}
 
 
-def _vouch(session: Session, vault: Vault, number: int, row: CsvRow, *, named: bool, now: datetime) -> None:
-    """Somebody known who has not chosen about this topic: the import vouches for them; a blank fills nothing."""
+def _confirm_known(session: Session, vault: Vault, number: int, row: CsvRow, *, named: bool, now: datetime) -> None:
+    """Confirm a known customer who has not chosen about this topic, and add their name if they have none."""
     customer = session.get_one(Customer, number)
     customer.confirmed_at = customer.confirmed_at or now
     if row.name and not named:

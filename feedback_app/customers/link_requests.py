@@ -1,4 +1,4 @@
-"""What was typed on the site and waits until the mailer has looked whose address it is.
+"""Addresses that were typed on the site, waiting for the mailer to look up their customers.
 
 Every function takes the session; the entry point commits.
 """
@@ -18,9 +18,9 @@ from feedback_app.db.store import advisory_lock
 from feedback_app.security.crypto import CannotOpen
 
 TYPED_COLUMN = "typed_addresses.address"
-MOST_AT_ONCE = 200
-# Nobody looks into their letter box any more for what they asked for so long ago: before a restore, say.
-STILL_WAITED_FOR = timedelta(days=2)
+BATCH = 200
+# Nobody waits any longer for a letter that they asked for so long ago (before a restore, for instance).
+DISCARD_AFTER = timedelta(days=2)
 
 
 def save_typed_address(
@@ -31,7 +31,7 @@ def save_typed_address(
     now: datetime,
     subscription: SubscriptionRequest | None = None,
 ) -> None:
-    """Note what was typed: one row, the same for everybody."""
+    """Store a typed address: one row, whether or not the address is known."""
     vault = vault_of(session)
     fingerprint = vault.fingerprint(address.key)
     sealed = vault.seal(TYPED_COLUMN, fingerprint, address.written)
@@ -41,27 +41,27 @@ def save_typed_address(
 
 
 def has_typed_addresses(session: Session) -> bool:
-    """Whether anything waits."""
+    """Return whether any typed address waits."""
     return session.scalar(select(TypedAddress.id).limit(1)) is not None
 
 
 def handle_typed_addresses(session: Session, *, now: datetime, quiet: bool) -> int:
-    """Look whose the oldest of these addresses are, and have the letters sent that they ask for; returns how many.
+    """Queue the letters that the oldest typed addresses ask for. Returns how many addresses were handled.
 
-    With `quiet`, one address gets no second link in a moment, and few in a day.
+    With `quiet`, an address gets no second link within minutes, and only a few a day.
     """
-    # Two mailers at once would each have a letter sent to an address that was typed twice.
+    # Two mailers at once would each queue a letter to an address that was typed twice.
     advisory_lock(session, "typed addresses")
-    waiting = select(TypedAddress).order_by(TypedAddress.id).limit(MOST_AT_ONCE).with_for_update()
+    waiting = select(TypedAddress).order_by(TypedAddress.id).limit(BATCH).with_for_update()
     rows = session.scalars(waiting).all()
     for row in rows:
-        if row.at <= now - STILL_WAITED_FOR:
+        if row.at <= now - DISCARD_AFTER:
             session.delete(row)
             continue
         try:
             address = Address.parse(vault_of(session).open(TYPED_COLUMN, row.fingerprint, row.address))
         except CannotOpen:
-            # Its key is gone, and with it whom to write to. Whoever typed it can type it again.
+            # Its key is gone, so the address can't be read. Its owner can type it again.
             session.delete(row)
             continue
         if row.what_for is TypedFor.SUBSCRIBING and row.wish:
@@ -73,7 +73,7 @@ def handle_typed_addresses(session: Session, *, now: datetime, quiet: bool) -> i
 
 
 def reseal_typed_addresses(session: Session) -> None:
-    """Seal what waits with the key in force. What can't be opened is left to whoever looks it up."""
+    """Seal the waiting addresses with the current key. One that can't be opened is deleted when it is handled."""
     vault = vault_of(session)
     for row in session.scalars(select(TypedAddress).with_for_update()):
         with suppress(CannotOpen):

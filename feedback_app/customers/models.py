@@ -1,4 +1,4 @@
-"""The tables of customers: person, choices, address changes, typed addresses, consent events, suppressions."""
+"""The tables of customers: people, choices, address changes, typed addresses, consent events, suppressions."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -30,7 +30,7 @@ class NameDisplay(StrEnum):
 
 
 class LetterFormat(StrEnum):
-    """What a customer's letters are made of."""
+    """Whether a customer's letters have HTML or are plain text."""
 
     HTML = "html"
     TEXT = "text"
@@ -45,7 +45,7 @@ class ConsentAction(StrEnum):
 
 
 class ConsentChannel(StrEnum):
-    """Through what a consent came or went."""
+    """How a consent was given or withdrawn."""
 
     FORM = "form"
     IMPORT = "import"
@@ -68,7 +68,7 @@ class SuppressionReason(StrEnum):
 
 
 class TypedFor(StrEnum):
-    """What somebody typed an address for."""
+    """Why an address was typed on the site."""
 
     PREFERENCES = "preferences"
     SUBSCRIBING = "subscribing"
@@ -78,10 +78,10 @@ class Customer(Base):
     """A person known by an address.
 
     `fingerprint` is the keyed hash of the normalised address; `address` and `name` are sealed for this row by it.
-    `confirmed_at` is when the person proved that the address is theirs, or an import vouched for it; a customer
-    without it has only asked. `link_series` goes up when the address changes: links to this person's page that lie in
-    the old letter box are of the series before, and open nothing. Numbers are never given twice (AUTOINCREMENT),
-    because consent events outlive their row.
+    `confirmed_at` is when the person proved that the address is theirs, or an import vouched for it; without it, the
+    address was only typed. `link_series` goes up when the address changes: links in the old inbox belong to the series
+    before, and no longer open this person's page. Numbers are never used again (AUTOINCREMENT), because consent events
+    outlive the customer's row.
     """
 
     __tablename__ = "customers"
@@ -101,7 +101,7 @@ class Customer(Base):
 
 
 class Preference(Base):
-    """What a customer chose about a topic, now. No row is a no."""
+    """How often a customer wants letters about a topic, now. A missing row is a no."""
 
     __tablename__ = "preferences"
     __table_args__ = (Index(None, "topic", "frequency", "customer_id"),)
@@ -113,9 +113,10 @@ class Preference(Base):
 
 
 class Undo(Base):
-    """What somebody had chosen before the last save, for as long as that can be undone; the name is sealed for them.
+    """A customer's choices before the last save, kept while it can be undone. The name is sealed for this customer.
 
-    `after` is the mark of what was saved: when it is not what stands now, something else was chosen since.
+    `after` is the checksum of the choices that were saved. When it differs from the current one, the customer has
+    chosen something else since.
     """
 
     __tablename__ = "undos"
@@ -128,9 +129,9 @@ class Undo(Base):
 
 
 class AddressChange(Base):
-    """A change of address that a customer asked for: each address is sealed by its own fingerprint.
+    """A change of address that a customer asked for. Each address is sealed by its own fingerprint.
 
-    `old_said_at` and `new_said_at` are when each of the two addresses said yes; with both, it is done.
+    `old_said_at` and `new_said_at` are when the customer said yes from each address; with both, the change is made.
     """
 
     __tablename__ = "address_changes"
@@ -149,10 +150,10 @@ class AddressChange(Base):
 
 
 class TypedAddress(Base):
-    """An address that somebody typed on the site, until the mailer has looked whose it is.
+    """An address that was typed on the site, until the mailer has looked up its customer.
 
-    The page itself does not look: what it does, and how long that takes, is the same whoever the address belongs to.
-    `wish` is what else was chosen with it, as JSON.
+    The page does not look it up itself, so that its answer and its time tell nothing about the address. `wish` is the
+    subscription that was asked for with it, as JSON.
     """
 
     __tablename__ = "typed_addresses"
@@ -166,7 +167,7 @@ class TypedAddress(Base):
 
 
 class Wording(Base):
-    """A text that somebody agreed to, kept once, by its SHA-256."""
+    """A text that customers agreed to, kept once, by its SHA-256."""
 
     __tablename__ = "wordings"
 
@@ -175,9 +176,9 @@ class Wording(Base):
 
 
 class ConsentEvent(Base):
-    """One line of the record that is only ever added to; the database itself refuses to change or delete one.
+    """One line of the consent record. Lines are only added: the database itself refuses to change or delete one.
 
-    `customer_id` is no foreign key: when a person is erased their row goes, the line stays, and nobody is at its end.
+    `customer_id` is not a foreign key: when a customer is erased, their row goes and the line stays.
     """
 
     __tablename__ = "consent_events"

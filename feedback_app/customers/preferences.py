@@ -1,4 +1,4 @@
-"""Saving what somebody chose, and undoing it for a while. Every function takes the session; the entry point commits."""
+"""Saving a customer's choices, and undoing the last save. Every function takes the session; the entry point commits."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ UNDO_FOR = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class CustomerChoices:
-    """Everything that somebody can choose. A topic that was never chosen is a no."""
+    """Everything that a customer can choose. A topic that was never chosen is a no."""
 
     topics: Mapping[Topic, Frequency]
     format: LetterFormat
@@ -50,21 +50,21 @@ class CustomerChoices:
 
     @property
     def checksum(self) -> str:
-        """A mark by which a page knows these choices from others."""
-        said = json.dumps(self.fields(), default=str, sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        """A short hash that tells whether the choices were changed while a page was open."""
+        text = json.dumps(self.fields(), default=str, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class ChoicesChange:
-    """What was chosen before, and what is chosen now."""
+    """A customer's choices before and after a save."""
 
     before: CustomerChoices
     after: CustomerChoices
 
 
 def current_choices(session: Session, customer: Customer) -> CustomerChoices:
-    """What a customer has chosen. Raises CannotOpen."""
+    """Return a customer's current choices. Raises CannotOpen."""
     chosen = frequencies(session, customer)
     return CustomerChoices(
         {topic: chosen.get(topic, Frequency.NEVER) for topic in Topic},
@@ -84,7 +84,7 @@ def save_choices(
     now: datetime,
     wording_of: Callable[[Topic], str] = english_wording,
 ) -> ChoicesChange:
-    """Make these choices the ones in force, and keep those before for a while. Load the customer `with_for_update`.
+    """Save a customer's choices, and keep those before for a day. Load the customer `with_for_update`.
 
     `wording_of` tells what the page said about a topic, in its language.
     """
@@ -99,7 +99,7 @@ def save_choices(
 
 
 def undoable_since(session: Session, customer: Customer, *, now: datetime) -> datetime | None:
-    """When the last save was, if it can still be undone: for a day, and as long as nothing else was chosen since."""
+    """Return the time of the last save if it can be undone: within a day, and if nothing else was chosen since."""
     kept = session.get(Undo, customer.id)
     if kept is None or now - kept.at > UNDO_FOR or kept.after != current_choices(session, customer).checksum:
         return None
@@ -109,7 +109,7 @@ def undoable_since(session: Session, customer: Customer, *, now: datetime) -> da
 def undo_last_save(
     session: Session, customer: Customer, *, now: datetime, wording_of: Callable[[Topic], str] = english_wording
 ) -> ChoicesChange | None:
-    """Bring back what was chosen before the last save; None when that can't be done any more."""
+    """Restore the choices from before the last save. Returns None when it can no longer be undone."""
     if undoable_since(session, customer, now=now) is None:
         return None
     kept = session.get_one(Undo, customer.id)
@@ -126,7 +126,7 @@ def undo_last_save(
     )
     _apply(session, customer, after, wording_of, now)
     if barred := said["suppressed"]:
-        # A yes had lifted it: without that yes it stands again.
+        # The yes that is undone had lifted a suppression: it is put back.
         reason = SuppressionReason(barred["reason"])
         at = datetime.fromisoformat(barred["at"])
         session.merge(Suppression(fingerprint=customer.fingerprint, reason=reason, at=at))
@@ -135,13 +135,13 @@ def undo_last_save(
 
 
 def less_often_than(frequency: Frequency) -> list[Frequency]:
-    """The choices with fewer letters, short of never."""
+    """Return the frequencies with fewer letters than this one, without `never`."""
     order = [Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY]
     return order[order.index(frequency) + 1 :] if frequency in order else []
 
 
 def changed_fields(saved: ChoicesChange) -> list[str]:
-    """The names of what is chosen otherwise now, in the order of the page."""
+    """Return the form fields that were changed, in the order of the page."""
     before, after = saved.before.fields(), saved.after.fields()
     return [name for name in after if before[name] != after[name]]
 

@@ -20,28 +20,28 @@ MOST_LINKS_A_DAY = 6
 
 
 class Person(NamedTuple):
-    """What a letter needs to know of a customer, opened: the address as given, and the name as chosen (or None)."""
+    """What a letter needs of a customer, opened: the address as given, and as much of the name as they allow."""
 
     id: int
     address: str
     name: str | None
-    # Which links to their page are good, and in which language they want their letters (None: the shop's own).
+    # The series of links that open their page, and the language of their letters (None: the shop's own).
     series: int = 0
     language: str | None = None
 
 
 def find_customer(session: Session, address: Address) -> Customer | None:
-    """The customer of an address, whatever the case of its letters."""
+    """Return the customer of an address, whatever its case."""
     return session.scalar(select(Customer).where(Customer.fingerprint == vault_of(session).fingerprint(address.key)))
 
 
 def suppression_of(session: Session, address: Address) -> Suppression | None:
-    """Why and since when an address must not be written to; None when it is not barred."""
+    """Return the suppression of an address, or None if it may be written to."""
     return session.get(Suppression, vault_of(session).fingerprint(address.key))
 
 
 def find_or_add_customer(session: Session, address: Address, *, now: datetime) -> Customer:
-    """The customer of an address; a new one has proved nothing yet and may be written to about nothing."""
+    """Return the customer of an address; a new one is unconfirmed and may be written to about nothing."""
     customer = find_customer(session, address)
     if customer is None:
         vault = vault_of(session)
@@ -55,33 +55,33 @@ def find_or_add_customer(session: Session, address: Address, *, now: datetime) -
             with session.begin_nested():
                 session.add(customer)
         except IntegrityError:
-            # Somebody added the same address a moment ago: a second press of the button.
+            # Another request added the same address at this moment: a second press of the button.
             customer = session.scalars(select(Customer).where(Customer.fingerprint == fingerprint)).one()
     return customer
 
 
 def address_of(session: Session, customer: Customer) -> Address:
-    """A customer's address, opened. Raises CannotOpen."""
+    """Return a customer's address, opened. Raises CannotOpen."""
     return Address.parse(vault_of(session).open(ADDRESS_COLUMN, customer.fingerprint, customer.address))
 
 
 def name_of(session: Session, customer: Customer) -> str | None:
-    """A customer's whole name, opened, for their own eyes. Raises CannotOpen."""
+    """Return a customer's whole name, opened; show it only to them. Raises CannotOpen."""
     if customer.name is None:
         return None
     return vault_of(session).open(NAME_COLUMN, customer.fingerprint, customer.name)
 
 
 def set_name(session: Session, customer: Customer, name: str | None) -> None:
-    """Keep a cleaned name, sealed; None takes it away."""
+    """Seal and set a name that `clean_name` returned; None removes it."""
     vault = vault_of(session)
     customer.name = vault.seal(NAME_COLUMN, customer.fingerprint, name) if name else None
 
 
 class SealedCustomer(NamedTuple):
-    """What a letter needs of a customer, for `person` to open, without the cost of an object that the session keeps.
+    """The columns that a letter needs of a customer, sealed, for `person` to open: cheaper than an ORM object.
 
-    `frequency` is how often they welcome letters of a topic, where it was asked for one, if at all.
+    `frequency` is how often they want letters about the topic that the query asked for, if it asked for one.
     """
 
     id: int
@@ -96,11 +96,11 @@ class SealedCustomer(NamedTuple):
 
     @property
     def wants_letters(self) -> bool:
-        """Whether they may be written to."""
+        """Whether they may be written to about the topic."""
         return self.frequency is not None and self.frequency is not Frequency.NEVER
 
 
-# The columns of a `SealedCustomer`, in its order, but for the last.
+# The columns of a `SealedCustomer` in its order, without `frequency`.
 SEALED_COLUMNS = (
     Customer.id,
     Customer.fingerprint,
@@ -114,7 +114,7 @@ SEALED_COLUMNS = (
 
 
 def person(at: Session | Store, customer: Customer | SealedCustomer) -> Person:
-    """A customer as a letter may name them. Raises CannotOpen."""
+    """Return a customer as a letter may name them. Raises CannotOpen."""
     vault = vault_of(at)
     name = None
     if customer.name is not None and customer.name_display is not NameDisplay.UNDISCLOSED:
@@ -124,26 +124,26 @@ def person(at: Session | Store, customer: Customer | SealedCustomer) -> Person:
 
 
 def shown_name(name: str | None, display: NameDisplay) -> str | None:
-    """The part of a name that its owner lets letters say."""
+    """Return the part of a name that the customer allows in letters."""
     if not name or display is NameDisplay.UNDISCLOSED:
         return None
     return name.split()[0] if display is NameDisplay.FIRST else name
 
 
 def request_link(session: Session, address: Address, *, now: datetime, quiet: bool) -> None:
-    """Note that somebody asked for a link to an address' preferences; the mailer sends it.
+    """Queue a letter with a link to the preference centre.
 
-    With `quiet`, an address that was asked for a moment ago gets no second letter, nor one after the sixth of a day, so
-    that nobody can be flooded.
+    With `quiet`, an address gets no second letter within five minutes and no more than six a day, so that no inbox can
+    be flooded.
     """
     customer = find_or_add_customer(session, address, now=now)
     queue_link_letter(session, LetterKind.PREFERENCES_LINK, customer, now=now, quiet=quiet)
 
 
 def queue_link_letter(session: Session, kind: LetterKind, customer: Customer, *, now: datetime, quiet: bool) -> bool:
-    """Note a letter with a link that whoever knows an address can ask for, unless one waits or there were too many.
+    """Queue a letter with a link that anybody who knows the address can ask for. Returns whether it was queued.
 
-    Returns whether it is noted.
+    It is not when one waits already or, with `quiet`, when there were too many.
     """
     asked = select(func.count()).where(LetterRequest.kind == kind, LetterRequest.customer_id == customer.id)
     today = asked.where(LetterRequest.asked_at > now - timedelta(days=1))

@@ -18,44 +18,45 @@ from feedback_app.customers.services import find_or_add_customer, suppression_of
 from feedback_app.customers.topics import SUBSCRIBABLE, Topic
 from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 
-# Nobody can be flooded through the form: one letter in this time to one address, whoever types it and however.
-ONE_LETTER_IN = timedelta(days=1)
+# No inbox can be flooded through the form: an address gets one such letter in this time, however it is typed.
+CONFIRMATION_INTERVAL = timedelta(days=1)
 SUBSCRIPTION_FREQUENCIES = (Frequency.EACH, Frequency.WEEKLY, Frequency.MONTHLY)
 _FREQUENCY_SHIFT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRequest:
-    """What somebody wants to subscribe to, and the language of the page on which they said so."""
+    """What a reader asked to subscribe to, and the language of the page on which they did."""
 
     topics: tuple[Topic, ...]
     frequency: Frequency
     language: str | None = None
 
     def as_json(self) -> str:
-        """The subscription as it is kept."""
+        """Return the request as it is stored."""
         return json.dumps({"topics": self.topics, "frequency": self.frequency, "language": self.language})
 
     @classmethod
     def of_json(cls, text: str) -> "SubscriptionRequest":
-        """A subscription that was kept."""
-        said = json.loads(text)
-        return cls(tuple(Topic(one) for one in said["topics"]), Frequency(said["frequency"]), said["language"])
+        """Return a request that was stored."""
+        stored = json.loads(text)
+        return cls(
+            tuple(Topic(topic) for topic in stored["topics"]), Frequency(stored["frequency"]), stored["language"]
+        )
 
     @property
     def code(self) -> int:
-        """The number that stands for the subscription in a link: a bit a topic, and the rhythm above them."""
+        """The number that stands for the request in a link: one bit for each topic, and the frequency above them."""
         bits = sum(1 << topic.info.code for topic in self.topics)
         return bits | SUBSCRIPTION_FREQUENCIES.index(self.frequency) << _FREQUENCY_SHIFT
 
     @classmethod
     def of_code(cls, code: int) -> "SubscriptionRequest":
-        """The subscription of a link. Raises ValueError where it is none."""
+        """Return the request of a link. Raises ValueError if no request has this code."""
         topics = tuple(topic for topic in SUBSCRIBABLE if code & 1 << topic.info.code)
-        rhythm = code >> _FREQUENCY_SHIFT
-        subscription = (
-            cls(topics, SUBSCRIPTION_FREQUENCIES[rhythm]) if topics and rhythm < len(SUBSCRIPTION_FREQUENCIES) else None
-        )
+        place = code >> _FREQUENCY_SHIFT
+        known = topics and place < len(SUBSCRIPTION_FREQUENCIES)
+        subscription = cls(topics, SUBSCRIPTION_FREQUENCIES[place]) if known else None
         if subscription is None or subscription.code != code:
             message = "not a subscription"
             raise ValueError(message)
@@ -65,9 +66,9 @@ class SubscriptionRequest:
 def request_confirmation(
     session: Session, address: Address, subscription: SubscriptionRequest, *, asked_at: datetime, now: datetime
 ) -> bool:
-    """Have an address asked whether it is true that its owner wants this; returns whether a letter will go.
+    """Queue a letter that asks whether the address' owner wants this subscription. Returns whether it was queued.
 
-    None goes to an address that must not be written to: whoever owns it can ask for a link to their choices.
+    A suppressed address gets none: its owner can ask for a link to their choices instead.
     """
     if suppression_of(session, address):
         return False
@@ -75,7 +76,7 @@ def request_confirmation(
     lately = select(LetterRequest.id).where(
         LetterRequest.kind == LetterKind.CONFIRM_SUBSCRIPTION,
         LetterRequest.customer_id == customer.id,
-        LetterRequest.asked_at > now - ONE_LETTER_IN,
+        LetterRequest.asked_at > now - CONFIRMATION_INTERVAL,
     )
     if session.scalar(lately.limit(1)) is not None:
         return False
@@ -87,7 +88,7 @@ def request_confirmation(
 
 
 def is_subscribed(session: Session, customer: Customer, subscription: SubscriptionRequest) -> bool:
-    """Whether somebody gets all of this already, as often."""
+    """Return whether a customer gets all of these topics already, at this frequency."""
     if customer.confirmed_at is None or session.get(Suppression, customer.fingerprint) is not None:
         return False
     chosen = frequencies(session, customer)
@@ -95,7 +96,7 @@ def is_subscribed(session: Session, customer: Customer, subscription: Subscripti
 
 
 def is_confirmation_void(session: Session, customer: Customer, subscription: SubscriptionRequest) -> bool:
-    """Whether a link to confirm is over: its person has said no since it was asked for, or it was never sent."""
+    """Return whether a confirmation link is void: the customer said no since it was asked for, or it was never sent."""
     asked_at = _asked_at(session, customer)
     if asked_at is None:
         return True
@@ -116,9 +117,10 @@ def subscribe(
     wording_of: Callable[[Topic], str],
     now: datetime,
 ) -> list[Topic]:
-    """The address' owner says yes; returns what is new. Load the customer `with_for_update`.
+    """Subscribe a customer who has used the confirmation link. Returns the topics that are new.
 
-    The record gets two lines a topic: what was typed on the blog, at its time, and that the link was used.
+    Load the customer `with_for_update`. The record gets two lines for each topic: what was typed on the blog, with its
+    time, and that the link was used.
     """
     customer.confirmed_at = customer.confirmed_at or now
     asked_at = _asked_at(session, customer) or now

@@ -33,7 +33,7 @@ CONSENT_ACTION_WORDS = {
 CONSENT_CHANNEL_WORDS = {
     ConsentChannel.FORM: marked("your page of choices"),
     ConsentChannel.IMPORT: marked("a list of the shop's"),
-    ConsentChannel.UNSUBSCRIBE_PAGE: marked("the page that ends letters"),
+    ConsentChannel.UNSUBSCRIBE_PAGE: marked("the unsubscribe page"),
     ConsentChannel.ONE_CLICK: marked("your mail program's button"),
     ConsentChannel.OWNER: marked("the shop, for you"),
     ConsentChannel.SUBSCRIBE: marked("the link in a letter, after you had typed your address on the blog"),
@@ -42,7 +42,7 @@ CONSENT_CHANNEL_WORDS = {
 EVIDENCE_CHANNEL_WORDS = {
     ConsentChannel.FORM: "the customer's own page of choices",
     ConsentChannel.IMPORT: "a list that the shop imported",
-    ConsentChannel.UNSUBSCRIBE_PAGE: "the page that ends letters",
+    ConsentChannel.UNSUBSCRIBE_PAGE: "the unsubscribe page",
     ConsentChannel.ONE_CLICK: "the button of a mail program (RFC 8058)",
     ConsentChannel.COMPLAINT: "a complaint that a mail provider passed on",
     ConsentChannel.OWNER: "the shop, for the customer",

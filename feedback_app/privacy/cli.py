@@ -45,7 +45,7 @@ def _export(context: Context, address: str) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
 def show(context: Context, address: str, *, as_json: bool) -> None:
-    """Who somebody is and what they chose."""
+    """Show a customer's data and choices."""
     held = _export(context, address)
     summary = {
         **held["person"]["data"],
@@ -58,11 +58,11 @@ def show(context: Context, address: str, *, as_json: bool) -> None:
         print_json(summary)
         return
     for name, value in summary.items():
-        click.echo(f"{name.replace('_', ' '):<14} {_said(name, value)}")
+        click.echo(f"{name.replace('_', ' '):<14} {_in_words(name, value)}")
 
 
-def _said(name: str, value: Any) -> str:  # noqa: ANN401 - whatever is held
-    """What is held under a name, in words."""
+def _in_words(name: str, value: Any) -> str:  # noqa: ANN401 - any value of the export
+    """Return a value of the summary in words."""
     if name == "choices":
         return ", ".join(f"{topic} {chosen or 'not chosen'}" for topic, chosen in value.items())
     if name == "suppressed" and value:
@@ -75,7 +75,7 @@ def _said(name: str, value: Any) -> str:  # noqa: ANN401 - whatever is held
 @click.option("--json", "as_json", is_flag=True, help="The same: an export is always one JSON document.")
 @pass_context
 def export(context: Context, address: str, *, as_json: bool) -> None:  # noqa: ARG001 - always JSON
-    """Print everything held about somebody, and why."""
+    """Print everything held about a customer, and why."""
     print_json(_export(context, address))
 
 
@@ -92,7 +92,7 @@ def export(context: Context, address: str, *, as_json: bool) -> None:  # noqa: A
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
 def erase(context: Context, address: str, *, comments: str, yes: bool, as_json: bool) -> None:
-    """Erase somebody; a keyed hash of the address stays, so that an import can't bring them back."""
+    """Erase a customer. A keyed hash of the address stays, so that an import can't bring them back."""
     confirm("This can't be undone. Erase?", yes=yes)
     with context.store.writing() as session:
         customer = _find(session, address)
@@ -113,7 +113,7 @@ def erase(context: Context, address: str, *, comments: str, yes: bool, as_json: 
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @pass_context
 def purge(context: Context, *, as_json: bool) -> None:
-    """Purge what is no longer needed: requests nobody confirmed for 7 days, comments rejected 30 days ago."""
+    """Purge old data: requests unconfirmed for 7 days, comments rejected 30 days ago."""
     with context.store.writing() as session:
         done = purge_store(session, now=clock.now())
     if as_json:
@@ -127,11 +127,11 @@ def purge(context: Context, *, as_json: bool) -> None:
 @click.argument("address")
 @pass_context
 def evidence(context: Context, address: str) -> None:
-    """Print what somebody agreed to, when, through what and to which words: a signed document."""
+    """Print what a customer agreed to, when, how and in which words: a signed document."""
     with context.store.reading() as session:
         customer = _find(session, address)
         if customer is None:
-            message = f"{UNKNOWN}; the record of somebody who was erased has nobody at its end"
+            message = f"{UNKNOWN}; the record of an erased customer no longer leads to them"
             raise Refused(message)
         document = evidence_of(session, customer, context.settings, context.signer, now=clock.now())
     _note_shown(context, "consent evidence of one customer")
@@ -143,7 +143,7 @@ def evidence(context: Context, address: str) -> None:
 @click.option("--public-key", help="Trust this key (base64), instead of the shop's own.")
 @pass_context
 def verify(context: Context, file: Path, public_key: str | None) -> None:
-    """Say whether a document of evidence is as it was signed, and with which key."""
+    """Check that a document of evidence is unchanged since it was signed, and with which key."""
     try:
         document = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -161,7 +161,7 @@ def verify(context: Context, file: Path, public_key: str | None) -> None:
 @click.command("evidence-key")
 @pass_context
 def evidence_key(context: Context) -> None:
-    """Print the public key that evidence is signed with now; those before it follow."""
+    """Print the public key that evidence is signed with now, then the older ones."""
     for key in public_keys(context.signer):
         click.echo(key)
 

@@ -1,4 +1,4 @@
-"""Erasing a person: what identifies them goes, what only proves or counts stays without them."""
+"""Erasing a customer: what identifies them is deleted; what only proves or counts stays, without them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,16 +24,16 @@ NAMELESS_AUTHOR = "undisclosed"
 
 
 class CommentsFate(StrEnum):
-    """What becomes of an erased person's comments."""
+    """What happens to an erased customer's comments."""
 
-    # The words stay, signed with nobody's name, so that the answers to them still make sense.
+    # The text stays without the name, so that the answers to it still make sense.
     NAMELESS = "nameless"
     DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What erasing did, in numbers."""
+    """The counts of an erasure."""
 
     choices: int
     comments: int
@@ -43,13 +43,13 @@ class Erased:
 def erase_customer(
     session: Session, customer: Customer, *, now: datetime, comments: CommentsFate = CommentsFate.NAMELESS
 ) -> Erased:
-    """Erase a customer: address, name, choices and the comments' identity.
+    """Erase a customer: their address, name and choices, and who wrote their comments.
 
-    Deliveries stay in the ledger without a person, consent events in the record with nobody at their end, and a
-    suppression keeps the address from coming back by an import.
+    Deliveries stay in the ledger and consent events in the record, without the customer. A suppression keeps an import
+    from bringing the address back.
     """
     chosen = frequencies(session, customer)
-    # To the day: to the moment, the record's last line and the suppression would point at each other for good.
+    # Only the day: an exact time in the record's last line and in the suppression would link the two for good.
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     withdraw(session, customer, channel=ConsentChannel.ERASURE, now=day)
     mine = list(session.scalars(select(Comment).where(Comment.customer_id == customer.id)))
@@ -58,13 +58,13 @@ def erase_customer(
         comment.author, comment.customer_id, comment.changed_at = NAMELESS_AUTHOR, None, now
         if comments is CommentsFate.DELETED:
             comment.status, comment.text, comment.html = CommentStatus.DELETED, "", ""
-    # What the owner changed about them could be put back otherwise, name and all.
+    # Otherwise an undo of the owner's changes could bring back the words and the name.
     forget_words(session, AuditLine.comment_id.in_([comment.id for comment in mine]))
     session.execute(update(Thread).where(Thread.id.in_(seen)).values(version=Thread.version + 1))
     deliveries = session.scalar(select(func.count()).select_from(Delivery).where(Delivery.customer_id == customer.id))
     session.merge(Suppression(fingerprint=customer.fingerprint, reason=SuppressionReason.ERASED, at=now))
     session.flush()
     rows_changed(session, delete(TypedAddress).where(TypedAddress.fingerprint == customer.fingerprint))
-    # The database cuts deliveries loose and takes choices and requests with the row (ON DELETE).
+    # The database keeps deliveries without the customer and deletes choices and requests with the row (ON DELETE).
     rows_changed(session, delete(Customer).where(Customer.id == customer.id))
     return Erased(len(chosen), len(mine), deliveries or 0)

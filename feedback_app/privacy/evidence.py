@@ -1,7 +1,7 @@
-"""Consent evidence: what somebody agreed to, as a document that a person reads and a program can verify.
+"""Consent evidence: what a customer agreed to, as a document that people can read and a program can verify.
 
-Signed with Ed25519 (RFC 8032). The text is signed as it stands, in UTF-8 with a line feed at the end of each line, so
-that a mail program that exchanges those breaks nothing.
+It is signed with Ed25519 (RFC 8032), in UTF-8 with a line feed at the end of each line. Verifying ignores CR LF, so
+that a mail program that changes line ends does not break the signature.
 """
 
 import base64
@@ -26,23 +26,23 @@ KEY, SIGNATURE = "Public key: ", "Signature: "
 
 
 class BadEvidence(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """A document is not what was signed; the message says in which way."""
+    """The document is not what was signed; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A document that is as it was signed, and with which key (base64)."""
+    """A document that is unchanged since it was signed, with this key (base64)."""
 
     public_key: str
 
 
 def public_keys(signer: Signer) -> list[str]:
-    """The shop's public keys (32 bytes, base64), the one that signs now first."""
+    """Return the shop's public keys (32 bytes, base64), the one that signs now first."""
     return [_public(Ed25519PrivateKey.from_private_bytes(seed)) for seed in signer.evidence_seeds]
 
 
 def evidence_of(session: Session, customer: Customer, settings: Settings, signer: Signer, *, now: datetime) -> str:
-    """A customer's record, in words, signed. Raises CannotOpen."""
+    """Return a customer's consent record in words, signed. Raises CannotOpen."""
     text = "\n".join(_lines(session, customer, settings, now)) + "\n"
     key = Ed25519PrivateKey.from_private_bytes(signer.evidence_seeds[0])
     signature = base64.b64encode(key.sign(text.encode())).decode()
@@ -50,7 +50,7 @@ def evidence_of(session: Session, customer: Customer, settings: Settings, signer
 
 
 def verify(document: str, trusted: list[str]) -> Verified:
-    """Whether a document is as it was signed, with one of these keys. Raises BadEvidence."""
+    """Verify that a document is unchanged, and signed with one of these keys. Raises BadEvidence."""
     text, begin, rest = document.replace("\r\n", "\n").rpartition(f"{BEGIN}\n")
     lines = rest.split("\n")
     shaped = begin and len(lines) == 4 and lines[0].startswith(KEY) and lines[1].startswith(SIGNATURE)  # noqa: PLR2004
@@ -113,5 +113,5 @@ def _record(session: Session, customer: Customer) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    """A text of somebody's that can't pass for lines of the document."""
+    """Return a text as one line, so that it can't pass for other lines of the document."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

@@ -1,4 +1,4 @@
-"""Everything held about a person, as a document that the person can read."""
+"""Everything held about a customer, as a document that they can read."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ WHY = {
     "person": "To write to you as you chose, and to nobody who did not choose it. Kept until you are erased.",
     "choices": "What you may be written to about. A missing choice is a no.",
     "consents": "The record that proves what you agreed to, when, through what and to which words. Kept for good; "
-    "once you are erased, nobody is at its end.",
+    "once you are erased, it no longer leads to you.",
     "letters": "Which letters were sent to you and what became of them, so that none is sent twice.",
     "comments": "What you wrote under posts with this address. The address itself is never shown.",
     "letter_requests": "The single letters that were asked for: links, confirmations. Purged after 7 days.",
@@ -29,7 +29,7 @@ WHY = {
 
 
 def export_customer(session: Session, customer: Customer) -> dict[str, Any]:
-    """What is held about a customer, by kind, each with why. Raises CannotOpen."""
+    """Return what is held about a customer, by kind, each with why. Raises CannotOpen."""
     return {
         kind: {"why": WHY[kind], "data": data}
         for kind, data in (

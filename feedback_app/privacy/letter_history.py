@@ -1,4 +1,4 @@
-"""Which letters were sent to somebody, as they may read it themselves."""
+"""Which letters were sent to a customer, for the customer to read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from feedback_app.customers.models import Customer
 from feedback_app.customers.topics import Topic
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing
 
-MOST = 500
+MOST_LETTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class SentLetter:
-    """One line of what was sent to somebody, or was not, and why."""
+    """A letter that was sent to a customer, or was not, and why."""
 
     at: datetime
     subject: str
@@ -26,13 +26,13 @@ class SentLetter:
 
 
 def letters_to(session: Session, customer: Customer) -> Iterator[SentLetter]:
-    """The letters to a customer, the newest first, and those that were left out."""
+    """Yield the letters to a customer, newest first, with those that were left out."""
     query = (
         select(Delivery, Mailing)
         .join(Mailing, Delivery.mailing_id == Mailing.id)
         .where(Delivery.customer_id == customer.id)
         .order_by(Delivery.changed_at.desc(), Delivery.id.desc())
-        .limit(MOST)
+        .limit(MOST_LETTERS)
     )
     for delivery, mailing in session.execute(query):
         yield SentLetter(delivery.changed_at, mailing.subject, mailing.topic, delivery.state, delivery.reason)

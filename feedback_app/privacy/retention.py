@@ -1,4 +1,4 @@
-"""Retention: what is no longer needed is purged, and said in numbers."""
+"""Retention: data that is no longer needed is purged, and counted."""
 
 import logging
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What a purge did, in numbers."""
+    """The counts of a purge."""
 
     unconfirmed: int
     letter_requests: int
     comments: int
 
     def __bool__(self) -> bool:
-        """Whether there was anything to purge."""
+        """Whether anything was purged."""
         return bool(self.unconfirmed or self.letter_requests or self.comments)
 
     def __str__(self) -> str:
-        """What was purged, for a person."""
+        """Return the counts in words."""
         return (
             f"{self.unconfirmed} unconfirmed addresses, {self.letter_requests} requests for a letter, "
             f"{self.comments} comments that were not approved"
@@ -42,9 +42,9 @@ class Purged:
 
 
 def purge(session: Session, *, now: datetime) -> Purged:
-    """Purge requests that nobody confirmed for 7 days, and comments that were rejected 30 days ago or more.
+    """Purge requests left unconfirmed for 7 days, and comments that were rejected 30 days ago or more.
 
-    An unconfirmed address goes also where it came with a comment; the comment stays as it is shown.
+    An unconfirmed address is purged even if it came with a comment; the comment stays as it is shown.
     """
     # Letters to the owner have no customer: a NULL among them would make every NOT IN below unknown.
     asked_lately = select(LetterRequest.customer_id).where(
@@ -66,7 +66,7 @@ def purge(session: Session, *, now: datetime) -> Purged:
     )
     letter_requests = rows_changed(session, delete(LetterRequest).where(LetterRequest.asked_at <= now - UNCONFIRMED))
     forget_words(session, AuditLine.at <= now - REJECTED)
-    # What can't be undone any more is nobody's business; it is nothing to report either.
+    # Choices that can no longer be undone are not needed; they are not counted either.
     session.execute(delete(Undo).where(Undo.at <= now - UNDO_FOR))
     session.execute(delete(AddressChange).where(AddressChange.asked_at <= now - UNCONFIRMED))
     session.execute(delete(TypedAddress).where(TypedAddress.at <= now - UNCONFIRMED))
@@ -74,7 +74,7 @@ def purge(session: Session, *, now: datetime) -> Purged:
 
 
 def purge_and_log(store: Store) -> None:
-    """Purge, and say so in the log when there was anything."""
+    """Purge, and log the counts if anything was purged."""
     with store.writing() as session:
         done = purge(session, now=clock.now())
     if done:
@@ -86,11 +86,11 @@ def _purge_comments(session: Session, now: datetime) -> int:
         Comment.status.in_((CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED)),
         Comment.changed_at <= now - REJECTED,
     )
-    # What answered them stands by itself from now on, as it is drawn already.
+    # Their answers lose their parent, as pages show them already.
     session.execute(
         update(Comment).where(Comment.parent_id.in_(gone)).values(parent_id=None),
         execution_options={"synchronize_session": False},
     )
-    # What the checks said of them goes with them; what the owner did stays in the log.
+    # The spam checks' findings go with them; what the owner did stays in the log.
     session.execute(delete(AuditLine).where(AuditLine.act == Act.POSTED, AuditLine.comment_id.in_(gone)))
     return rows_changed(session, delete(Comment).where(Comment.id.in_(gone)))

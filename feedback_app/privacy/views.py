@@ -1,4 +1,4 @@
-"""Whose data it is, for the person themselves: what was sent to them, all that is held, and erasing it."""
+"""The customer's own data: /feedback/preferences/TOKEN/letters, …/data.json and …/erase."""
 
 import json
 
@@ -32,7 +32,7 @@ own_data = link_blueprint("own_data", "/feedback/preferences")
 
 
 class EraseForm(FlaskForm):
-    """Erasing, and what becomes of comments."""
+    """A form to erase the customer, with what happens to their comments."""
 
     comments = RadioField(
         _("My comments on the blog"),
@@ -46,7 +46,7 @@ class EraseForm(FlaskForm):
 
 @own_data.get("/<token>/letters")
 def letters(token: str) -> ResponseReturnValue:
-    """What was sent to somebody, and when."""
+    """Show which letters were sent to the customer, and when."""
     claim = read_link(token, Purpose.PREFERENCES)
     with app_state().store.reading() as session:
         customer = customer_of(session, claim)
@@ -58,7 +58,7 @@ def letters(token: str) -> ResponseReturnValue:
 
 @own_data.get("/<token>/data.json")
 def data(token: str) -> ResponseReturnValue:
-    """Everything that is held about somebody, as a file."""
+    """Return everything held about the customer, as a file."""
     claim = read_link(token, Purpose.PREFERENCES)
     with app_state().store.reading() as session:
         customer = customer_of(session, claim)
@@ -70,7 +70,7 @@ def data(token: str) -> ResponseReturnValue:
 
 @own_data.route("/<token>/erase", methods=["GET", "POST"])
 def erase(token: str) -> ResponseReturnValue:
-    """Say what erasing means; erase."""
+    """Say what erasing means; erase on POST."""
     claim, form = read_link(token, Purpose.PREFERENCES), EraseForm()
     here = url_for("preferences.centre", token=token)
     with app_state().store.writing() if form.is_submitted() else app_state().store.reading() as session:
@@ -89,7 +89,7 @@ def _state(state: DeliveryState) -> str:
 
 
 def _why(line: SentLetter) -> str:
-    """Why a letter was not sent, where that is said in a few words of ours."""
+    """Return why a letter was not sent, translated if the reason is one of ours."""
     if line.state is not DeliveryState.SKIPPED or not line.reason:
         return ""
     return str(gettext(line.reason)) if line.reason in SKIP_REASONS else line.reason

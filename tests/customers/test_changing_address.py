@@ -116,7 +116,7 @@ def test_one_yes_is_not_enough_whichever_it_is_and_said_twice_it_is_still_one(
     link = link_in(both[BOB.address if first is AddressSide.OLD else ROBERT])
     for _ in range(2):
         assert "One more letter" in send(client, link, {"answer": "yes"}).text
-    assert "said yes here already" in told(client.get(link))
+    assert "already said yes here" in told(client.get(link))
     with store.reading() as session:
         assert address_of(session, session.get_one(Customer, bob)).written == BOB.address
 
@@ -265,7 +265,7 @@ def test_an_address_with_choices_of_its_own_keeps_them(
     for letter in letters(store, sink).values():
         answer = send(client, link_in(letter), {"answer": "yes"})
         assert answer.status_code == 409
-        assert "choices of its own" in told(answer)
+        assert "already has its own choices" in told(answer)
     assert choices_of(store, alice) == {Topic.NEWS: Frequency.MONTHLY}
     with store.reading() as session:
         assert address_of(session, session.get_one(Customer, bob)).written == BOB.address

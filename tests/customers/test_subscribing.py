@@ -122,7 +122,7 @@ def test_a_link_from_before_a_no_does_not_overrule_it(
     before = rows(store)
     answer = client.get(link)
     assert answer.status_code == 410
-    assert "This link is over" in answer.text
+    assert "This link no longer works" in answer.text
     assert client.post(link).status_code == 410
     assert rows(store) == before
 
@@ -157,7 +157,7 @@ def test_somebody_who_gets_it_already_is_told_so_by_letter_and_not_by_the_page(
     before = choices_of(store, alice)
     asks(client, ALICE.address)
     said = text_of(comes(store, sink))
-    assert "gets already" in said
+    assert "you already get" in said
     assert "/feedback/preferences/" in said
     assert not LINK.search(said)
     assert choices_of(store, alice) == before

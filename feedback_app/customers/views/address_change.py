@@ -1,4 +1,7 @@
-"""Changing one's address: asked for on one's page, confirmed by the links of two letters, which act on POST."""
+"""Changing the address: /feedback/preferences/TOKEN/address, and /feedback/address/old/TOKEN and /new/TOKEN.
+
+The customer asks on the first page; two letters have links to the others, which act on POST.
+"""
 
 from flask import render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -17,6 +20,7 @@ from feedback_app.customers.forms import NewAddressForm
 from feedback_app.customers.models import AddressChange, Customer
 from feedback_app.customers.services import address_of
 from feedback_app.customers.views.link_pages import customer_of, form_problem, link_blueprint, read_link
+from feedback_app.security.link_lifetimes import LINK_DAYS
 from feedback_app.security.tokens import BadToken, Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
@@ -28,7 +32,7 @@ PURPOSES = {AddressSide.OLD: Purpose.CHANGE_FROM, AddressSide.NEW: Purpose.CHANG
 
 @address_change_pages.route("/preferences/<token>/address", methods=["GET", "POST"])
 def ask(token: str) -> ResponseReturnValue:
-    """Take another address; the answer is the same whoever it belongs to."""
+    """Ask for another address. The answer does not depend on whom it belongs to."""
     claim, now = read_link(token, Purpose.PREFERENCES), clock.now()
     with app_state().store.reading() as session:
         address = address_of(session, customer_of(session, claim))
@@ -42,18 +46,20 @@ def ask(token: str) -> ResponseReturnValue:
         customer = customer_of(session, claim, lock=True)
         letters = request_change(session, customer, form.email.typed, now=now)
     typed = form.email.typed.masked
-    return render_template("customers/new_address_asked.html", **page, typed=typed, letters=letters)
+    return render_template(
+        "customers/new_address_asked.html", **page, typed=typed, letters=letters, days=LINK_DAYS[Purpose.CHANGE_TO]
+    )
 
 
 @address_change_pages.route("/address/old/<token>", methods=["GET", "POST"])
 def from_old(token: str) -> ResponseReturnValue:
-    """Show what the letter to the old address asks; act on POST."""
+    """Show the question of the letter to the old address; act on POST."""
     return _answer(token, AddressSide.OLD)
 
 
 @address_change_pages.route("/address/new/<token>", methods=["GET", "POST"])
 def to_new(token: str) -> ResponseReturnValue:
-    """Show what the letter to the new address asks; act on POST."""
+    """Show the question of the letter to the new address; act on POST."""
     return _answer(token, AddressSide.NEW)
 
 
@@ -84,12 +90,12 @@ def _answer(token: str, side: AddressSide) -> ResponseReturnValue:
 
 
 def _change_of(session: Session, number: int, *, lock: bool = False) -> AddressChange:
-    """The change of a link. Raises BadToken when another has taken its place."""
+    """Return the change of a link. Raises BadToken when a newer one has replaced it."""
     change = session.get(AddressChange, number)
     if change is None:
         raise BadToken
     if lock:
-        # The person first, as everything that changes their choices does: nobody waits for anybody in a ring.
+        # The customer is locked first, as everywhere that choices change: so two transactions can't deadlock.
         session.get_one(Customer, change.customer_id, with_for_update=True)
         session.refresh(change, with_for_update=True)
     return change

@@ -1,4 +1,4 @@
-"""What the pages that links lead to share: reading a link, the page of a bad one, and the words for choices."""
+"""Helpers of the pages that links lead to: reading a link, the page of a bad one, and the words for choices."""
 
 from datetime import date, datetime
 
@@ -24,10 +24,10 @@ from feedback_app.web.forms import csrf_failed
 from feedback_app.web.headers import keep_private
 
 FORM_EXPIRED = _(
-    "This form had been open too long, or your browser keeps no cookies. What you typed is still here: send it again."
+    "This form was open too long, or your browser blocks cookies. What you typed is still here: send it again."
 )
 TOO_MANY_REQUESTS = _(
-    "A lot came from your network just now. What you typed is still here: wait a minute, and send it again."
+    "Too many requests came from your network. What you typed is still here: wait a minute, and send it again."
 )
 ASKING_LIMITS = (parse("30/minute"), parse("300/hour"))
 FIELD_NAMES = {
@@ -40,7 +40,7 @@ FIELD_NAMES = {
 
 
 def link_blueprint(name: str, prefix: str = "/feedback") -> Blueprint:
-    """A blueprint of pages that links lead to: nobody else's to keep, and a bad link gets its page."""
+    """Return a blueprint of private pages that links lead to: no cache keeps them, and a bad link gets its page."""
     pages = Blueprint(name, __name__, url_prefix=prefix)
     pages.after_request(keep_private)
     pages.register_error_handler(BadToken, bad_link)
@@ -48,19 +48,19 @@ def link_blueprint(name: str, prefix: str = "/feedback") -> Blueprint:
 
 
 def may_type_address() -> bool:
-    """Whether one more address may be typed from this network; a link that works is never asked this."""
+    """Return whether this network may type one more address. A page with a valid link never asks."""
     return all(
         app_state().limits.admit(limit, "asking", app_state().limits.client_network_hash()) for limit in ASKING_LIMITS
     )
 
 
 def read_link(token: str, purpose: Purpose) -> Claim:
-    """What a link allows. Raises BadToken, which `link_blueprint` answers."""
+    """Return what a link allows. Raises BadToken, which the blueprint answers with its page."""
     return app_state().signer.read(token, purpose, now=clock.now())
 
 
 def customer_of(session: Session, claim: Claim, *, lock: bool = False) -> Customer:
-    """Whose link it is. Raises BadToken when they are not here any more, or have another address since."""
+    """Return the customer of a link. Raises BadToken if they were erased, or have changed their address since."""
     customer = session.get(Customer, claim.person, with_for_update=lock)
     if customer is None or (claim.purpose is Purpose.PREFERENCES and claim.about != customer.link_series):
         raise BadToken
@@ -69,7 +69,7 @@ def customer_of(session: Session, claim: Claim, *, lock: bool = False) -> Custom
 
 
 def use_language_of(customer: Customer) -> None:
-    """Go on in the language that a customer chose for their letters, where they chose one."""
+    """Show the page in the language that the customer chose for letters, if they chose one."""
     if customer.language in app_state().settings.languages:
         g.language = customer.language
         refresh()
@@ -91,35 +91,35 @@ def frequency_words(frequency: Frequency) -> str:
 
 
 def bad_link(_error: BadToken | None = None) -> ResponseReturnValue:
-    """The page of a link that does not work any more: it leads to a fresh one."""
+    """Return the page of a link that no longer works: it offers a fresh one."""
     return render_template("customers/bad_link.html", form=AskForm(formdata=None)), 404
 
 
 def form_problem(form: FlaskForm) -> str | None:
-    """What is wrong with a form as a whole."""
+    """Return what is wrong with a form as a whole, if anything."""
     return str(FORM_EXPIRED) if csrf_failed(form) else None
 
 
 def format_day(moment: date | datetime) -> str:
-    """A day as a person reads it: 31 December 2007."""
+    """Return a date as people write it: 31 December 2007."""
     return str(format_date(moment.date() if isinstance(moment, datetime) else moment, gettext("d MMMM y")))
 
 
 def describe_changes(saved: ChoicesChange) -> list[str]:
-    """What a save changed, a sentence each."""
+    """Return what a save changed, one sentence for each field."""
     return [
         gettext(
             "%(field)s: %(now)s (it was: %(before)s).",
             field=big(topic_name(Topic(name))) if name in set(Topic) else str(FIELD_NAMES[name]),
-            now=_said(saved.after, name),
-            before=_said(saved.before, name),
+            now=_value_words(saved.after, name),
+            before=_value_words(saved.before, name),
         )
         for name in changed_fields(saved)
     ]
 
 
 def describe_next_letters(choices: CustomerChoices, now: datetime) -> list[str]:
-    """What will come next, a sentence a topic."""
+    """Return which letters come next, one sentence for each topic."""
     lines = []
     if choices.pause_until and choices.pause_until > now.date():
         lines.append(gettext("Until %(when)s we write nothing. After that:", when=format_day(choices.pause_until)))
@@ -147,7 +147,7 @@ def _in_one_letter(topic: str, frequency: Frequency, when: str) -> str:
     return str(weekly if frequency is Frequency.WEEKLY else monthly)
 
 
-def _said(choices: CustomerChoices, name: str) -> str:
+def _value_words(choices: CustomerChoices, name: str) -> str:
     if name in set(Topic):
         return frequency_words(choices.frequency(Topic(name)))
     if name in {"format", "name_display"}:

@@ -1,4 +1,4 @@
-"""The preference pages: ask for a link, the centre, undoing, and the record of what was chosen."""
+"""The preference centre: /feedback/preferences (asks for a link), …/TOKEN, …/TOKEN/undo and …/TOKEN/history."""
 
 from datetime import datetime
 
@@ -40,6 +40,7 @@ from feedback_app.customers.views.link_pages import (
     topic_name,
 )
 from feedback_app.customers.words import CONSENT_ACTION_WORDS, CONSENT_CHANNEL_WORDS
+from feedback_app.security.link_lifetimes import LINK_DAYS
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
@@ -49,7 +50,7 @@ preference_pages = link_blueprint("preferences")
 
 @preference_pages.route("/preferences", methods=["GET", "POST"])
 def ask() -> ResponseReturnValue:
-    """Ask for a link; the answer is the same whether or not the address is known."""
+    """Ask for a link. The answer is the same whether or not the address is known."""
     form = AskForm()
     if request.method != "POST":
         return render_template("customers/ask.html", form=form, problem=None)
@@ -64,13 +65,13 @@ def ask() -> ResponseReturnValue:
 
 @preference_pages.get("/preferences/asked")
 def asked() -> ResponseReturnValue:
-    """Say what comes next, without saying whether the address is known."""
-    return render_template("customers/asked.html")
+    """Say what to do next, without telling whether the address is known."""
+    return render_template("customers/asked.html", days=LINK_DAYS[Purpose.PREFERENCES])
 
 
 @preference_pages.route("/preferences/<token>", methods=["GET", "POST"])
 def centre(token: str) -> ResponseReturnValue:
-    """Show the choices; save them."""
+    """Show the choices; save them on POST."""
     now = clock.now()
     claim = read_link(token, Purpose.PREFERENCES)
     with app_state().store.reading() as session:
@@ -96,12 +97,12 @@ def centre(token: str) -> ResponseReturnValue:
         return render_template("customers/centre.html", **page, problem=form_problem(form), elsewhere=None), 400
     wanted = _wanted(form)
     with app_state().store.writing() as session:
-        # Perhaps erased since the page was asked for, a moment ago.
+        # The customer may have been erased since the read above.
         customer = customer_of(session, claim, lock=True)
         stored = current_choices(session, customer)
         if form.seen.data in {None, "", stored.checksum} or stored == wanted:
             return _saved(token, save_choices(session, customer, wanted, wording_of=shown_wording, now=now), now)
-    # Another tab, or a letter's own link, was faster: its word is not overruled without a look.
+    # Another tab, or an unsubscribe link, was faster: the customer looks at its change before overruling it.
     form.seen.data = stored.checksum
     elsewhere = describe_changes(ChoicesChange(wanted, stored))
     return render_template("customers/centre.html", **page, problem=None, elsewhere=elsewhere), 409
@@ -109,7 +110,7 @@ def centre(token: str) -> ResponseReturnValue:
 
 @preference_pages.post("/preferences/<token>/undo")
 def undo_last(token: str) -> ResponseReturnValue:
-    """Undo the last save, while that can be done."""
+    """Undo the last save, while it can be undone."""
     now = clock.now()
     claim, form = read_link(token, Purpose.PREFERENCES), ButtonForm()
     here = url_for("preferences.centre", token=token)
@@ -125,7 +126,7 @@ def undo_last(token: str) -> ResponseReturnValue:
 
 @preference_pages.get("/preferences/<token>/history")
 def record(token: str) -> ResponseReturnValue:
-    """What somebody chose, since when, through what."""
+    """Show the history of the customer's choices."""
     claim = read_link(token, Purpose.PREFERENCES)
     with app_state().store.reading() as session:
         customer = customer_of(session, claim)
@@ -136,7 +137,7 @@ def record(token: str) -> ResponseReturnValue:
 
 @preference_pages.get("/preferences/")
 def cut_link() -> ResponseReturnValue:
-    """A link of which a mail program left only the start."""
+    """Answer a link that a mail program cut off."""
     return bad_link()
 
 

@@ -1,4 +1,4 @@
-"""Subscribing on the blog: a form, a letter that asks, and the page of its link, which acts on POST."""
+"""Subscribing: /feedback/subscribe (the form), …/asked, and …/TOKEN (the link of the letter, which acts on POST)."""
 
 from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -22,6 +22,7 @@ from feedback_app.customers.views.link_pages import (
     shown_wording,
     topic_name,
 )
+from feedback_app.security.link_lifetimes import LINK_DAYS
 from feedback_app.security.tokens import Purpose
 from feedback_app.web.app_state import app_state
 from feedback_app.web.forms import ButtonForm
@@ -31,7 +32,7 @@ subscribe_pages = link_blueprint("subscribe")
 
 @subscribe_pages.route("/subscribe", methods=["GET", "POST"])
 def ask() -> ResponseReturnValue:
-    """Take an address and what it wants; the answer is the same whether or not the address is known."""
+    """Take an address and its topics. The answer is the same whether or not the address is known."""
     form = SubscribeForm()
     if request.method != "POST":
         return render_template("customers/subscribe.html", form=form, problem=None)
@@ -52,13 +53,13 @@ def ask() -> ResponseReturnValue:
 
 @subscribe_pages.get("/subscribe/asked")
 def asked() -> ResponseReturnValue:
-    """Say what comes next, without saying whether the address is known."""
-    return render_template("customers/subscribe_asked.html")
+    """Say what to do next, without telling whether the address is known."""
+    return render_template("customers/subscribe_asked.html", days=LINK_DAYS[Purpose.SUBSCRIBE])
 
 
 @subscribe_pages.route("/subscribe/<token>", methods=["GET", "POST"])
 def confirm(token: str) -> ResponseReturnValue:
-    """Show what the link of the letter confirms; confirm it on POST."""
+    """Show what the letter's link confirms; confirm it on POST."""
     claim, form, now = read_link(token, Purpose.SUBSCRIBE), ButtonForm(), clock.now()
     try:
         subscription = SubscriptionRequest.of_code(claim.about)

@@ -1,4 +1,4 @@
-"""The page that ends letters: one link, one person, one topic; it shows on GET and acts on POST."""
+"""Unsubscribing: /feedback/unsubscribe/TOKEN, for one customer and one topic. It shows on GET and acts on POST."""
 
 from datetime import datetime
 
@@ -34,14 +34,15 @@ RARER = (Frequency.WEEKLY, Frequency.MONTHLY)
 def unsubscribe(token: str) -> ResponseReturnValue:
     """Show what the link does; do it on POST, which needs nothing but the link (RFC 8058).
 
-    No cookie and no form token are asked for: a mail program has neither, and the link is the authority. It can only
-    make letters fewer: a rarer letter instead of none is for somebody who gets them, or has stopped them just now.
+    It needs no cookie and no form token: a mail program has neither, and the link itself is the authority. It can only
+    reduce letters: "less often" is only for a customer who gets more letters now, or did until they unsubscribed
+    within the last day.
     """
     claim = read_link(token, Purpose.UNSUBSCRIBE)
     if claim.about not in {topic.info.code for topic in Topic}:
         return bad_link()
     topic, now = Topic.of_code(claim.about), clock.now()
-    # HEAD shows too, as any method but POST does: link scanners use it.
+    # HEAD, like any method but POST, only shows: link scanners use it.
     if request.method != "POST":
         with app_state().store.reading() as session:
             customer = session.get(Customer, claim.person)
@@ -62,13 +63,13 @@ def unsubscribe(token: str) -> ResponseReturnValue:
 
     def act(session: Session) -> Frequency:
         customer = session.get(Customer, claim.person, with_for_update=True)
-        # Somebody who is not here any more gets no letters either: the same friendly page.
+        # An erased customer gets no letters either: the page is the same.
         if customer is None:
             return Frequency.NEVER
         use_language_of(customer)
         return _act(session, customer, topic, instead, channel=channel, now=now)
 
-    # A mail program does not press twice: a no that had to give way to another transaction is said again.
+    # A mail program does not try twice: `write` repeats a transaction that failed because of another one.
     chosen = app_state().store.write(act)
     return render_template(
         "customers/unsubscribed.html", topic=topic_name(topic), chosen=chosen, everything=instead == EVERYTHING
@@ -77,7 +78,7 @@ def unsubscribe(token: str) -> ResponseReturnValue:
 
 @unsubscribe_pages.get("/unsubscribe/")
 def cut_link() -> ResponseReturnValue:
-    """A link of which a mail program left only the start."""
+    """Answer a link that a mail program cut off."""
     return bad_link()
 
 
