@@ -1,0 +1,9 @@
+"""The recipe for a transport: its last step runs the test that it adds."""
+
+from pathlib import Path
+
+from tests.support.recipes import follow
+
+
+def test_a_letter_leaves_by_a_new_transport(project: Path) -> None:
+    follow("Add a transport", project)
