@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
 
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import ConsentChannel, Frequency
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store

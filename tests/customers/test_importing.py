@@ -12,10 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from feedback_app.customers import importing
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import audience, choose, frequencies, history, may_write_to
-from feedback_app.customers.importing import ImportRefused, ImportReport, import_customers
+from feedback_app.customers.importing import services as importing
+from feedback_app.customers.importing.csv_rows import ImportRefused
+from feedback_app.customers.importing.services import ImportReport, import_customers
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from feedback_app.audit_log import Act, newest_lines
 from feedback_app.config import Settings
 from feedback_app.customers.consent import choose
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store

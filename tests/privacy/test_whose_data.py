@@ -16,7 +16,7 @@ from feedback_app.comments.spam.verdicts import Rules, Signs
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import history, may_write_to
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, NameDisplay, Suppression
 from feedback_app.customers.services import find_customer, request_link
 from feedback_app.customers.topics import Topic
