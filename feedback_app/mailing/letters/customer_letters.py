@@ -41,7 +41,7 @@ def confirm_subscription(
         values={
             "already": is_subscribed(session, customer, subscription),
             "wordings": [said(topic.info.wording, language) for topic in subscription.topics],
-            "rhythm": small(said(FREQUENCY_WORDS[subscription.frequency], language)),
+            "frequency": small(said(FREQUENCY_WORDS[subscription.frequency], language)),
             "days": LINK_DAYS[Purpose.SUBSCRIBE],
             "confirm_link": f"{desk.settings.site_url}/feedback/subscribe/{token}",
             "preferences_link": desk.preferences_link(reader.id, now, reader.series),
