@@ -93,7 +93,7 @@ def test_choices_move_once_both_addresses_have_said_yes(
     with store.reading() as session:
         assert address_of(session, session.get_one(Customer, bob)).written == BOB.address
     clock.advance(hours=3)
-    assert "We write to r…@e… now" in told(send(client, link_in(both[ROBERT]), {"answer": "yes"}))
+    assert "We now write to r…@e…" in told(send(client, link_in(both[ROBERT]), {"answer": "yes"}))
     with store.reading() as session:
         customer = session.get_one(Customer, bob)
         assert address_of(session, customer).written == ROBERT
@@ -157,7 +157,7 @@ def test_a_link_used_again_after_the_change_changes_nothing(
         assert token
         for answer in ("yes", "no"):
             said = client.post(link, data={"answer": answer, "csrf_token": token.group(1)})
-            assert "We write to r…@e… now" in told(said)
+            assert "We now write to r…@e…" in told(said)
     assert rows(store) == before
 
 
