@@ -1,4 +1,4 @@
-"""Customers read pages and letters in their language: whole, and with everything in its place."""
+"""Customers read pages and letters in their language, completely translated."""
 
 import io
 import re
@@ -25,7 +25,7 @@ from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE
 from tests.support.mailings import about, held, html_of, read, text_of, worker_to
 from tests.support.people import ALICE, BOB, CAROL, welcome
-from tests.support.preference_pages import NOTHING_CHOSEN, centre, record_of, send, told, way_out
+from tests.support.preference_pages import NOTHING_CHOSEN, centre, record_of, send, told, unsubscribe_path
 from tests.support.smtp import MailServer
 
 OTHERS = sorted(set(LANGUAGES) - {ENGLISH})
@@ -41,7 +41,7 @@ def backend() -> str:
 
 @pytest.fixture
 def client(make_settings: Callable[..., Settings], store: Store, clock: Clock) -> FlaskClient:
-    """A browser at a shop that has English and German, English first."""
+    """A browser at a shop with English and German, English first."""
     assert clock.now() == OPPS_DAY
     app = create_app(make_settings(languages="en,de"), store)
     app.testing = True
@@ -65,7 +65,7 @@ def test_a_translation_keeps_placeholders_and_tags(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_what_was_compiled_is_what_the_catalogue_says(language: str) -> None:
+def test_the_compiled_catalogue_matches_its_source(language: str) -> None:
     with catalogue_path(language, "po").open("rb") as file:
         catalogue = read_po(file, locale=language)
     compiled = io.BytesIO()
@@ -77,7 +77,7 @@ def test_what_was_compiled_is_what_the_catalogue_says(language: str) -> None:
 
 
 def language_of(page: str) -> str:
-    """What a page says that it is in."""
+    """Return the language that a page declares."""
     html = BeautifulSoup(page, "html.parser").html
     assert html
     return str(html["lang"])
@@ -87,17 +87,13 @@ def language_of(page: str) -> str:
     ("asked", "language"),
     [("de", "de"), ("de-AT,en;q=0.5", "de"), ("en-GB,de;q=0.5", "en"), ("fr", "en"), ("", "en"), ("%FF", "en")],
 )
-def test_a_page_is_in_the_language_that_the_browser_asks_for_where_the_shop_has_it(
-    client: FlaskClient, asked: str, language: str
-) -> None:
+def test_a_page_is_in_the_browsers_language_if_the_shop_has_it(client: FlaskClient, asked: str, language: str) -> None:
     page = client.get("/feedback/subscribe", headers={"Accept-Language": asked})
     assert language_of(page.text) == language
     assert ("Abonnieren" in page.text) == (language == "de")
 
 
-def test_a_page_is_in_the_language_that_its_customer_chose_whatever_the_browser_asks_for(
-    client: FlaskClient, store: Store, desk: LetterContext
-) -> None:
+def test_a_customers_page_is_in_the_language_they_chose(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
         session.get_one(Customer, bob).language = "de"
@@ -105,10 +101,10 @@ def test_a_page_is_in_the_language_that_its_customer_chose_whatever_the_browser_
         page = client.get(centre(desk, bob) + place, headers={"Accept-Language": "en"})
         assert language_of(page.text) == "de", place
         assert not re.search(r"\b(the|your|you|letters)\b", told(page).replace("Offers: you", "")), place
-    assert "Diese Briefe beenden" in client.get(way_out(desk, bob)).text
+    assert "Diese Briefe beenden" in client.get(unsubscribe_path(desk, bob)).text
 
 
-def test_what_was_agreed_to_is_kept_in_the_words_that_stood_there(
+def test_the_record_keeps_the_wording_in_the_pages_language(
     client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
@@ -122,7 +118,7 @@ def test_what_was_agreed_to_is_kept_in_the_words_that_stood_there(
         assert session.get_one(Wording, line.wording_hash).text == said(Topic.NEWS.info.wording, "de")
 
 
-def test_what_is_wrong_is_said_in_german_too(client: FlaskClient) -> None:
+def test_errors_are_in_german_too(client: FlaskClient) -> None:
     german = {"Accept-Language": "de"}
     page = client.get("/feedback/subscribe", headers=german)
     token = BeautifulSoup(page.text, "html.parser").select_one("[name=csrf_token]")
@@ -133,7 +129,7 @@ def test_what_is_wrong_is_said_in_german_too(client: FlaskClient) -> None:
     assert errors == ["Das ist keine gültige Adresse.", "Kreuzen Sie mindestens eines an.", "Keine gültige Auswahl."]
 
 
-def test_pages_that_are_not_translated_say_so_and_a_shop_of_one_language_speaks_that(
+def test_untranslated_pages_say_that_they_are_in_english(
     client: FlaskClient, make_settings: Callable[..., Settings], store: Store
 ) -> None:
     german = {"Accept-Language": "de"}
@@ -147,9 +143,7 @@ def test_pages_that_are_not_translated_say_so_and_a_shop_of_one_language_speaks_
 # Letters
 
 
-def test_each_customer_gets_letters_in_the_frame_of_their_language(
-    store: Store, sink: MailServer, clock: Clock
-) -> None:
+def test_each_customer_gets_letters_in_their_language(store: Store, sink: MailServer, clock: Clock) -> None:
     for person, language in ((ALICE, None), (BOB, "de"), (CAROL, "tlh")):
         number = welcome(store, person, now=OPPS_DAY, specials=Frequency.EACH)
         with store.writing() as session:

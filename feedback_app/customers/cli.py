@@ -6,7 +6,8 @@ import click
 
 from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
-from feedback_app.customers.importing import ImportRefused, ImportReport, import_customers
+from feedback_app.customers.importing.csv_rows import ImportRefused
+from feedback_app.customers.importing.services import ImportReport, import_customers
 from feedback_app.customers.topics import Topic
 
 TOPICS = click.Choice([topic.value for topic in Topic])

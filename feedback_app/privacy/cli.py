@@ -12,6 +12,7 @@ from feedback_app.console import Context, Refused, confirm, pass_context, print_
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import find_customer, suppression_of
+from feedback_app.plurals import counted
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.privacy.evidence import BadEvidence, evidence_of, public_keys
 from feedback_app.privacy.evidence import verify as verify_evidence
@@ -104,8 +105,9 @@ def erase(context: Context, address: str, *, comments: str, yes: bool, as_json: 
         click.echo(f"Nothing to erase: {UNKNOWN}.")
     else:
         click.echo(
-            f"Erased: the address, the name, {done.choices} choices, the identity of {done.comments} comments. "
-            f"{done.deliveries} deliveries are kept without a person; a suppression stays."
+            f"Erased: the address, the name, {counted(done.choices, 'choice')}, "
+            f"the author of {counted(done.comments, 'comment')}. "
+            f"Kept: {counted(done.deliveries, 'delivery', 'deliveries')} without the customer, and a suppression."
         )
 
 

@@ -14,6 +14,7 @@ from feedback_app.customers.models import AddressChange, Customer, Preference, T
 from feedback_app.customers.preferences import UNDO_FOR
 from feedback_app.db.store import Store, rows_changed
 from feedback_app.letter_queue import LetterRequest
+from feedback_app.plurals import counted
 
 UNCONFIRMED = timedelta(days=7)
 REJECTED = timedelta(days=30)
@@ -36,8 +37,9 @@ class Purged:
     def __str__(self) -> str:
         """Return the counts in words."""
         return (
-            f"{self.unconfirmed} unconfirmed addresses, {self.letter_requests} requests for a letter, "
-            f"{self.comments} comments that were not approved"
+            f"{counted(self.unconfirmed, 'unconfirmed address', 'unconfirmed addresses')}, "
+            f"{counted(self.letter_requests, 'request for a letter', 'requests for a letter')}, "
+            f"{counted(self.comments, 'comment')} not approved"
         )
 
 

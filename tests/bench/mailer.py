@@ -20,7 +20,7 @@ from statistics import mean, median
 
 from feedback_app import clock
 from feedback_app.config import Settings, load_settings
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person
 from feedback_app.customers.topics import Topic

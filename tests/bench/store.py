@@ -20,7 +20,7 @@ from feedback_app import clock
 from feedback_app.config import Settings, load_settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import audience
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import Customer
 from feedback_app.customers.services import find_customer
 from feedback_app.customers.topics import Topic

@@ -1,4 +1,4 @@
-"""Addresses and names: kept as given, found again whatever the case, and never repeated in a message."""
+"""Addresses and names: kept as given, found again in any case, and never repeated in a message."""
 
 import unicodedata
 
@@ -21,7 +21,7 @@ DIFFERENT = [
     ("alice@example.com", "alice@example.org"),
     ("alice+socks@example.com", "alice@example.com"),
     ("a.lice@example.com", "alice@example.com"),
-    # casefold() would make these one.
+    # casefold() would make these the same.
     ("groß@example.com", "gross@example.com"),
 ]
 NOT_ADDRESSES = [
@@ -63,7 +63,7 @@ def test_an_address_is_the_same_however_it_is_typed(one: str, other: str) -> Non
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
-def test_two_peoples_addresses_are_never_one(one: str, other: str) -> None:
+def test_two_peoples_addresses_never_become_one(one: str, other: str) -> None:
     assert Address.parse(one).key != Address.parse(other).key
 
 
@@ -75,7 +75,7 @@ def test_an_address_is_kept_as_it_was_given(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NOT_ADDRESSES)
-def test_what_is_no_address_is_refused_without_repeating_it(text: str) -> None:
+def test_text_that_is_not_an_address_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(BadAddress) as refused:
         Address.parse(text)
     said = str(refused.value).lower()
@@ -87,8 +87,8 @@ def test_what_is_no_address_is_refused_without_repeating_it(text: str) -> None:
 
 @given(st.text(), st.text())
 @example("secret", "se☃cret.example")
-def test_no_message_repeats_more_than_a_sign_of_what_was_typed(local: str, domain: str) -> None:
-    # The words in front and behind can be recognised wherever they turn up.
+def test_no_message_repeats_what_was_typed(local: str, domain: str) -> None:
+    # The words before and after it can be recognised wherever they appear.
     text = f"qqqzzz{local}qqqzzz@xxxkkk{domain}xxxkkk"
     said = ""
     try:
@@ -103,7 +103,7 @@ def test_no_message_repeats_more_than_a_sign_of_what_was_typed(local: str, domai
     ("text", "shown"),
     [("alice@example.com", "a…@e…"), ("a@b.example", "a…@b…"), ("用户@例子.example", "用…@例…")],
 )
-def test_a_masked_address_tells_its_owner_and_nobody_else(text: str, shown: str) -> None:
+def test_a_masked_address_is_recognised_only_by_its_owner(text: str, shown: str) -> None:
     assert Address.parse(text).masked == shown
 
 
@@ -152,7 +152,7 @@ def test_a_name_is_cleaned(text: str | None, name: str | None) -> None:
         "Tess\ud800",
     ],
 )
-def test_what_could_pass_for_something_else_is_no_name(text: str) -> None:
+def test_a_name_that_looks_like_a_header_formula_or_address_is_refused(text: str) -> None:
     with pytest.raises(BadName) as refused:
         clean_name(text)
     assert str(refused.value).isprintable()
@@ -161,7 +161,7 @@ def test_what_could_pass_for_something_else_is_no_name(text: str) -> None:
 
 
 @given(st.text(st.characters(), max_size=NAME_LENGTH + 10))
-def test_whatever_was_typed_a_name_prints_in_one_line_and_addresses_nobody(text: str) -> None:
+def test_any_accepted_name_is_one_line_and_addresses_nobody(text: str) -> None:
     try:
         name = clean_name(text)
     except BadName:

@@ -1,4 +1,4 @@
-"""What nobody should send, and what comes at the same moment: a page that helps, and nothing lost."""
+"""Malformed and simultaneous requests get a helpful page, and nothing is lost."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
 
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import ConsentChannel, Frequency
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
@@ -28,24 +28,24 @@ from tests.support.preference_pages import (
     rows,
     send,
     told,
-    way_out,
+    unsubscribe_path,
 )
 
 
 @pytest.fixture
 def backend() -> str:
-    """One database, where what is tested does not depend on which."""
+    """One database: what is tested here does not depend on which."""
     return SQLITE
 
 
 def form_of(client: FlaskClient, page: str) -> dict[str, str]:
-    """What the form of a page sends by itself."""
+    """Return what a page's form sends if nothing is changed."""
     fields = BeautifulSoup(client.get(page).text, "html.parser").select("form input[type=hidden]")
     return {str(field["name"]): str(field["value"]) for field in fields}
 
 
 @pytest.mark.parametrize("code", [0, 4, 99, 2**16 - 1])
-def test_a_link_about_a_topic_that_there_is_not_ends_nothing(
+def test_a_link_about_an_unknown_topic_ends_nothing(
     client: FlaskClient, store: Store, desk: LetterContext, code: int
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -57,7 +57,7 @@ def test_a_link_about_a_topic_that_there_is_not_ends_nothing(
     assert rows(store) == before
 
 
-def test_fields_that_were_doubled_or_invented_say_nothing_of_anybody_else(
+def test_doubled_or_invented_fields_reveal_no_other_customer(
     client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
@@ -73,11 +73,11 @@ def test_fields_that_were_doubled_or_invented_say_nothing_of_anybody_else(
 
 
 @pytest.mark.parametrize("instead", ["daily", "each", "ALL", "\x00", "weekly,all", "x" * 10_000])
-def test_a_wish_that_the_page_does_not_offer_ends_the_letters_as_the_link_says(
+def test_an_unknown_button_unsubscribes_as_the_link_says(
     client: FlaskClient, store: Store, desk: LetterContext, instead: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.MONTHLY, news=Frequency.EACH)
-    assert client.post(way_out(desk, bob), data=ONE_CLICK | {"instead": instead}).status_code == 200
+    assert client.post(unsubscribe_path(desk, bob), data=ONE_CLICK | {"instead": instead}).status_code == 200
     assert choices_of(store, bob) == {Topic.SPECIALS: Frequency.NEVER, Topic.NEWS: Frequency.EACH}
 
 
@@ -93,7 +93,7 @@ def test_a_wish_that_the_page_does_not_offer_ends_the_letters_as_the_link_says(
         ("-1", "not a day"),
     ],
 )
-def test_a_day_that_is_none_is_said_to_be_none_and_what_else_was_typed_stays(
+def test_an_invalid_date_is_refused_and_the_rest_is_kept(
     client: FlaskClient, store: Store, desk: LetterContext, until: str, why: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
@@ -106,7 +106,7 @@ def test_a_day_that_is_none_is_said_to_be_none_and_what_else_was_typed_stays(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_save_while_a_list_is_imported_is_the_last_word_whoever_is_first(
+def test_a_save_during_an_import_wins_whichever_comes_first(
     app: Flask, store: Store, desk: LetterContext, tmp_path: Path
 ) -> None:
     alice, bob = welcome(store, ALICE, now=OPPS_DAY), welcome(store, BOB, now=OPPS_DAY)
@@ -128,7 +128,7 @@ def test_a_save_while_a_list_is_imported_is_the_last_word_whoever_is_first(
         page = centre(desk, person)
         answer = browsers[person].post(page, data=NOTHING_CHOSEN | wanted[person] | forms[person])
         if answer.status_code == 409:
-            # The import was faster, and the page says so: having looked, one saves it all the same.
+            # The import was faster, and the page shows it; the customer saves again.
             again = BeautifulSoup(answer.text, "html.parser").select("form input[type=hidden]")
             fields = {str(field["name"]): str(field["value"]) for field in again}
             answer = browsers[person].post(page, data=NOTHING_CHOSEN | wanted[person] | fields)

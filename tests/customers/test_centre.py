@@ -1,4 +1,4 @@
-"""The centre: what was saved is said and can be undone, what is held is shown, and whoever wants to go is erased."""
+"""The preference centre: saving and undoing, what is held, erasing, and fewer letters."""
 
 import json
 from datetime import date, timedelta
@@ -40,7 +40,7 @@ from tests.support.preference_pages import (
     rows,
     send,
     told,
-    way_out,
+    unsubscribe_path,
 )
 
 FIRST_DAY = "on the first of every month"
@@ -53,7 +53,7 @@ def backend() -> str:
 
 
 def comment_of(store: Store, person: int) -> None:
-    """Somebody's comment under a post."""
+    """Add a comment of a customer's under a post."""
     with store.writing() as session:
         thread = Thread(path="/2007/10/opps.html", title="Opps", published_at=OPPS_DAY, open=True, version=1)
         session.add(thread)
@@ -74,7 +74,7 @@ def comment_of(store: Store, person: int) -> None:
 
 
 def undo(client: FlaskClient, desk: LetterContext, person: int) -> str:
-    """Press the button that takes the last save back; returns what the page says."""
+    """Press the button that undoes the last save; return what the page says."""
     page = BeautifulSoup(client.get(centre(desk, person)).text, "html.parser")
     token = page.select_one("form[action$='/undo'] [name=csrf_token]")
     assert token, "there is nothing to undo"
@@ -84,9 +84,7 @@ def undo(client: FlaskClient, desk: LetterContext, person: int) -> str:
 # Saving
 
 
-def test_saving_says_exactly_what_changed_and_what_comes_next(
-    client: FlaskClient, store: Store, desk: LetterContext
-) -> None:
+def test_saving_says_what_changed_and_what_comes_next(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     fields = {"specials": "weekly", "news": "monthly", "format": "text", "name": BOB.name, "pause_until": "2007-12-24"}
     answer = send(client, centre(desk, bob), NOTHING_CHOSEN | fields)
@@ -129,7 +127,7 @@ def test_a_save_can_be_undone_with_everything_that_it_changed(
     assert [event.frequency for event in record_of(store, bob)][-2:] == [Frequency.EACH, Frequency.WEEKLY]
 
 
-def test_undoing_a_yes_that_had_lifted_a_suppression_brings_it_back(
+def test_undoing_a_yes_restores_the_suppression_it_had_lifted(
     client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
@@ -147,7 +145,7 @@ def test_undoing_a_yes_that_had_lifted_a_suppression_brings_it_back(
 
 
 @pytest.mark.parametrize("why", ["too late", "something else was chosen since", "undone already", "nothing was saved"])
-def test_what_cannot_be_undone_any_more_changes_nothing(
+def test_an_undo_that_comes_too_late_changes_nothing(
     client: FlaskClient, store: Store, desk: LetterContext, clock: Clock, why: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -160,7 +158,7 @@ def test_what_cannot_be_undone_any_more_changes_nothing(
         case "too late":
             clock.advance(days=1, seconds=1)
         case "something else was chosen since":
-            client.post(way_out(desk, bob, Topic.NEWS), data=ONE_CLICK)
+            client.post(unsubscribe_path(desk, bob, Topic.NEWS), data=ONE_CLICK)
         case "undone already":
             undo(client, desk, bob)
     before = rows(store)
@@ -181,7 +179,7 @@ def test_undoing_from_another_page_changes_nothing(client: FlaskClient, store: S
     assert rows(store) == before
 
 
-def test_the_name_that_was_is_sealed_and_nobody_elses(client: FlaskClient, store: Store, desk: LetterContext) -> None:
+def test_the_earlier_name_is_sealed_for_its_customer(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     send(client, centre(desk, bob), NOTHING_CHOSEN | {"name": "Robert"})
     with store.reading() as session:
@@ -194,7 +192,7 @@ def test_the_name_that_was_is_sealed_and_nobody_elses(client: FlaskClient, store
 # Two tabs
 
 
-def test_two_tabs_that_disagree_get_a_look_at_what_stands_before_anything_is_overruled(
+def test_an_older_tab_is_shown_newer_choices_before_it_can_overrule_them(
     app: Flask, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -209,8 +207,8 @@ def test_two_tabs_that_disagree_get_a_look_at_what_stands_before_anything_is_ove
         }
 
     old_tab = opened()
-    # A letter's own link says no; the tab that was open before still says yes.
-    client.post(way_out(desk, bob), data=ONE_CLICK)
+    # An unsubscribe link says no; the tab that was opened before still says yes.
+    client.post(unsubscribe_path(desk, bob), data=ONE_CLICK)
     stale = NOTHING_CHOSEN | {"specials": "each", "name": "Bobby"}
     before = rows(store)
     answer = client.post(centre(desk, bob), data=stale | old_tab)
@@ -222,13 +220,15 @@ def test_two_tabs_that_disagree_get_a_look_at_what_stands_before_anything_is_ove
     page = BeautifulSoup(answer.text, "html.parser")
     assert page.select_one("[name=specials][value=each][checked]")
     assert page.select_one("#name[value=Bobby]")
-    # Having looked, one can save it all the same.
+    # After that page, the same choices can be saved.
     again = {name: str(page.select_one(f"form [name={name}]")["value"]) for name in old_tab}  # type: ignore[index]
     assert client.post(centre(desk, bob), data=stale | again).status_code == 200
     assert choices_of(store, bob)[Topic.SPECIALS] is Frequency.EACH
 
 
-def test_two_tabs_that_agree_do_not_disturb_each_other(client: FlaskClient, store: Store, desk: LetterContext) -> None:
+def test_two_tabs_with_the_same_choices_do_not_disturb_each_other(
+    client: FlaskClient, store: Store, desk: LetterContext
+) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     page = BeautifulSoup(client.get(centre(desk, bob)).text, "html.parser")
     fields = {str(field["name"]): str(field["value"]) for field in page.select("form[action] input[type=hidden]")}
@@ -240,12 +240,12 @@ def test_two_tabs_that_agree_do_not_disturb_each_other(client: FlaskClient, stor
 # What is held
 
 
-def test_the_history_says_what_was_chosen_since_when_and_through_what(
+def test_the_history_says_what_was_chosen_when_and_how(
     client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     clock.advance(days=2)
-    client.post(way_out(desk, bob), data=ONE_CLICK)
+    client.post(unsubscribe_path(desk, bob), data=ONE_CLICK)
     page = BeautifulSoup(client.get(f"{centre(desk, bob)}/history").text, "html.parser")
     lines = [" ".join(line.get_text().split()) for line in page.select("ol li")]
     assert len(lines) == len(record_of(store, bob)) == 2
@@ -256,7 +256,7 @@ def test_the_history_says_what_was_chosen_since_when_and_through_what(
     assert "Offers: you may write to me when" in lines[1]
 
 
-def test_what_was_sent_is_listed_with_what_became_of_it(client: FlaskClient, store: Store, desk: LetterContext) -> None:
+def test_sent_letters_are_listed_with_their_results(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
@@ -290,9 +290,7 @@ def test_what_was_sent_is_listed_with_what_became_of_it(client: FlaskClient, sto
     ]
 
 
-def test_everything_that_is_held_can_be_downloaded_at_once(
-    client: FlaskClient, store: Store, desk: LetterContext
-) -> None:
+def test_everything_held_can_be_downloaded_at_once(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     comment_of(store, bob)
     answer = client.get(f"{centre(desk, bob)}/data.json")
@@ -308,7 +306,7 @@ def test_everything_that_is_held_can_be_downloaded_at_once(
 
 
 @pytest.mark.parametrize("fate", ["nameless", "deleted"])
-def test_whoever_wants_to_go_is_erased_with_the_comments_as_they_choose(
+def test_a_customer_is_erased_with_the_comments_as_they_choose(
     client: FlaskClient, store: Store, desk: LetterContext, fate: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -331,9 +329,7 @@ def test_whoever_wants_to_go_is_erased_with_the_comments_as_they_choose(
         assert client.get(centre(desk, bob) + more).status_code == 404
 
 
-def test_nobody_is_erased_by_another_page_or_by_a_choice_that_is_none(
-    client: FlaskClient, store: Store, desk: LetterContext
-) -> None:
+def test_a_forged_or_invalid_form_erases_nobody(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
     path = f"{centre(desk, bob)}/erase"
@@ -342,11 +338,11 @@ def test_nobody_is_erased_by_another_page_or_by_a_choice_that_is_none(
     assert rows(store) == before
 
 
-def test_the_pages_of_a_centre_open_by_its_own_link_only(
+def test_the_pages_of_a_centre_open_only_by_its_own_link(
     client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
-    out = way_out(desk, bob).rpartition("/")[2]
+    out = unsubscribe_path(desk, bob).rpartition("/")[2]
     pages = ("", "/history", "/letters", "/data.json", "/erase")
     for token in (out, "forged", centre(desk, bob)[:-1].rpartition("/")[2]):
         for more in pages:
@@ -366,39 +362,39 @@ def test_the_pages_of_a_centre_open_by_its_own_link_only(
         (Frequency.EACH, "monthly", Frequency.MONTHLY),
         (Frequency.WEEKLY, "monthly", Frequency.MONTHLY),
         (Frequency.WEEKLY, "weekly", Frequency.WEEKLY),
-        # The link makes letters fewer, never more.
+        # The link can only reduce letters.
         (Frequency.MONTHLY, "weekly", Frequency.NEVER),
         (Frequency.NEVER, "weekly", Frequency.NEVER),
         (Frequency.EACH, "each", Frequency.NEVER),
         (Frequency.EACH, "nonsense", Frequency.NEVER),
     ],
 )
-def test_from_the_page_that_ends_letters_one_step_leads_to_fewer(
+def test_one_step_on_the_unsubscribe_page_means_fewer_letters(
     client: FlaskClient, store: Store, desk: LetterContext, *, had: Frequency, instead: str, then: Frequency
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=had, news=Frequency.EACH)
     for _ in range(2):
-        assert client.post(way_out(desk, bob), data={"instead": instead}).status_code == 200
+        assert client.post(unsubscribe_path(desk, bob), data={"instead": instead}).status_code == 200
         assert choices_of(store, bob) == {Topic.SPECIALS: then, Topic.NEWS: Frequency.EACH}
 
 
-def test_whoever_has_just_left_can_say_less_often_for_a_day(
+def test_for_a_day_after_unsubscribing_less_often_is_offered(
     client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
-    answer = client.post(way_out(desk, bob), data=ONE_CLICK)
+    answer = client.post(unsubscribe_path(desk, bob), data=ONE_CLICK)
     assert BeautifulSoup(answer.text, "html.parser").select_one("button[name=instead][value=weekly]")
-    assert "weekly" in told(client.post(way_out(desk, bob), data={"instead": "weekly"}))
+    assert "weekly" in told(client.post(unsubscribe_path(desk, bob), data={"instead": "weekly"}))
     assert choices_of(store, bob)[Topic.SPECIALS] is Frequency.WEEKLY
-    client.post(way_out(desk, bob), data=ONE_CLICK)
+    client.post(unsubscribe_path(desk, bob), data=ONE_CLICK)
     clock.advance(days=1, seconds=1)
-    client.post(way_out(desk, bob), data={"instead": "weekly"})
+    client.post(unsubscribe_path(desk, bob), data={"instead": "weekly"})
     assert choices_of(store, bob)[Topic.SPECIALS] is Frequency.NEVER
 
 
 def test_one_step_ends_all_topics(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH, news=Frequency.WEEKLY, replies=Frequency.EACH)
-    assert "about anything" in told(client.post(way_out(desk, bob), data={"instead": "all"}))
+    assert "about anything" in told(client.post(unsubscribe_path(desk, bob), data={"instead": "all"}))
     assert choices_of(store, bob) == dict.fromkeys(Topic, Frequency.NEVER)
 
 

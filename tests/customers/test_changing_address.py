@@ -1,4 +1,4 @@
-"""Another address: asked for on one's page, confirmed from both, and everything that was chosen moves over."""
+"""Changing the address: asked for on the customer's page, confirmed from both addresses; all choices move over."""
 
 import re
 from datetime import timedelta
@@ -37,7 +37,7 @@ from tests.support.preference_pages import (
     rows,
     send,
     told,
-    way_out,
+    unsubscribe_path,
 )
 from tests.support.smtp import MailServer
 
@@ -53,31 +53,31 @@ def backend() -> str:
 
 @pytest.fixture
 def bob(store: Store) -> int:
-    """Somebody with a name, choices and a history."""
+    """Bob, with a name, choices and a history."""
     return welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.EACH, news=Frequency.WEEKLY)
 
 
 def asks(client: FlaskClient, desk: LetterContext, person: int, address: str = ROBERT) -> str:
-    """Somebody types another address on their page; returns what it says."""
+    """Type another address on the customer's page; return what the page says."""
     answer = send(client, f"{centre(desk, person)}/address", {"email": address})
     assert answer.status_code == 200
     return told(answer)
 
 
 def letters(store: Store, sink: MailServer) -> dict[str, bytes]:
-    """The mailer works; the newest letter to each address."""
+    """Let the mailer work; return the newest letter to each address."""
     worker_to(sink, store, site_url="http://127.0.0.1:8000").work_once()
     return {letter.recipients[0]: letter.data for letter in sink.letters}
 
 
 def link_in(letter: bytes) -> str:
-    """The path of the link that the letter is about."""
+    """Return the path of the link in a letter."""
     found = LINK.search(text_of(letter))
     assert found, "there is no link in the letter"
     return found.group(1)
 
 
-def test_bob_moves_with_all_that_he_chose_once_both_addresses_have_said_yes(
+def test_choices_move_once_both_addresses_have_said_yes(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, clock: Clock
 ) -> None:
     said = asks(client, desk, bob)
@@ -93,7 +93,7 @@ def test_bob_moves_with_all_that_he_chose_once_both_addresses_have_said_yes(
     with store.reading() as session:
         assert address_of(session, session.get_one(Customer, bob)).written == BOB.address
     clock.advance(hours=3)
-    assert "We write to r…@e… now" in told(send(client, link_in(both[ROBERT]), {"answer": "yes"}))
+    assert "We now write to r…@e…" in told(send(client, link_in(both[ROBERT]), {"answer": "yes"}))
     with store.reading() as session:
         customer = session.get_one(Customer, bob)
         assert address_of(session, customer).written == ROBERT
@@ -108,7 +108,7 @@ def test_bob_moves_with_all_that_he_chose_once_both_addresses_have_said_yes(
 
 
 @pytest.mark.parametrize("first", AddressSide)
-def test_one_yes_is_not_enough_whichever_it_is_and_said_twice_it_is_still_one(
+def test_one_yes_is_not_enough_even_when_said_twice(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, first: AddressSide
 ) -> None:
     asks(client, desk, bob)
@@ -121,10 +121,10 @@ def test_one_yes_is_not_enough_whichever_it_is_and_said_twice_it_is_still_one(
         assert address_of(session, session.get_one(Customer, bob)).written == BOB.address
 
 
-def test_links_to_his_page_in_the_old_letter_box_work_no_more_but_those_that_end_letters_do(
+def test_in_the_old_inbox_only_unsubscribe_links_still_work(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
-    page, out = centre(desk, bob), way_out(desk, bob)
+    page, out = centre(desk, bob), unsubscribe_path(desk, bob)
     asks(client, desk, bob)
     for letter in letters(store, sink).values():
         send(client, link_in(letter), {"answer": "yes"})
@@ -140,7 +140,7 @@ def test_links_to_his_page_in_the_old_letter_box_work_no_more_but_those_that_end
     assert choices_of(store, bob)[Topic.SPECIALS] is Frequency.NEVER
 
 
-def test_a_link_that_is_used_again_after_all_is_done_changes_nothing(
+def test_a_link_used_again_after_the_change_changes_nothing(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     asks(client, desk, bob)
@@ -157,7 +157,7 @@ def test_a_link_that_is_used_again_after_all_is_done_changes_nothing(
         assert token
         for answer in ("yes", "no"):
             said = client.post(link, data={"answer": answer, "csrf_token": token.group(1)})
-            assert "We write to r…@e… now" in told(said)
+            assert "We now write to r…@e…" in told(said)
     assert rows(store) == before
 
 
@@ -173,7 +173,7 @@ def test_a_no_from_either_address_ends_it(
     assert client.get(other).status_code == client.get(no).status_code == 404
 
 
-def test_links_of_a_change_are_over_after_their_week(
+def test_links_of_a_change_expire_after_a_week(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, clock: Clock
 ) -> None:
     asks(client, desk, bob)
@@ -186,7 +186,7 @@ def test_links_of_a_change_are_over_after_their_week(
         assert session.scalars(select(AddressChange)).all() == []
 
 
-def test_the_later_of_two_tabs_counts_and_the_links_of_the_earlier_are_over(
+def test_a_newer_change_makes_the_older_ones_links_void(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     asks(client, desk, bob, "bobby@example.com")
@@ -201,7 +201,7 @@ def test_the_later_of_two_tabs_counts_and_the_links_of_the_earlier_are_over(
         assert address_of(session, session.get_one(Customer, bob)).written == ROBERT
 
 
-def test_the_same_address_from_two_tabs_is_one_change_and_one_pair_of_letters(
+def test_the_same_address_from_two_tabs_is_one_change(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     for written in (ROBERT, ROBERT.upper(), ROBERT):
@@ -210,7 +210,7 @@ def test_the_same_address_from_two_tabs_is_one_change_and_one_pair_of_letters(
     assert len(sink.letters) == 2
 
 
-def test_nobody_elses_letter_box_can_be_flooded_with_changes(
+def test_no_inbox_can_be_flooded_with_changes(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int, *, clock: Clock
 ) -> None:
     for number in range(MOST_A_DAY * 3):
@@ -222,7 +222,7 @@ def test_nobody_elses_letter_box_can_be_flooded_with_changes(
 
 
 @pytest.mark.parametrize("known", ["a customer", "barred", "nobody"])
-def test_the_page_says_the_same_whoever_the_new_address_belongs_to(
+def test_the_page_does_not_tell_whom_the_new_address_belongs_to(
     client: FlaskClient, store: Store, desk: LetterContext, bob: int, known: str
 ) -> None:
     if known != "nobody":
@@ -236,13 +236,13 @@ def test_the_page_says_the_same_whoever_the_new_address_belongs_to(
 
 
 def bar(store: Store, person: int, reason: SuppressionReason) -> None:
-    """Somebody must not be written to."""
+    """Suppress an address."""
     with store.writing() as session:
         fingerprint = session.get_one(Customer, person).fingerprint
         session.add(Suppression(fingerprint=fingerprint, reason=reason, at=OPPS_DAY))
 
 
-def test_an_address_that_must_not_be_written_to_gets_no_letter_and_takes_nobody_over(
+def test_a_suppressed_address_gets_no_letter_and_no_choices(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY)
@@ -257,7 +257,7 @@ def test_an_address_that_must_not_be_written_to_gets_no_letter_and_takes_nobody_
         assert suppression_of(session, Address.parse(ALICE.address))
 
 
-def test_an_address_with_choices_of_its_own_keeps_them(
+def test_a_new_address_with_its_own_choices_keeps_them(
     client: FlaskClient, store: Store, desk: LetterContext, sink: MailServer, bob: int
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, news=Frequency.MONTHLY)
@@ -271,7 +271,7 @@ def test_an_address_with_choices_of_its_own_keeps_them(
         assert address_of(session, session.get_one(Customer, bob)).written == BOB.address
 
 
-def test_an_address_that_somebody_had_only_typed_is_no_hindrance(store: Store, bob: int, clock: Clock) -> None:
+def test_a_new_address_that_was_only_typed_before_is_taken_over(store: Store, bob: int, clock: Clock) -> None:
     with store.writing() as session:
         request_link(session, Address.parse(ROBERT), now=OPPS_DAY, quiet=True)
     with store.writing() as session:
@@ -288,7 +288,7 @@ def test_an_address_that_somebody_had_only_typed_is_no_hindrance(store: Store, b
 @pytest.mark.parametrize(
     ("reason", "moves"), [(SuppressionReason.BOUNCED, False), (SuppressionReason.COMPLAINED, True)]
 )
-def test_what_was_said_about_the_person_moves_along_and_what_was_about_the_letter_box_does_not(
+def test_a_complaint_moves_along_and_a_bounce_does_not(
     store: Store, bob: int, clock: Clock, reason: SuppressionReason, *, moves: bool
 ) -> None:
     bar(store, bob, reason)
@@ -318,7 +318,7 @@ def test_a_save_can_still_be_undone_after_the_move(
         assert name_of(session, session.get_one(Customer, bob)) == BOB.name
 
 
-def test_what_is_no_other_address_is_refused_and_kept_as_it_was_typed(
+def test_an_invalid_new_address_is_refused_and_kept_as_typed(
     client: FlaskClient, store: Store, desk: LetterContext, bob: int
 ) -> None:
     before = rows(store)
@@ -330,7 +330,7 @@ def test_what_is_no_other_address_is_refused_and_kept_as_it_was_typed(
     assert rows(store) == before
 
 
-def test_a_change_that_waits_is_in_what_is_held_about_him(store: Store, bob: int, clock: Clock) -> None:
+def test_a_waiting_change_is_in_the_export(store: Store, bob: int, clock: Clock) -> None:
     with store.writing() as session:
         request_change(session, session.get_one(Customer, bob), Address.parse(ROBERT), now=clock.now())
     with store.reading() as session:

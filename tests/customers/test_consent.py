@@ -54,13 +54,13 @@ def decide(
     channel: ConsentChannel = FORM,
     now: datetime = OPPS_DAY,
 ) -> FrequencyChange | None:
-    """A customer chooses."""
+    """Save a choice of a customer's."""
     customer = session.get_one(Customer, number)
     return choose(session, customer, topic, frequency, channel=channel, wording=topic.info.wording, now=now)
 
 
 def suppress(session: Session, number: int, reason: SuppressionReason = SuppressionReason.BOUNCED) -> None:
-    """Bar a customer's address."""
+    """Suppress a customer's address."""
     session.add(
         Suppression(fingerprint=session.get_one(Customer, number).fingerprint, reason=reason, at=OPPS_DAY),
     )
@@ -114,14 +114,14 @@ def test_a_pause_ends_on_the_morning_of_its_day(store: Store) -> None:
         assert may_write_to(session, customer, Topic.NEWS, now=midnight)
 
 
-def test_somebody_who_only_asked_for_a_link_may_be_written_to_about_nothing(store: Store) -> None:
+def test_a_customer_who_only_asked_for_a_link_gets_no_letters(store: Store) -> None:
     with store.writing() as session:
         customer = find_or_add_customer(session, Address.parse(ALICE.address), now=OPPS_DAY)
         for topic in Topic:
             assert not may_write_to(session, customer, topic, now=OPPS_DAY)
 
 
-def test_an_audience_is_named_as_each_chose_and_read_in_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_audience_has_the_chosen_names_and_is_read_in_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consent, "BATCH", 2)
     welcome(store, ALICE, now=OPPS_DAY, named=NameDisplay.FIRST, specials=Frequency.EACH)
     welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -136,7 +136,7 @@ def test_an_audience_is_named_as_each_chose_and_read_in_batches(store: Store, mo
     with store.reading() as session:
         people = audience(session, Topic.SPECIALS, now=OPPS_DAY)
         assert next(people).address == ALICE.address
-        # Carol is in the next batch, which nobody has asked for yet.
+        # Carol is in the next batch, which has not been asked for yet.
         assert questions() == 2
         assert [(one.address, one.name) for one in people] == [(BOB.address, None), (CAROL.address, CAROL.name)]
         # Two for each batch, and one that finds no further rows.
@@ -157,7 +157,7 @@ people = st.lists(
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(people, st.integers(1, 4))
-def test_an_audience_is_everybody_of_whom_the_rule_is_true_and_nobody_else(
+def test_an_audience_is_exactly_those_who_pass_the_rule(
     store: Store, everybody: list[tuple[dict[Topic, Frequency], date | None, bool, bool]], batch: int
 ) -> None:
     with store.writing() as session, pytest.MonkeyPatch.context() as patch:
@@ -188,7 +188,7 @@ def test_an_audience_is_everybody_of_whom_the_rule_is_true_and_nobody_else(
         session.rollback()
 
 
-def test_a_choice_is_in_force_and_in_the_record(store: Store) -> None:
+def test_a_choice_is_saved_and_recorded(store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY)
     later = OPPS_DAY + timedelta(days=1)
     with store.writing() as session:
@@ -218,7 +218,7 @@ def test_a_choice_is_in_force_and_in_the_record(store: Store) -> None:
             assert session.get_one(Wording, event.wording_hash).text == Topic.NEWS.info.wording
 
 
-def test_the_same_choice_again_is_no_news(store: Store) -> None:
+def test_the_same_choice_again_changes_nothing(store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, news=Frequency.EACH)
     with store.writing() as session:
         assert decide(session, alice, Topic.NEWS, Frequency.EACH, now=OPPS_DAY + timedelta(days=1)) is None
@@ -243,7 +243,7 @@ def test_a_yes_lifts_a_suppression_and_a_no_does_not(store: Store, before: Frequ
         assert left.fingerprint == session.get_one(Customer, bob).fingerprint
 
 
-def test_a_yes_that_was_a_yes_before_lifts_a_suppression_too(store: Store) -> None:
+def test_a_repeated_yes_lifts_a_suppression_too(store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
         suppress(session, alice)
@@ -276,12 +276,12 @@ def test_the_record_can_be_neither_changed_nor_deleted(store: Store, table: type
 
 
 class ChangingOnesMind(RuleBasedStateMachine):
-    """Alice and Bob choose, in any order; what is in force and what the record says always agree."""
+    """Alice and Bob choose in any order; their choices and the record always agree."""
 
     def __init__(self, store: Store) -> None:
         super().__init__()
         self.store = store
-        # New people each time: the record of those before them stays.
+        # New customers each time, because the record of the earlier ones stays.
         self.people = [
             welcome(store, Person(person.name, f"{uuid4().hex}-{person.address}"), now=OPPS_DAY)
             for person in (ALICE, BOB)
@@ -304,7 +304,7 @@ class ChangingOnesMind(RuleBasedStateMachine):
             change = decide(session, number, topic, frequency, channel=channel)
         assert change == (None if before is frequency else FrequencyChange(topic, before, frequency))
         yes, own = frequency is not Frequency.NEVER, channel is ConsentChannel.FORM
-        # A yes in force is confirmed when its person says it who had not, or when it lifts a suppression.
+        # A yes is confirmed when its customer repeats it for the first time, or when it lifts a suppression.
         confirms = yes and own and (number in self.suppressed or self.channel.get((number, topic)) is not channel)
         self.events += before is not frequency or confirms
         if before is not frequency or confirms:
@@ -340,7 +340,7 @@ class ChangingOnesMind(RuleBasedStateMachine):
             assert lines == self.events
 
 
-def test_what_is_in_force_and_the_record_agree_however_often_people_change_their_minds(store: Store) -> None:
+def test_choices_and_record_agree_after_any_sequence_of_changes(store: Store) -> None:
     class OnThisStore(ChangingOnesMind):
         def __init__(self) -> None:
             super().__init__(store)
@@ -348,7 +348,7 @@ def test_what_is_in_force_and_the_record_agree_however_often_people_change_their
     run_state_machine_as_test(OnThisStore, settings=settings(max_examples=6, stateful_step_count=10, deadline=None))
 
 
-def test_a_yes_from_an_import_that_its_person_makes_their_own_is_confirmed_once(store: Store) -> None:
+def test_an_imported_yes_is_confirmed_once_by_its_customer(store: Store) -> None:
     number = welcome(store, ALICE, now=OPPS_DAY)
 
     def say(channel: ConsentChannel) -> None:

@@ -12,10 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from feedback_app.customers import importing
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import audience, choose, frequencies, history, may_write_to
-from feedback_app.customers.importing import ImportRefused, ImportReport, import_customers
+from feedback_app.customers.importing import services as importing
+from feedback_app.customers.importing.csv_rows import ImportRefused
+from feedback_app.customers.importing.services import ImportReport, import_customers
 from feedback_app.customers.models import (
     ConsentAction,
     ConsentChannel,
@@ -48,7 +49,7 @@ def names(store: Store, topic: Topic = Topic.SPECIALS) -> dict[str, str | None]:
         return {one.address: one.name for one in audience(session, topic, now=OPPS_DAY)}
 
 
-def test_an_import_with_evidence_counts_as_consent_to_its_topic_and_to_no_other(store: Store, tmp_path: Path) -> None:
+def test_an_import_counts_as_consent_to_its_topic_only(store: Store, tmp_path: Path) -> None:
     report = bring(store, tmp_path, "email,name,name_display\nAlice@Example.com,Alice Adams,first\nbob@example.org,,\n")
     assert (report.added, report.known, report.suppressed, report.refused) == (2, 0, 0, [])
     assert names(store) == {"Alice@Example.com": "Alice", "bob@example.org": None}
@@ -61,7 +62,7 @@ def test_an_import_with_evidence_counts_as_consent_to_its_topic_and_to_no_other(
     assert event.at == OPPS_DAY
 
 
-def test_run_twice_it_changes_nothing(store: Store, tmp_path: Path) -> None:
+def test_a_second_run_changes_nothing(store: Store, tmp_path: Path) -> None:
     lines = "email,name\nalice@example.com,Alice Adams\nbob@example.org,Bob\n"
     bring(store, tmp_path, lines)
     before = dump(store)
@@ -76,7 +77,7 @@ def dump(store: Store) -> list[object]:
         return [tuple(row) for table in tables for row in session.execute(select(table))]
 
 
-def test_somebody_who_said_no_is_never_turned_into_a_yes(store: Store, tmp_path: Path) -> None:
+def test_an_import_never_turns_a_no_into_a_yes(store: Store, tmp_path: Path) -> None:
     number = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.NEVER)
     report = bring(store, tmp_path, "email\nALICE@EXAMPLE.COM\n")
     assert (report.added, report.known) == (0, 1)
@@ -86,7 +87,7 @@ def test_somebody_who_said_no_is_never_turned_into_a_yes(store: Store, tmp_path:
         assert not may_write_to(session, alice, Topic.SPECIALS, now=OPPS_DAY)
 
 
-def test_somebody_who_unsubscribed_after_an_earlier_import_stays_away(store: Store, tmp_path: Path) -> None:
+def test_an_import_does_not_bring_back_the_unsubscribed(store: Store, tmp_path: Path) -> None:
     bring(store, tmp_path, "email\nalice@example.com\n")
     with store.writing() as session:
         alice = find_customer(session, Address.parse("alice@example.com"))
@@ -106,7 +107,7 @@ def test_a_suppressed_address_is_counted_and_left_out(store: Store, tmp_path: Pa
     assert list(names(store)) == ["bob@example.org"]
 
 
-def test_a_blank_erases_nothing_and_a_name_replaces_none(store: Store, tmp_path: Path) -> None:
+def test_an_import_neither_erases_nor_replaces_a_name(store: Store, tmp_path: Path) -> None:
     with store.writing() as session:
         bob = find_or_add_customer(session, Address.parse(BOB.address), now=OPPS_DAY)
         assert bob.confirmed_at is None
@@ -147,7 +148,7 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
-def test_a_bad_line_gets_a_reason_and_harms_nobody_else(store: Store, tmp_path: Path, line: str) -> None:
+def test_a_bad_line_gets_a_reason_and_harms_no_other_line(store: Store, tmp_path: Path, line: str) -> None:
     report = bring(store, tmp_path, f"email,name,name_display\nalice@example.com,,\n{line}\nbob@example.org,,\n")
     assert list(names(store)) == ["alice@example.com", "bob@example.org"]
     [refusal] = report.refused
@@ -166,19 +167,19 @@ def test_a_latin_1_file_loses_only_the_lines_that_are_not_utf_8(store: Store, tm
     assert list(names(store)) == ["alice@example.com", "bob@example.org"]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header(store: Store, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(store: Store, tmp_path: Path) -> None:
     assert bring(store, tmp_path, "\ufeffemail,name\r\nalice@example.com,René\r\n").added == 1
 
 
 @pytest.mark.parametrize("content", ["email\nalice@example.com\n".encode("utf-16"), b"name\nAlice\n", b"", b"\0\0\0"])
-def test_a_file_that_is_no_such_csv_is_refused_as_a_whole(store: Store, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_such_a_csv_is_refused(store: Store, tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ImportRefused) as refused:
         bring(store, tmp_path, content)
     assert "\n" not in str(refused.value)
     assert names(store) == {}
 
 
-def test_a_ten_megabyte_line_is_refused_without_being_kept(store: Store, tmp_path: Path) -> None:
+def test_a_ten_megabyte_line_is_refused_without_filling_memory(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "huge.csv"
     with path.open("wb") as file:
         file.write(b"email,name\nalice@example.com,\neve@example.com,")
@@ -194,7 +195,7 @@ def test_a_ten_megabyte_line_is_refused_without_being_kept(store: Store, tmp_pat
     assert list(names(store)) == ["alice@example.com", "bob@example.org"]
 
 
-def test_a_quotation_mark_that_is_never_closed_takes_no_good_line_along(store: Store, tmp_path: Path) -> None:
+def test_an_unclosed_quotation_mark_spoils_no_good_line(store: Store, tmp_path: Path) -> None:
     good = "".join(f"c{i}@example.com,\n" for i in range(3000))
     report = bring(store, tmp_path, f'email,name\nalice@example.com,\neve@example.com,"Eve\n{good}')
     assert [(refusal.line, refusal.reason) for refusal in report.refused] == [
@@ -203,7 +204,7 @@ def test_a_quotation_mark_that_is_never_closed_takes_no_good_line_along(store: S
     assert report.added == 3001
 
 
-def test_two_stray_quotation_marks_cost_two_lines_and_not_those_between(store: Store, tmp_path: Path) -> None:
+def test_two_stray_quotation_marks_cost_only_their_two_lines(store: Store, tmp_path: Path) -> None:
     lines = 'email,name\neve@example.com,"Eve\nalice@example.com,\nmallory@example.com,Mal"lory\nbob@example.org,\n'
     report = bring(store, tmp_path, lines)
     assert list(names(store)) == ["alice@example.com", "bob@example.org"]
@@ -211,25 +212,25 @@ def test_two_stray_quotation_marks_cost_two_lines_and_not_those_between(store: S
 
 
 @pytest.mark.parametrize("header", ['"email"x,name', '"email,name', "email;name", 'na"me'])
-def test_a_header_that_is_none_is_refused_in_one_line(store: Store, tmp_path: Path, header: str) -> None:
+def test_a_bad_header_is_refused_in_one_line(store: Store, tmp_path: Path, header: str) -> None:
     with pytest.raises(ImportRefused, match="line 1"):
         bring(store, tmp_path, f"{header}\nalice@example.com,Alice\n")
 
 
-def test_however_many_lines_are_bad_all_are_counted_and_the_first_thousand_named(store: Store, tmp_path: Path) -> None:
+def test_all_bad_lines_are_counted_and_the_first_thousand_named(store: Store, tmp_path: Path) -> None:
     report = bring(store, tmp_path, "email\n" + "nobody\n" * 2500)
     assert report.left_out == 2500
     assert len(report.refused) == 1000
 
 
-def test_a_line_break_inside_a_quoted_cell_does_not_shift_the_line_numbers(store: Store, tmp_path: Path) -> None:
+def test_a_line_break_in_a_quoted_cell_keeps_line_numbers_right(store: Store, tmp_path: Path) -> None:
     report = bring(store, tmp_path, 'email,note\nalice@example.com,"one\ntwo"\nnobody,\nbob@example.org,\n')
     assert [refusal.line for refusal in report.refused] == [4]
     assert report.added == 2
 
 
 @pytest.mark.parametrize("evidence", ["", "  ", "the list of bob@example.org"])
-def test_evidence_says_something_and_names_nobody(store: Store, tmp_path: Path, evidence: str) -> None:
+def test_empty_evidence_or_an_address_in_it_is_refused(store: Store, tmp_path: Path, evidence: str) -> None:
     path = tmp_path / "one.csv"
     path.write_text("email\nalice@example.com\n", encoding="utf-8")
     with pytest.raises(ImportRefused, match="--evidence") as refused:
@@ -238,7 +239,7 @@ def test_evidence_says_something_and_names_nobody(store: Store, tmp_path: Path, 
     assert names(store) == {}
 
 
-def test_an_import_that_breaks_off_keeps_whole_batches_and_can_be_run_again(
+def test_an_interrupted_import_keeps_whole_batches_and_can_be_rerun(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importing, "BATCH", 3)
@@ -293,7 +294,7 @@ def test_memory_stays_flat_however_long_the_list(store: Store, tmp_path: Path, m
 
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.text(max_size=30), max_size=4), max_size=8))
-def test_no_table_however_odd_breaks_an_import(sqlite_store: Store, tmp_path: Path, cells: list[list[str]]) -> None:
+def test_no_odd_table_breaks_an_import(sqlite_store: Store, tmp_path: Path, cells: list[list[str]]) -> None:
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["email", "name", "name_display"])
@@ -302,7 +303,7 @@ def test_no_table_however_odd_breaks_an_import(sqlite_store: Store, tmp_path: Pa
     assert report.added + report.known + len(report.refused) <= len(cells) + table.getvalue().count("\n")
 
 
-def test_the_command_reports_in_numbers_and_names_the_lines(shop: Shop) -> None:
+def test_the_command_reports_counts_and_bad_lines(shop: Shop) -> None:
     path = shop.folder / "list.csv"
     path.write_text("email,name\nalice@example.com,Alice\nnobody,\n", encoding="utf-8")
     order = ("customers", "import", str(path), "--topic", "specials", "--evidence", EVIDENCE)

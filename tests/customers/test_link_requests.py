@@ -1,4 +1,4 @@
-"""What the site says of an address, and how long it takes to say it, tells nobody whose it is; nor can it flood one."""
+"""Typing an address: neither the answer nor its time tells whether it is known, and no inbox can be flooded."""
 
 import time
 from collections.abc import Callable
@@ -40,7 +40,7 @@ SUBSCRIPTION = SubscriptionRequest((Topic.SPECIALS,), Frequency.EACH)
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A page on which an address is typed."""
+    """A page with a form for an address."""
 
     path: str
     fields: dict[str, str]
@@ -51,19 +51,19 @@ FORMS = {"a link": Form(ASK, {}), "a subscription": Form(SUBSCRIBE, SIGNED_UP)}
 
 @pytest.fixture
 def backend() -> str:
-    """One database, where what is tested does not depend on which."""
+    """One database: what is tested here does not depend on which."""
     return SQLITE
 
 
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest) -> Form:
-    """Each of them."""
+    """Each such form in turn."""
     return FORMS[str(request.param)]
 
 
 @pytest.fixture
 def patient(make_settings: Callable[..., Settings], store: Store, clock: Clock) -> Flask:
-    """The app without limits: a test presses the button more often than people do."""
+    """The app without rate limits, because a test presses the button more often than people do."""
     assert clock.now() == OPPS_DAY
     app = create_app(make_settings(rate_limits="off"), store)
     app.testing = True
@@ -71,7 +71,7 @@ def patient(make_settings: Callable[..., Settings], store: Store, clock: Clock) 
 
 
 def chance_that_alike(one: list[float], other: list[float]) -> float:
-    """How probable a difference like this is if both were drawn from one urn (Mann and Whitney's U, two-sided)."""
+    """Return the p-value of Mann and Whitney's U test (two-sided) for two samples of times."""
     ranked = sorted([(value, True) for value in one] + [(value, False) for value in other])
     ranks = sum(place for place, (_, is_one) in enumerate(ranked, 1) if is_one)
     expected = len(one) * (len(one) + len(other) + 1) / 2
@@ -80,7 +80,7 @@ def chance_that_alike(one: list[float], other: list[float]) -> float:
 
 
 def seconds_for(client: FlaskClient, form: Form, token: str, address: str) -> float:
-    """How long the answer to an address takes."""
+    """Return how long the answer to an address takes, in seconds."""
     fields = {"csrf_token": token, "email": address, **form.fields}
     start = time.perf_counter()
     answer = client.post(form.path, data=fields)
@@ -90,13 +90,13 @@ def seconds_for(client: FlaskClient, form: Form, token: str, address: str) -> fl
 
 
 def token_of(client: FlaskClient, form: Form) -> str:
-    """The token of a form, opened in this browser."""
+    """Open a form in this browser and return its token."""
     field = BeautifulSoup(client.get(form.path).text, "html.parser").select_one("form [name=csrf_token]")
     assert field
     return str(field["value"])
 
 
-def test_the_answer_is_the_same_for_addresses_known_and_unknown(
+def test_the_answer_is_the_same_for_known_and_unknown_addresses(
     patient: Flask, store: Store, form: Form, clock: Clock
 ) -> None:
     welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
@@ -114,11 +114,11 @@ def test_the_answer_is_the_same_for_addresses_known_and_unknown(
     assert rows(store) == before
 
 
-def test_the_answer_takes_as_long_for_addresses_known_and_unknown(patient: Flask, store: Store, form: Form) -> None:
-    """Taken in turns, so that whatever else the machine does falls on both alike.
+def test_the_answer_takes_as_long_for_known_and_unknown_addresses(patient: Flask, store: Store, form: Form) -> None:
+    """Known and unknown addresses take turns, so that other work of the machine affects both alike.
 
-    A look-up on the page shows in every round: where one was tried, its chance was below one in a hundred thousand each
-    time. For the test to fail without one, three rounds must all go wrong, each with one chance in a thousand.
+    A look-up on the page shows in every round: when one was tried, p was below 0.00001 each time. To fail without one,
+    three rounds in a row must have p below 0.001.
     """
     people = [Person(f"Known {number}", f"known{number}@example.com") for number in range(40)]
     for one in people:
@@ -140,7 +140,7 @@ def test_the_answer_takes_as_long_for_addresses_known_and_unknown(patient: Flask
     pytest.fail(f"the time tells who is known: {chances}")
 
 
-def test_the_measure_notices_a_look_up_that_only_strangers_cost() -> None:
+def test_the_timing_test_would_notice_a_look_up() -> None:
     steady = [0.002 + 0.0001 * (number % 7) for number in range(40)]
     slower = [seconds + 0.0004 for seconds in steady]
     assert chance_that_alike(steady, slower) < 0.001
@@ -148,7 +148,7 @@ def test_the_measure_notices_a_look_up_that_only_strangers_cost() -> None:
     assert chance_that_alike(steady, around) > 0.1
 
 
-def test_hundreds_of_requests_for_one_address_bring_it_few_letters(
+def test_hundreds_of_requests_for_an_address_send_few_letters(
     store: Store, sink: MailServer, clock: Clock, form: Form
 ) -> None:
     welcome(store, ALICE, now=OPPS_DAY, news=Frequency.EACH)
@@ -176,9 +176,7 @@ def test_hundreds_of_requests_for_one_address_bring_it_few_letters(
     assert len(sink.letters) == before + 1
 
 
-def test_one_network_can_type_only_so_many_addresses_and_what_was_typed_stays(
-    app: Flask, store: Store, form: Form
-) -> None:
+def test_a_network_can_type_only_so_many_addresses(app: Flask, store: Store, form: Form) -> None:
     client = app.test_client()
     token = token_of(client, form)
     answers = [
@@ -194,7 +192,7 @@ def test_one_network_can_type_only_so_many_addresses_and_what_was_typed_stays(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_two_mailers_that_look_at_once_have_one_letter_sent(store: Store) -> None:
+def test_two_mailers_at_once_send_one_letter(store: Store) -> None:
     for written in (TESS, TESS.upper()) * 3:
         with store.writing() as session:
             save_typed_address(
@@ -213,7 +211,7 @@ def test_two_mailers_that_look_at_once_have_one_letter_sent(store: Store) -> Non
         assert [one.kind for one in session.scalars(select(LetterRequest))] == [LetterKind.CONFIRM_SUBSCRIPTION]
 
 
-def test_what_was_typed_is_sealed_shown_to_its_owner_and_goes_with_them(store: Store) -> None:
+def test_a_typed_address_is_sealed_exported_and_erased(store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY)
     with store.writing() as session:
         save_typed_address(session, Address.parse(ALICE.address), TypedFor.PREFERENCES, now=OPPS_DAY)
@@ -228,7 +226,7 @@ def test_what_was_typed_is_sealed_shown_to_its_owner_and_goes_with_them(store: S
         assert not has_typed_addresses(session)
 
 
-def test_what_no_mailer_has_looked_at_for_a_week_is_purged(store: Store) -> None:
+def test_a_typed_address_is_purged_after_a_week(store: Store) -> None:
     with store.writing() as session:
         save_typed_address(session, Address.parse(TESS), TypedFor.PREFERENCES, now=OPPS_DAY)
     for days, waits in ((6.9, True), (7, False)):
@@ -238,7 +236,7 @@ def test_what_no_mailer_has_looked_at_for_a_week_is_purged(store: Store) -> None
             assert has_typed_addresses(session) == waits
 
 
-def test_an_address_that_cannot_be_opened_any_more_holds_nobody_up(store: Store) -> None:
+def test_a_typed_address_without_its_key_delays_no_other(store: Store) -> None:
     with store.writing() as session:
         save_typed_address(session, Address.parse(TESS), TypedFor.PREFERENCES, now=OPPS_DAY)
         save_typed_address(session, Address.parse(ALICE.address), TypedFor.PREFERENCES, now=OPPS_DAY)

@@ -46,14 +46,14 @@ from tests.support.preference_pages import (
     rows,
     send,
     told,
-    way_out,
+    unsubscribe_path,
 )
 
 # Asking for a link
 
 
 def looked_up(store: Store, now: datetime = OPPS_DAY) -> None:
-    """The mailer has looked whose the addresses are that were typed."""
+    """Let the mailer handle the typed addresses."""
     with store.writing() as session:
         handle_typed_addresses(session, now=now, quiet=True)
 
@@ -69,9 +69,7 @@ def test_asking_says_the_same_for_known_and_unknown_addresses(app: Flask, store:
     assert "on its way" in told(page)
 
 
-def test_asking_stores_a_request_and_somebody_who_may_be_written_to_about_nothing(
-    client: FlaskClient, store: Store
-) -> None:
+def test_asking_stores_a_request_and_an_unconfirmed_customer(client: FlaskClient, store: Store) -> None:
     before = rows(store)
     send(client, ASK, {"email": TESS})
     after = rows(store)
@@ -88,7 +86,7 @@ def test_asking_stores_a_request_and_somebody_who_may_be_written_to_about_nothin
         assert not any(may_write_to(session, customer, topic, now=OPPS_DAY) for topic in Topic)
 
 
-def test_asking_changes_nothing_for_somebody_known(client: FlaskClient, store: Store) -> None:
+def test_asking_changes_nothing_for_a_known_customer(client: FlaskClient, store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
     send(client, ASK, {"email": ALICE.address.upper()})
@@ -99,7 +97,7 @@ def test_asking_changes_nothing_for_somebody_known(client: FlaskClient, store: S
         assert [request.customer_id for request in session.scalars(select(LetterRequest))] == [alice]
 
 
-def test_nobody_can_be_flooded_with_letters(client: FlaskClient, store: Store, clock: Clock) -> None:
+def test_no_inbox_can_be_flooded_with_letters(client: FlaskClient, store: Store, clock: Clock) -> None:
     def requests() -> int:
         looked_up(store, clock.now())
         with store.reading() as session:
@@ -140,7 +138,7 @@ def test_pressing_the_button_many_times_at_once_is_harmless(app: Flask, store: S
         assert len(session.scalars(select(LetterRequest)).all()) == 1
 
 
-def test_a_bad_address_is_kept_as_it_was_typed_and_stores_nothing(client: FlaskClient, store: Store) -> None:
+def test_a_bad_address_stays_in_the_form_and_is_not_stored(client: FlaskClient, store: Store) -> None:
     before = rows(store)
     two = ["a@b.example, c@d.example", "tess@example.com\r\nBcc: eve@x.com"]
     for typed in ["tess", "tess@", "tess@exa<b>mple.com", *two]:
@@ -161,7 +159,7 @@ def test_each_mistake_is_said_once(client: FlaskClient) -> None:
         assert said.get_text().count(".") == 1 or "name@example.com" in said.get_text()
 
 
-def test_asking_from_another_page_does_nothing_and_keeps_what_was_typed(client: FlaskClient, store: Store) -> None:
+def test_a_forged_request_does_nothing_and_keeps_what_was_typed(client: FlaskClient, store: Store) -> None:
     before = rows(store)
     for forged in ({}, {"csrf_token": ""}, {"csrf_token": "forged"}, {"csrf_token": "IjEi.forged.forged"}):
         answer = client.post(ASK, data={"email": TESS} | forged)
@@ -264,7 +262,7 @@ def test_saving_stores_the_choices_and_their_record(client: FlaskClient, store: 
             assert session.get_one(Wording, event.wording_hash).text == event.topic.info.wording
 
 
-def test_what_was_agreed_to_is_what_stood_on_the_page(client: FlaskClient, store: Store, desk: LetterContext) -> None:
+def test_the_record_keeps_the_wording_of_the_page(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
     page = told(client.get(centre(desk, bob)))
     send(client, centre(desk, bob), NOTHING_CHOSEN | {"specials": "each"})
@@ -292,13 +290,13 @@ def test_saving_twice_makes_no_new_line_in_the_record(
     answer = send(client, centre(desk, bob), fields)
     assert "as it was" in told(answer)
     after = rows(store)
-    # The name is sealed anew; nothing else moves.
+    # The name is sealed again; nothing else changes.
     assert {name for name in after if after[name] != before[name]} <= {"customers"}
     with store.reading() as session:
         assert name_of(session, session.get_one(Customer, bob)) == BOB.name
 
 
-def test_saving_at_the_same_moment_twice_makes_one_line_a_topic(app: Flask, store: Store, desk: LetterContext) -> None:
+def test_two_saves_at_once_make_one_line_for_each_topic(app: Flask, store: Store, desk: LetterContext) -> None:
     people = [welcome(store, person, now=OPPS_DAY) for person in (ALICE, BOB)] * 3
     together = Barrier(len(people))
 
@@ -336,9 +334,7 @@ def test_a_failure_midway_changes_nothing(
     assert rows(store) == before
 
 
-def test_a_form_with_some_of_the_fields_changes_these_only(
-    client: FlaskClient, store: Store, desk: LetterContext
-) -> None:
+def test_a_form_with_some_fields_changes_only_these(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.EACH)
     send(client, centre(desk, bob), {"news": "weekly"})
     chosen = choices_of(store, bob)
@@ -346,7 +342,7 @@ def test_a_form_with_some_of_the_fields_changes_these_only(
     assert customer_of(store, bob).name_display is NameDisplay.FULL
 
 
-def test_a_pause_that_is_none_is_refused_and_everything_typed_is_kept(
+def test_an_invalid_pause_is_refused_and_the_rest_is_kept(
     client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
@@ -362,7 +358,7 @@ def test_a_pause_that_is_none_is_refused_and_everything_typed_is_kept(
         assert (kept["specials"], kept["name"], kept["pause_until"]) == ("each", "Bo", until)
         [said] = page.select("#pause_until-error")
         assert said.get_text()
-        # What is wrong stands at the head of the long form too, and leads there.
+        # The error is at the top of the long form too, with a link to its field.
         assert page.select_one("[role=alert] a[href='#pause_until']")
     assert rows(store) == before
 
@@ -400,7 +396,7 @@ def test_a_strange_name_is_kept_and_escaped(client: FlaskClient, store: Store, d
         assert not page.select("script, img[src=x]")
 
 
-def test_a_choice_that_is_none_is_refused(client: FlaskClient, store: Store, desk: LetterContext) -> None:
+def test_an_unknown_choice_is_refused(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
     for field, value in product(
@@ -414,7 +410,7 @@ def test_a_choice_that_is_none_is_refused(client: FlaskClient, store: Store, des
     assert rows(store) == before
 
 
-def test_saving_from_another_page_changes_nothing_and_keeps_the_choices(
+def test_a_forged_save_changes_nothing_and_keeps_the_choices(
     client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -443,12 +439,12 @@ def test_a_form_that_was_open_too_long_keeps_the_choices(app: Flask, store: Stor
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-def test_a_link_that_does_not_work_gets_a_helpful_page_and_changes_nothing(
+def test_a_bad_link_gets_a_helpful_page_and_changes_nothing(
     app: Flask, store: Store, desk: LetterContext, clock: Clock, method: str
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
-    good, out = centre(desk, bob), way_out(desk, bob)
+    good, out = centre(desk, bob), unsubscribe_path(desk, bob)
     token, out_token = (link.rpartition("/")[2] for link in (good, out))
     nobody = centre(desk, bob + 1000)
     bad = [
@@ -476,7 +472,7 @@ def test_a_link_that_does_not_work_gets_a_helpful_page_and_changes_nothing(
     assert rows(store) == before
 
 
-def test_a_link_of_which_only_the_start_is_left_gets_the_same_page(client: FlaskClient) -> None:
+def test_a_link_that_was_cut_off_gets_the_same_page(client: FlaskClient) -> None:
     for path in ("/feedback/unsubscribe/", "/feedback/preferences/"):
         answer = client.get(path)
         assert answer.status_code == 404
@@ -503,7 +499,7 @@ def test_following_the_link_changes_nothing(
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     before = rows(store)
     for query in ("", "?List-Unsubscribe=One-Click"):
-        answer = client.open(way_out(desk, bob) + query, method=method)
+        answer = client.open(unsubscribe_path(desk, bob) + query, method=method)
         assert answer.status_code == 200
     assert rows(store) == before
     if method == "GET":
@@ -527,7 +523,7 @@ def test_following_the_link_changes_nothing(
         ),
     ],
 )
-def test_a_post_ends_the_topic_and_says_through_what(
+def test_a_post_ends_the_topic_and_records_the_channel(
     app: Flask, store: Store, desk: LetterContext, sent: dict[str, object], channel: ConsentChannel
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH, news=Frequency.WEEKLY)
@@ -535,7 +531,7 @@ def test_a_post_ends_the_topic_and_says_through_what(
     everything_of_alice = (choices_of(store, alice), len(record_of(store, alice)))
     # A mail program has no cookies.
     client = app.test_client(use_cookies=False)
-    answer = client.post(way_out(desk, bob), **sent)
+    answer = client.post(unsubscribe_path(desk, bob), **sent)
     assert answer.status_code == 200
     assert "no more letters about offers" in told(answer)
     assert "Set-Cookie" not in answer.headers
@@ -551,32 +547,32 @@ def test_unsubscribing_twice_is_as_good_as_once(
     client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
-    first = client.post(way_out(desk, bob), data=ONE_CLICK)
+    first = client.post(unsubscribe_path(desk, bob), data=ONE_CLICK)
     before = rows(store)
     clock.advance(days=300)
-    second = client.post(way_out(desk, bob), data=ONE_CLICK)
+    second = client.post(unsubscribe_path(desk, bob), data=ONE_CLICK)
     assert (first.status, first.data) == (second.status, second.data)
     assert rows(store) == before
 
 
-def test_unsubscribing_from_what_one_never_chose_is_an_explicit_no(
+def test_unsubscribing_from_a_topic_never_chosen_is_an_explicit_no(
     client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
-    client.post(way_out(desk, bob, Topic.NEWS), data=ONE_CLICK)
+    client.post(unsubscribe_path(desk, bob, Topic.NEWS), data=ONE_CLICK)
     assert choices_of(store, bob) == {Topic.NEWS: Frequency.NEVER}
 
 
-def test_somebody_erased_gets_the_same_friendly_page(client: FlaskClient, store: Store, desk: LetterContext) -> None:
+def test_an_erased_customer_gets_the_same_friendly_page(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
         session.delete(session.get_one(Customer, bob))
     before = rows(store)
-    assert client.get(way_out(desk, bob)).status_code == 200
-    gone, here = (client.post(way_out(desk, person), data=ONE_CLICK) for person in (bob, alice))
+    assert client.get(unsubscribe_path(desk, bob)).status_code == 200
+    gone, here = (client.post(unsubscribe_path(desk, person), data=ONE_CLICK) for person in (bob, alice))
     assert (gone.status, gone.data) == (here.status, here.data)
-    client.post(way_out(desk, bob), data=ONE_CLICK)
+    client.post(unsubscribe_path(desk, bob), data=ONE_CLICK)
     assert rows(store)["customers"] == before["customers"]
     assert client.get(centre(desk, bob)).status_code == 404
 
@@ -591,7 +587,7 @@ def test_a_link_in_a_letter_to_alice_does_nothing_to_bob(
     ]
     expected = dict.fromkeys(product(people, Topic), Frequency.EACH)
     for person, topic in expected:
-        client.post(way_out(desk, person, topic), data=ONE_CLICK)
+        client.post(unsubscribe_path(desk, person, topic), data=ONE_CLICK)
         expected[person, topic] = Frequency.NEVER
         assert {(one, about): often for one in people for about, often in choices_of(store, one).items()} == expected
 
@@ -599,12 +595,14 @@ def test_a_link_in_a_letter_to_alice_does_nothing_to_bob(
 # Headers
 
 
-def test_the_pages_are_nobody_elses_to_keep_to_frame_or_to_know_of(
+def test_the_pages_are_not_cached_framed_or_told_to_other_sites(
     client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
-    answers = [client.get(path) for path in (ASK, f"{ASK}/asked", centre(desk, bob), way_out(desk, bob), f"{ASK}/no")]
-    answers.append(client.post(way_out(desk, bob)))
+    answers = [
+        client.get(path) for path in (ASK, f"{ASK}/asked", centre(desk, bob), unsubscribe_path(desk, bob), f"{ASK}/no")
+    ]
+    answers.append(client.post(unsubscribe_path(desk, bob)))
     answers.append(send(client, centre(desk, bob), NOTHING_CHOSEN))
     answers.append(send(client, ASK, {"email": TESS}))
     for answer in answers:
@@ -620,9 +618,7 @@ def test_the_pages_are_nobody_elses_to_keep_to_frame_or_to_know_of(
         assert not re.search(r"<script|style=|\son\w+=|https?://", answer.text)
 
 
-def test_under_https_the_cookie_and_the_site_stay_there(
-    make_settings: Callable[..., Settings], store: Store, clock: Clock
-) -> None:
+def test_under_https_the_cookie_is_secure(make_settings: Callable[..., Settings], store: Store, clock: Clock) -> None:
     app = create_app(make_settings(site_url="https://socks.example"), store)
     answer = app.test_client().get(ASK)
     assert "max-age" in answer.headers["Strict-Transport-Security"]
@@ -631,7 +627,7 @@ def test_under_https_the_cookie_and_the_site_stay_there(
     assert clock.now() == OPPS_DAY
 
 
-def test_a_link_made_on_one_day_works_to_the_end_of_its_thirtieth(
+def test_a_link_works_until_the_end_of_its_thirtieth_day(
     client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     link = centre(desk, welcome(store, BOB, now=OPPS_DAY))

@@ -29,7 +29,17 @@ from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import SQLITE
 from tests.support.mailings import html_of, read, text_of, worker_to
 from tests.support.people import ALICE, welcome
-from tests.support.preference_pages import ONE_CLICK, SUBSCRIBE, TESS, choices_of, record_of, rows, send, told, way_out
+from tests.support.preference_pages import (
+    ONE_CLICK,
+    SUBSCRIBE,
+    TESS,
+    choices_of,
+    record_of,
+    rows,
+    send,
+    told,
+    unsubscribe_path,
+)
 from tests.support.smtp import MailServer
 
 LINK = re.compile(r"http://127\.0\.0\.1:8000(/feedback/subscribe/[\w=-]+)")
@@ -43,33 +53,33 @@ def backend() -> str:
 
 
 def asks(client: FlaskClient, address: str, **fields: str) -> None:
-    """Somebody types an address into the form."""
+    """Type an address into the form."""
     answer = send(client, SUBSCRIBE, {"email": address, **(fields or WEEKLY_NEWS)})
     assert answer.status_code == 303
 
 
 def comes(store: Store, sink: MailServer) -> bytes:
-    """The mailer works; the newest letter."""
+    """Let the mailer work; return the newest letter."""
     worker_to(sink, store, site_url="http://127.0.0.1:8000").work_once()
     return sink.letters[-1].data
 
 
 def link_in(letter: bytes) -> str:
-    """The path of the link that confirms."""
+    """Return the path of the link that confirms."""
     found = LINK.search(text_of(letter))
     assert found, "there is no link in the letter"
     return found.group(1)
 
 
 def number_of(store: Store, address: str) -> int:
-    """The number of the customer with an address."""
+    """Return the id of the customer with an address."""
     with store.reading() as session:
         customer = find_customer(session, Address.parse(address))
         assert customer
         return customer.id
 
 
-def test_whoever_types_an_address_and_uses_the_link_is_written_to_as_they_chose(
+def test_a_reader_who_uses_the_link_is_subscribed_as_they_chose(
     client: FlaskClient, store: Store, sink: MailServer, clock: Clock
 ) -> None:
     asks(client, TESS)
@@ -118,7 +128,7 @@ def test_a_link_from_before_a_no_does_not_overrule_it(
     link = link_in(comes(store, sink))
     send(client, link, {})
     clock.advance(hours=1)
-    client.post(way_out(desk, number_of(store, TESS), Topic.NEWS), data=ONE_CLICK)
+    client.post(unsubscribe_path(desk, number_of(store, TESS), Topic.NEWS), data=ONE_CLICK)
     before = rows(store)
     answer = client.get(link)
     assert answer.status_code == 410
@@ -127,9 +137,7 @@ def test_a_link_from_before_a_no_does_not_overrule_it(
     assert rows(store) == before
 
 
-def test_a_link_that_was_waited_with_too_long_subscribes_nobody(
-    client: FlaskClient, store: Store, sink: MailServer, clock: Clock
-) -> None:
+def test_an_expired_link_subscribes_nobody(client: FlaskClient, store: Store, sink: MailServer, clock: Clock) -> None:
     asks(client, TESS)
     link = link_in(comes(store, sink))
     clock.advance(days=7)
@@ -141,7 +149,7 @@ def test_a_link_that_was_waited_with_too_long_subscribes_nobody(
     assert rows(store) == before
 
 
-def test_confirming_from_another_page_subscribes_nobody(client: FlaskClient, store: Store, sink: MailServer) -> None:
+def test_a_forged_confirmation_subscribes_nobody(client: FlaskClient, store: Store, sink: MailServer) -> None:
     asks(client, TESS)
     link, before = link_in(comes(store, sink)), rows(store)
     answer = client.post(link, data={"csrf_token": "forged"})
@@ -150,7 +158,7 @@ def test_confirming_from_another_page_subscribes_nobody(client: FlaskClient, sto
     assert rows(store) == before
 
 
-def test_somebody_who_gets_it_already_is_told_so_by_letter_and_not_by_the_page(
+def test_a_subscriber_is_told_so_by_letter_and_not_by_the_page(
     client: FlaskClient, store: Store, sink: MailServer
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, news=Frequency.WEEKLY)
@@ -163,7 +171,7 @@ def test_somebody_who_gets_it_already_is_told_so_by_letter_and_not_by_the_page(
     assert choices_of(store, alice) == before
 
 
-def test_somebody_known_keeps_what_they_chose_until_they_confirm_more(
+def test_a_customer_keeps_their_choices_until_they_confirm_more(
     client: FlaskClient, store: Store, sink: MailServer
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.MONTHLY)
@@ -175,7 +183,7 @@ def test_somebody_known_keeps_what_they_chose_until_they_confirm_more(
 
 
 @pytest.mark.parametrize("reason", SuppressionReason)
-def test_an_address_that_must_not_be_written_to_gets_no_letter_whoever_types_it(
+def test_a_suppressed_address_gets_no_letter(
     client: FlaskClient, store: Store, sink: MailServer, reason: SuppressionReason
 ) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY)
@@ -189,9 +197,7 @@ def test_an_address_that_must_not_be_written_to_gets_no_letter_whoever_types_it(
         assert suppression_of(session, Address.parse(ALICE.address))
 
 
-def test_the_form_wants_an_address_and_something_to_write_about_and_keeps_what_was_typed(
-    client: FlaskClient, store: Store
-) -> None:
+def test_a_form_without_address_or_topic_is_refused_and_kept(client: FlaskClient, store: Store) -> None:
     before = rows(store)
     for fields, wrong in (
         ({"email": "tess", "news": "y", "frequency": "weekly"}, "email"),
@@ -218,7 +224,7 @@ def test_nothing_is_ticked_beforehand(client: FlaskClient) -> None:
     assert page.select("input[type=checkbox][checked]") == []
 
 
-def test_one_address_gets_one_letter_a_day_that_asks(
+def test_an_address_gets_one_confirmation_letter_a_day(
     client: FlaskClient, store: Store, sink: MailServer, clock: Clock
 ) -> None:
     for _ in range(3):
@@ -243,7 +249,7 @@ subscriptions = st.builds(
 
 
 @given(subscriptions)
-def test_a_subscription_comes_back_from_a_link_and_from_the_store_as_it_was(subscription: SubscriptionRequest) -> None:
+def test_a_request_survives_its_link_and_its_stored_form(subscription: SubscriptionRequest) -> None:
     assert SubscriptionRequest.of_code(subscription.code) == subscription
     assert SubscriptionRequest.of_json(subscription.as_json()) == subscription
     assert 0 < subscription.code < 2**16

@@ -1,4 +1,4 @@
-"""The table of topics: one row is enough for a topic to be everywhere."""
+"""The table of topics: a new topic needs one row and nothing else."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def with_events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_new_row_is_enough_everywhere(with_events: Path) -> None:
-    """The checks run in a process of their own: an enum can't be added to."""
+    """The checks run in another process, because an enum can't be extended."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", f"--rootdir={ROOT}", "-p", "no:cacheprovider", str(CHECKS)],
         cwd=with_events,

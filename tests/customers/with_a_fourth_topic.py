@@ -1,4 +1,4 @@
-"""What a new topic needs to be everywhere: tests that test_topics.py runs in a copy of the program with one more row.
+"""Checks that a new topic is everywhere, which test_topics.py runs in a copy of the program with one more row.
 
 The new topic is `events`. Nothing but its row in `customers/topics.py` was added.
 """
@@ -40,7 +40,7 @@ from tests.support.preference_pages import (
     record_of,
     send,
     told,
-    way_out,
+    unsubscribe_path,
 )
 from tests.support.smtp import MailServer
 
@@ -85,7 +85,7 @@ def test_its_unsubscribe_link_works(
     client: FlaskClient, store: Store, desk: LetterContext, fields: dict[str, str]
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, events=Frequency.EACH, news=Frequency.EACH)
-    link = way_out(desk, bob, EVENTS)
+    link = unsubscribe_path(desk, bob, EVENTS)
     assert "No more events in the shop?" in client.get(link).text
     assert "no more letters about events in the shop" in told(client.post(link, data=fields))
     assert choices_of(store, bob) == {EVENTS: Frequency.NEVER, Topic.NEWS: Frequency.EACH}
@@ -115,7 +115,7 @@ def test_a_letter_left_out_gives_the_reason_to_its_reader(
     held(store, replace(about("sock-day"), topic=EVENTS), minutes=0, clock=clock)
     with store.writing() as session:
         services.release_due(session, now=clock.now())
-    client.post(way_out(desk, bob, EVENTS))
+    client.post(unsubscribe_path(desk, bob, EVENTS))
     worker_to(sink, store).work_once()
     assert not sink.letters
     page = told(client.get(f"{centre(desk, bob)}/letters"))

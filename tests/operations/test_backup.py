@@ -28,7 +28,7 @@ from feedback_app.console import Context
 from feedback_app.customers.address_changes import AddressSide, accept_change, request_change
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import choose, frequencies, history, may_write_to
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import (
     AddressChange,
     ConsentChannel,

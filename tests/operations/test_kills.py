@@ -26,7 +26,7 @@ from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import choose
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import ConsentChannel, ConsentEvent, Customer, Frequency, Preference
 from feedback_app.customers.services import address_of, find_or_add_customer
 from feedback_app.customers.topics import Topic

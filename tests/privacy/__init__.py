@@ -1,1 +1,1 @@
-"""Whose data it is."""
+"""Export, erasure, evidence and retention."""

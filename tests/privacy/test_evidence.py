@@ -1,4 +1,4 @@
-"""Consent evidence: a document that a person reads, and that shows whoever changed it."""
+"""Consent evidence: a document that people can read, and in which any change is noticed."""
 
 import base64
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from feedback_app.audit_log import Act, newest_lines
 from feedback_app.config import Settings
 from feedback_app.customers.consent import choose
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import ConsentChannel, Customer, Frequency
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
@@ -38,7 +38,7 @@ def backend() -> str:
 
 @pytest.fixture
 def document(settings: Settings, store: Store, clock: Clock) -> str:
-    """What Alice agreed to: a list had brought her, she chose herself, and then said no with one click."""
+    """Alice's evidence: she was imported, chose on her own page, and then unsubscribed with one click."""
     alice = welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.WEEKLY)
     clock.advance(days=3)
     with store.writing() as session:
@@ -54,7 +54,7 @@ def trusted(settings: Settings) -> list[str]:
     return public_keys(signer(settings))
 
 
-def test_it_says_what_was_agreed_to_when_through_what_and_to_which_words(document: str) -> None:
+def test_it_says_what_was_agreed_to_when_how_and_in_which_words(document: str) -> None:
     assert f"Address:    {ALICE.address}" in document
     assert "specials   never" in document
     assert "news       never chosen: a no" in document
@@ -65,10 +65,10 @@ def test_it_says_what_was_agreed_to_when_through_what_and_to_which_words(documen
     assert Topic.SPECIALS.info.wording in document
 
 
-def test_it_is_verified_by_anybody_with_the_public_key_that_it_names(settings: Settings, document: str) -> None:
+def test_anybody_can_verify_it_with_the_public_key_in_it(settings: Settings, document: str) -> None:
     assert verify(document, trusted(settings)).public_key == trusted(settings)[0]
     assert verify(document.replace("\n", "\r\n"), trusted(settings))
-    # The same by the library alone, as a stranger would do it.
+    # The same with the library alone, as a stranger would do it.
     text, _, rest = document.partition(f"{BEGIN}\n")
     key, signature = (line.partition(": ")[2] for line in rest.split("\n")[:2])
     Ed25519PublicKey.from_public_bytes(base64.b64decode(key)).verify(base64.b64decode(signature), text.encode())
@@ -80,12 +80,12 @@ def test_it_is_verified_by_anybody_with_the_public_key_that_it_names(settings: S
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_is_changed_in_it_shows(document: str, data: st.DataObject) -> None:
+def test_any_change_in_it_is_noticed(document: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(document) - 1))
     sign = data.draw(st.characters(codec="utf-8").filter(lambda one: one not in {document[place], "\r"}))
     what = data.draw(st.sampled_from([sign, "", document[place] + sign]))
     tampered = document[:place] + what + document[place + 1 :]
-    # To take away one of two equal letters is to take away the other; a carriage return at a line's end says nothing.
+    # Removing either of two equal letters gives the same text, and a carriage return at a line's end is ignored.
     if tampered.replace("\r\n", "\n") == document:
         return
     with pytest.raises(BadEvidence):
@@ -101,12 +101,12 @@ def test_whatever_is_changed_in_it_shows(document: str, data: st.DataObject) -> 
         (BEGIN, "", "no whole signature"),
     ],
 )
-def test_what_is_wrong_with_it_is_said(settings: Settings, document: str, old: str, new: str, why: str) -> None:
+def test_the_error_says_what_is_wrong_with_it(settings: Settings, document: str, old: str, new: str, why: str) -> None:
     with pytest.raises(BadEvidence, match=why):
         verify(document.replace(old, new), trusted(settings))
 
 
-def test_another_shops_key_is_not_taken_for_ones_own(settings: Settings, document: str, store: Store) -> None:
+def test_another_shops_key_is_not_trusted(settings: Settings, document: str, store: Store) -> None:
     with pytest.raises(BadEvidence, match="not the shop's"):
         verify(document, public_keys(Signer(OTHER_KEY, "another")))
     with store.reading() as session:
@@ -116,11 +116,11 @@ def test_another_shops_key_is_not_taken_for_ones_own(settings: Settings, documen
         verify(forged, trusted(settings))
 
 
-def test_a_document_from_before_the_key_was_rotated_is_still_good(document: str) -> None:
+def test_a_document_from_before_a_key_rotation_is_still_good(document: str) -> None:
     assert verify(document, public_keys(Signer(f"{OTHER_KEY},{SECRET_KEY}", "both")))
 
 
-def test_what_an_import_noted_cannot_pass_for_lines_of_the_document(
+def test_an_imports_evidence_cannot_forge_lines_of_the_document(
     settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     (tmp_path / "list.csv").write_text(f"email\n{BOB.address}\n", encoding="utf-8")
@@ -135,7 +135,7 @@ def test_what_an_import_noted_cannot_pass_for_lines_of_the_document(
 
 @pytest.fixture
 def run(settings: Settings) -> Callable[..., str]:
-    """Somebody at a terminal of the shop; what a command says."""
+    """Run a command at the shop's terminal; return its output."""
     return partial(typed, settings)
 
 

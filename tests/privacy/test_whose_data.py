@@ -1,4 +1,4 @@
-"""Export, erase, retention: everything held about a person is shown to them, and goes when they say so."""
+"""Export, erasure and retention: customers see everything held about them, and can have it deleted."""
 
 import json
 from datetime import timedelta
@@ -16,7 +16,7 @@ from feedback_app.comments.spam.verdicts import Evidence, Rules
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import history, may_write_to
-from feedback_app.customers.importing import import_customers
+from feedback_app.customers.importing.services import import_customers
 from feedback_app.customers.models import ConsentAction, ConsentEvent, Customer, Frequency, NameDisplay, Suppression
 from feedback_app.customers.services import find_customer, request_link
 from feedback_app.customers.topics import Topic
@@ -68,7 +68,7 @@ def alice(store: Store, settings: Settings, desk: LetterContext, clock: Clock) -
     return number
 
 
-def test_an_export_shows_a_person_everything_held_about_them_and_why(store: Store, alice: int) -> None:
+def test_an_export_shows_everything_held_about_a_person_and_why(store: Store, alice: int) -> None:
     with store.reading() as session:
         held = export_customer(session, session.get_one(Customer, alice))
     assert all(kind["why"] for kind in held.values())
@@ -81,7 +81,7 @@ def test_an_export_shows_a_person_everything_held_about_them_and_why(store: Stor
     assert json.loads(json.dumps(held)) == held
 
 
-def test_an_export_holds_nothing_of_anybody_else(store: Store, alice: int) -> None:
+def test_an_export_has_nothing_about_other_people(store: Store, alice: int) -> None:
     welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     with store.reading() as session:
         held = json.dumps(export_customer(session, session.get_one(Customer, alice)))
@@ -89,7 +89,7 @@ def test_an_export_holds_nothing_of_anybody_else(store: Store, alice: int) -> No
     assert BOB.name not in held
 
 
-def test_an_erased_person_is_gone_and_what_only_counts_or_proves_stays(store: Store, alice: int) -> None:
+def test_erasing_keeps_only_what_counts_or_proves(store: Store, alice: int) -> None:
     with store.writing() as session:
         done = erase_customer(session, session.get_one(Customer, alice), now=OPPS_DAY)
     assert done == Erased(choices=1, comments=1, deliveries=1)
@@ -104,7 +104,7 @@ def test_an_erased_person_is_gone_and_what_only_counts_or_proves_stays(store: St
         assert session.scalar(select(func.count()).select_from(Suppression)) == 1
 
 
-def test_nobody_new_ever_stands_at_the_end_of_an_erased_persons_record(store: Store, alice: int) -> None:
+def test_a_new_customer_never_inherits_an_erased_persons_record(store: Store, alice: int) -> None:
     with store.writing() as session:
         erase_customer(session, session.get_one(Customer, alice), now=OPPS_DAY)
     bob = welcome(store, BOB, now=OPPS_DAY)
@@ -113,9 +113,7 @@ def test_nobody_new_ever_stands_at_the_end_of_an_erased_persons_record(store: St
         assert history(session, session.get_one(Customer, bob)) == []
 
 
-def test_the_record_and_the_suppression_of_an_erased_person_do_not_point_at_each_other(
-    store: Store, alice: int
-) -> None:
+def test_an_erased_persons_record_and_suppression_are_not_linked(store: Store, alice: int) -> None:
     with store.writing() as session:
         erase_customer(session, session.get_one(Customer, alice), now=OPPS_DAY)
     with store.reading() as session:
@@ -141,7 +139,7 @@ def test_an_erased_person_can_come_back_by_their_own_choice(store: Store, alice:
         assert may_write_to(session, session.get_one(Customer, again), Topic.SPECIALS, now=OPPS_DAY)
 
 
-def test_erasing_can_take_the_comments_along(store: Store, alice: int) -> None:
+def test_erasing_can_delete_the_comments_too(store: Store, alice: int) -> None:
     with store.writing() as session:
         before = session.scalars(select(Thread.version)).one()
         erase_customer(session, session.get_one(Customer, alice), now=OPPS_DAY, comments=CommentsFate.DELETED)
@@ -151,7 +149,7 @@ def test_erasing_can_take_the_comments_along(store: Store, alice: int) -> None:
         assert session.scalars(select(Thread.version)).one() == before + 1
 
 
-def test_requests_that_nobody_confirmed_are_purged_after_seven_days(store: Store, alice: int) -> None:
+def test_unconfirmed_requests_are_purged_after_seven_days(store: Store, alice: int) -> None:
     with store.writing() as session:
         request_link(session, Address.parse(BOB.address), now=OPPS_DAY, quiet=True)
         request_link(session, Address.parse(ALICE.address), now=OPPS_DAY, quiet=True)
@@ -159,7 +157,7 @@ def test_requests_that_nobody_confirmed_are_purged_after_seven_days(store: Store
         assert not purge(session, now=OPPS_DAY + timedelta(days=6, hours=23))
     with store.writing() as session:
         done = purge(session, now=OPPS_DAY + timedelta(days=7))
-    # Bob's request goes with Bob; Alice's goes, and so does the owner's copy of the mailing that Alice got.
+    # Bob's request goes with Bob. Alice's goes too, as does the owner's copy of the mailing.
     assert done == Purged(unconfirmed=1, letter_requests=2, comments=0)
     with store.reading() as session:
         assert find_customer(session, Address.parse(BOB.address)) is None
@@ -167,7 +165,7 @@ def test_requests_that_nobody_confirmed_are_purged_after_seven_days(store: Store
         assert session.scalar(select(func.count()).select_from(LetterRequest)) == 0
 
 
-def test_a_letter_to_the_owner_keeps_nobody_from_being_purged(store: Store) -> None:
+def test_a_letter_to_the_owner_does_not_stop_a_purge(store: Store) -> None:
     with store.writing() as session:
         request_link(session, Address.parse(BOB.address), now=OPPS_DAY, quiet=True)
         queue_letter(session, LetterKind.MAILING_COPY, None, now=OPPS_DAY + timedelta(days=6))
@@ -175,7 +173,7 @@ def test_a_letter_to_the_owner_keeps_nobody_from_being_purged(store: Store) -> N
         assert purge(session, now=OPPS_DAY + timedelta(days=7)).unconfirmed == 1
 
 
-def test_an_unconfirmed_address_that_came_with_a_comment_is_purged_and_the_comment_stays(store: Store) -> None:
+def test_a_comments_unconfirmed_address_is_purged_without_the_comment(store: Store) -> None:
     with store.writing() as session:
         number = comment(session, author="Nora", address="nora@example.com")
     with store.writing() as session:
@@ -185,7 +183,7 @@ def test_an_unconfirmed_address_that_came_with_a_comment_is_purged_and_the_comme
         assert (said.author, said.customer_id, said.status) == ("Nora", None, CommentStatus.APPROVED)
 
 
-def test_somebody_who_wrote_lately_is_not_purged_for_having_asked_long_ago(store: Store) -> None:
+def test_a_recent_commenter_is_not_purged_for_an_old_request(store: Store) -> None:
     with store.writing() as session:
         request_link(session, Address.parse("nora@example.com"), now=OPPS_DAY - timedelta(days=8), quiet=True)
         number = comment(session, author="Nora", address="nora@example.com")
@@ -196,9 +194,7 @@ def test_somebody_who_wrote_lately_is_not_purged_for_having_asked_long_ago(store
 
 
 @pytest.mark.parametrize("status", [CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED])
-def test_rejected_comments_are_purged_after_thirty_days_and_answers_to_them_stay(
-    store: Store, status: CommentStatus
-) -> None:
+def test_rejected_comments_are_purged_after_thirty_days(store: Store, status: CommentStatus) -> None:
     with store.writing() as session:
         question = comment(session, author="Eve", address=None)
         answer = comment(session, author="Nora", address=None, parent=question)
@@ -210,11 +206,11 @@ def test_rejected_comments_are_purged_after_thirty_days_and_answers_to_them_stay
     with store.reading() as session:
         assert session.get(Comment, question) is None
         assert session.get_one(Comment, answer).parent_id is None
-        # What the checks said of the one has gone with it.
+        # The spam checks' findings about it are gone too.
         assert session.scalars(select(AuditLine.comment_id)).all() == [answer]
 
 
-def test_the_commands_show_export_and_erase_and_say_what_they_did(shop: Shop) -> None:
+def test_the_commands_show_export_and_erase(shop: Shop) -> None:
     path = shop.folder / "list.csv"
     path.write_text("email,name\nalice@example.com,Alice Adams\n", encoding="utf-8")
     shop.run("customers", "import", str(path), "--topic", "specials", "--evidence", "The market")

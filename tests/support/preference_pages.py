@@ -1,4 +1,4 @@
-"""Using the preference pages as a customer does, and reading what they left in the store."""
+"""Use the preference pages as a customer does, and read what was stored."""
 
 from bs4 import BeautifulSoup
 from flask.testing import FlaskClient
@@ -34,12 +34,12 @@ ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
 def centre(desk: LetterContext, person: int) -> str:
-    """The path of a link to somebody's choices, made today."""
+    """Return the path of a customer's preference centre, in a link made today."""
     return desk.preferences_link(person, OPPS_DAY).removeprefix(desk.settings.site_url)
 
 
-def way_out(desk: LetterContext, person: int, topic: Topic = Topic.SPECIALS) -> str:
-    """The path of a link that ends a topic, made today."""
+def unsubscribe_path(desk: LetterContext, person: int, topic: Topic = Topic.SPECIALS) -> str:
+    """Return the path of an unsubscribe link for a topic, made today."""
     return desk.unsubscribe_link(person, topic, OPPS_DAY).removeprefix(desk.settings.site_url)
 
 
@@ -51,7 +51,7 @@ def send(client: FlaskClient, path: str, fields: dict[str, str]) -> TestResponse
 
 
 def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    """Everything in the store."""
+    """Return all rows of all tables."""
     with store.reading() as session:
         return {
             table.name: sorted((tuple(row) for row in session.execute(select(table))), key=repr)
@@ -60,19 +60,19 @@ def rows(store: Store) -> dict[str, list[tuple[object, ...]]]:
 
 
 def choices_of(store: Store, person: int) -> dict[Topic, Frequency]:
-    """What somebody chose."""
+    """Return what a customer chose."""
     with store.reading() as session:
         return frequencies(session, session.get_one(Customer, person))
 
 
 def record_of(store: Store, person: int) -> list[ConsentEvent]:
-    """Somebody's record."""
+    """Return a customer's consent record, oldest first."""
     with store.reading() as session:
         return history(session, session.get_one(Customer, person))
 
 
 def told(page: TestResponse) -> str:
-    """A page's main text in one line."""
+    """Return the main text of a page in one line."""
     main = BeautifulSoup(page.text, "html.parser").main
     assert main
     return " ".join(main.get_text().split())

@@ -71,7 +71,7 @@ def confirm(token: str) -> ResponseReturnValue:
         over = is_confirmation_void(session, customer, subscription)
     page: dict[str, object] = {
         "topics": [topic_name(topic) for topic in subscription.topics],
-        "rhythm": frequency_words(subscription.frequency),
+        "frequency": frequency_words(subscription.frequency),
     }
     page |= {"wordings": [shown_wording(topic) for topic in subscription.topics], "form": form, "masked": masked}
     if over:

@@ -63,7 +63,7 @@ def confirm_subscription(session: Session, context: LetterContext, request: Lett
         values={
             "already": is_subscribed(session, customer, subscription),
             "wordings": [said(topic.info.wording, language) for topic in subscription.topics],
-            "rhythm": small(said(FREQUENCY_WORDS[subscription.frequency], language)),
+            "frequency": small(said(FREQUENCY_WORDS[subscription.frequency], language)),
             "days": LINK_DAYS[Purpose.SUBSCRIBE],
             "confirm_link": f"{context.settings.site_url}/feedback/subscribe/{token}",
             "preferences_link": context.preferences_link(recipient.id, now, recipient.series),

@@ -1,0 +1,1 @@
+"""Importing customers from a CSV file. `csv_rows` reads and checks the file, `services` writes to the store."""
