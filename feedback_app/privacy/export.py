@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedback_app.clock import rfc3339
 from feedback_app.comments.models import Comment, Thread
-from feedback_app.comments.threads.renderer import rfc3339
 from feedback_app.customers.address_changes import addresses_of
 from feedback_app.customers.consent import frequencies, history
 from feedback_app.customers.models import AddressChange, Customer, Suppression, Topic, TypedAddress, Wording
