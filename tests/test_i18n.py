@@ -1,4 +1,4 @@
-"""Customers read pages and letters in their language: whole, and with everything in its place."""
+"""Customers read pages and letters in their language, completely translated."""
 
 import io
 import re
@@ -36,13 +36,13 @@ SHOP = "http://127.0.0.1:8000"
 
 @pytest.fixture
 def backend() -> str:
-    """One database: what is tested here does not depend on which."""
+    """One database: the kind makes no difference here."""
     return SQLITE
 
 
 @pytest.fixture
 def client(make_settings: Callable[..., Settings], store: Store, clock: Clock) -> FlaskClient:
-    """A browser at a shop that has English and German, English first."""
+    """A browser of a shop with English and German, English first."""
     assert clock.now() == OPPS_DAY
     app = create_app(make_settings(languages="en,de"), store)
     app.testing = True
@@ -50,7 +50,7 @@ def client(make_settings: Callable[..., Settings], store: Store, clock: Clock) -
 
 
 def path(language: str, ending: str) -> Path:
-    """A catalogue's file."""
+    """Read a catalogue's file."""
     return TRANSLATIONS / language / "LC_MESSAGES" / f"messages.{ending}"
 
 
@@ -58,7 +58,7 @@ def path(language: str, ending: str) -> Path:
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_catalogue_has_every_text_and_no_other_with_the_same_in_its_places(language: str) -> None:
+def test_a_catalogue_has_exactly_the_codes_texts_and_placeholders(language: str) -> None:
     with path(language, "po").open("rb") as file:
         catalogue = read_po(file, locale=language)
     texts = {str(message.id): str(message.string) for message in catalogue if message.id}
@@ -71,7 +71,7 @@ def test_a_catalogue_has_every_text_and_no_other_with_the_same_in_its_places(lan
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_what_was_compiled_is_what_the_catalogue_says(language: str) -> None:
+def test_the_compiled_catalogue_agrees_with_its_source(language: str) -> None:
     with path(language, "po").open("rb") as file:
         catalogue = read_po(file, locale=language)
     compiled = io.BytesIO()
@@ -83,7 +83,7 @@ def test_what_was_compiled_is_what_the_catalogue_says(language: str) -> None:
 
 
 def language_of(page: str) -> str:
-    """What a page says that it is in."""
+    """Return the language that a page declares."""
     html = BeautifulSoup(page, "html.parser").html
     assert html
     return str(html["lang"])
@@ -93,17 +93,13 @@ def language_of(page: str) -> str:
     ("asked", "language"),
     [("de", "de"), ("de-AT,en;q=0.5", "de"), ("en-GB,de;q=0.5", "en"), ("fr", "en"), ("", "en"), ("%FF", "en")],
 )
-def test_a_page_is_in_the_language_that_the_browser_asks_for_where_the_shop_has_it(
-    client: FlaskClient, asked: str, language: str
-) -> None:
+def test_a_page_is_in_the_browsers_language_if_the_shop_has_it(client: FlaskClient, asked: str, language: str) -> None:
     page = client.get("/feedback/subscribe", headers={"Accept-Language": asked})
     assert language_of(page.text) == language
     assert ("Abonnieren" in page.text) == (language == "de")
 
 
-def test_a_page_is_in_the_language_that_its_customer_chose_whatever_the_browser_asks_for(
-    client: FlaskClient, store: Store, desk: LetterContext
-) -> None:
+def test_a_page_is_in_its_customers_language_first(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     with store.writing() as session:
         session.get_one(Customer, bob).language = "de"
@@ -114,7 +110,7 @@ def test_a_page_is_in_the_language_that_its_customer_chose_whatever_the_browser_
     assert "Diese Briefe beenden" in client.get(way_out(desk, bob)).text
 
 
-def test_what_was_agreed_to_is_kept_in_the_words_that_stood_there(
+def test_consent_is_recorded_in_the_wording_that_was_shown(
     client: FlaskClient, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY)
@@ -128,7 +124,7 @@ def test_what_was_agreed_to_is_kept_in_the_words_that_stood_there(
         assert session.get_one(Wording, line.wording_hash).text == said(WORDINGS[Topic.NEWS], "de")
 
 
-def test_what_is_wrong_is_said_in_german_too(client: FlaskClient) -> None:
+def test_errors_are_translated(client: FlaskClient) -> None:
     german = {"Accept-Language": "de"}
     page = client.get("/feedback/subscribe", headers=german)
     token = BeautifulSoup(page.text, "html.parser").select_one("[name=csrf_token]")
@@ -139,7 +135,7 @@ def test_what_is_wrong_is_said_in_german_too(client: FlaskClient) -> None:
     assert errors == ["Das ist keine gültige Adresse.", "Kreuzen Sie mindestens eines an.", "Keine gültige Auswahl."]
 
 
-def test_pages_that_are_not_translated_say_so_and_a_shop_of_one_language_speaks_that(
+def test_untranslated_pages_are_english_and_declare_it(
     client: FlaskClient, make_settings: Callable[..., Settings], store: Store
 ) -> None:
     german = {"Accept-Language": "de"}
@@ -153,9 +149,7 @@ def test_pages_that_are_not_translated_say_so_and_a_shop_of_one_language_speaks_
 # Letters
 
 
-def test_each_customer_gets_letters_in_the_frame_of_their_language(
-    store: Store, sink: MailServer, clock: Clock
-) -> None:
+def test_each_customer_gets_letters_in_their_language(store: Store, sink: MailServer, clock: Clock) -> None:
     for person, language in ((ALICE, None), (BOB, "de"), (CAROL, "tlh")):
         number = welcome(store, person, now=OPPS_DAY, specials=Frequency.EACH)
         with store.writing() as session:
@@ -182,7 +176,7 @@ def test_each_customer_gets_letters_in_the_frame_of_their_language(
     assert said(WORDINGS[Topic.NEWS], "de") in text_of(letters["tess@example.com", "Briefe von Mongrel Socks?"])
 
 
-def test_a_digests_subject_is_in_its_readers_language(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_a_digests_subject_is_in_its_customers_language(store: Store, sink: MailServer, clock: Clock) -> None:
     for person, language in ((ALICE, "en"), (BOB, "de")):
         number = welcome(store, person, now=OPPS_DAY, specials=Frequency.WEEKLY)
         with store.writing() as session:
