@@ -100,7 +100,7 @@ def _smtp_url(value: str) -> str:
         return value
     parts = _split_url(value)
     good = parts and parts.scheme in SMTP_SCHEMES and parts.hostname and (parts.port or parts.scheme != "smtp")
-    # A password is never sent unencrypted.
+    # The owner may let letters cross a network unencrypted, but not a password.
     query_allowed = parts and (
         not parts.query or (parts.scheme, parts.query, parts.username) == ("smtp", UNENCRYPTED, None)
     )
