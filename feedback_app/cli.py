@@ -53,6 +53,8 @@ COMMANDS = {
 }
 # Commands that return only when their changes are on the built site.
 PUBLISHING = frozenset({"comments", "customers"})
+# Their subcommands that change nothing.
+READING = frozenset({"list", "show"})
 KNOWN_ERRORS = (SettingsError, StoreProblem, KeyProblem, CannotOpen)
 
 
@@ -128,6 +130,8 @@ def _import_command(name: str) -> click.Command:
 
 @pass_context
 def _update_site(context: Context, _result: object) -> None:
+    if click.get_current_context().invoked_subcommand in READING:
+        return
     from feedback_app.publishing.live.update import catch_up  # noqa: PLC0415 - needed by these commands only
 
     catch_up(context.settings, context.store)

@@ -1,4 +1,4 @@
-"""The canary test: made-up secrets in every field, the whole shop driven through its public faces, nothing left behind.
+"""The canary test: made-up secrets in every field, every page and command used, and no secret left behind.
 
 To look in a new place, add a `Place` to `left_behind`; to guard a new secret, add it to `Secrets.canaries`.
 """
@@ -35,14 +35,14 @@ LINK = re.compile(r"/feedback/(?:preferences|unsubscribe)/([\w=-]{30,})")
 
 @dataclass(slots=True)
 class Secrets:
-    """What must not be found."""
+    """The made-up secrets that must not be found."""
 
     shop: Shop
     tokens: dict[str, bytes] = field(default_factory=dict)
     keys: dict[str, bytes] = field(default_factory=dict)
 
     def remember_keys(self) -> None:
-        """The keys as they are now; before a rotation and after it they are not the same."""
+        """Return the current keys; a rotation changes them."""
         for path in sorted((self.shop.instance / "keys").iterdir()):
             for item in path.read_bytes().strip().split(b","):
                 text = item.removeprefix(b"lookup:")
@@ -50,7 +50,7 @@ class Secrets:
                 self.keys[f"key {text[:4].decode()} of {path.name}, bytes"] = base64.urlsafe_b64decode(text)
 
     def canaries(self) -> dict[str, bytes]:
-        """Every secret, by a label that tells whose it is."""
+        """Return every secret by a label that says whose it is."""
         return {
             "alice's address": ALICE.encode(),
             "alice's mailbox": ALICE.partition("@")[0].encode(),
@@ -70,20 +70,20 @@ class Secrets:
 
 @dataclass(slots=True)
 class Visitor:
-    """Somebody's browser, who comes from an address of their own and remembers cookies."""
+    """A browser with its own network address and cookies."""
 
     shop: Shop
     cookie: str = ""
     pages: list[Place] = field(default_factory=list)
 
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "", own: str = "") -> str:
-        """Ask for a page, and keep the answer to be searched."""
+        """Request a page, and keep the answer to be searched."""
         parts = urlsplit(self.shop.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, source_address=(COMES_FROM, 0))
         headers = {"X-Forwarded-For": FORWARDED_FOR, "Forwarded": f"for={FORWARDED_FOR}"}
         headers |= {"Cookie": self.cookie} if self.cookie else {}
         headers |= {"Content-Type": kind} if kind else {}
-        # Somebody who sends far too much may be hung up on before the end of it.
+        # The server may close the connection before the end of a body that is far too large.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.request(method, path, body, headers)
         try:
@@ -94,13 +94,13 @@ class Visitor:
         if sent := answer.getheader("Set-Cookie"):
             self.cookie = sent.partition(";")[0]
         said = f"{answer.status} {answer.headers}".encode() + data
-        # What somebody typed or asked for may stand in the answer to that person alone.
+        # An answer may repeat what the same browser typed or asked for.
         self.pages.append(Place(f"{method} {path.partition('?')[0][:40]}", said, frozenset(own.split("|"))))
         connection.close()
         return data.decode("utf-8", "replace")
 
     def fill(self, path: str, own: str = "", **fields: str) -> str:
-        """Open a form and send it."""
+        """Open a form, fill it in and send it."""
         form = self.ask("GET", path, own=own)
         token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form)
         fields |= {"csrf_token": token.group(1)} if token else {}
@@ -108,7 +108,7 @@ class Visitor:
 
 
 def refuses_bob(verb: str, taken: int) -> str | None:
-    """A server that quotes addresses in its answers, and does not want the fourth letter."""
+    """A mail server that quotes addresses in its answers and refuses the fourth letter."""
     if verb == "RCPT" and taken == 3:
         return f"550 5.1.1 <{BOB}>: no such user, nor {ALICE}"
     return f"250 2.1.5 <{ALICE}> ok" if verb == "RCPT" else None
@@ -116,7 +116,7 @@ def refuses_bob(verb: str, taken: int) -> str | None:
 
 @dataclass(slots=True)
 class Driven:
-    """What a shop did when everything was done to it."""
+    """The traces of a shop whose every page and command was used."""
 
     secrets: Secrets
     visitor: Visitor
@@ -126,7 +126,7 @@ class Driven:
 
 
 def drive(shop: Shop) -> Driven:
-    """Use every face of the shop, rightly and wrongly."""
+    """Use every page and command of the shop, rightly and wrongly."""
     visitor, secrets = Visitor(shop), Secrets(shop)
     printed: list[Place] = []
     with mail_server(refuses_bob) as server, Arguments().watched() as arguments:
@@ -150,7 +150,7 @@ def _read_and_comment(visitor: Visitor) -> None:
     visitor.fill(form, author="Nora", email=ALICE, body="Lovely socks", action="preview", own=typed)
     visitor.fill(form, author="Nora", email=ALICE, body="Lovely socks", action="post", own=typed)
     visitor.fill(form, author="Nora", email=f"{TYPO} and more", body="Lovely", action="post", own=typed)
-    # An address in the text is masked wherever it is shown to others.
+    # An address in a text is masked wherever others can see it.
     visitor.fill(form, author="Eve", body=f"Write to {TYPO}, he is there", action="post", own=typed)
     for number in ("1", "2"):
         visitor.shop.run("comments", "approve", number)
@@ -177,14 +177,14 @@ def _ask_for_links(visitor: Visitor, secrets: Secrets, server: MailServer) -> No
 
 
 def tokens(letter: bytes) -> list[bytes]:
-    """The tokens of a letter's links."""
+    """Return the tokens of a letter's links."""
     body = message_from_bytes(letter, policy=policy.default).get_body(("plain",))
     assert body is not None
     return [token.encode() for token in dict.fromkeys(LINK.findall(body.get_content()))]
 
 
 def _run_commands(shop: Shop, server: MailServer) -> list[Place]:
-    """Every command that has no business to print an address, rightly and wrongly."""
+    """Run every command that must not print an address, rightly and wrongly."""
     bad = shop.folder / "bad.csv"
     bad.write_text("email,name\nBad.Line@canary-four.example,=1+1\nBad.Line@canary-four.example;x,\n", encoding="utf-8")
     imported = ("customers", "import", str(bad), "--topic", "specials", "--evidence", "A list")
@@ -213,7 +213,7 @@ def _run_commands(shop: Shop, server: MailServer) -> list[Place]:
     for arguments, code in runs:
         ended = COMMANDS.run(arguments, folder=shop.folder, environment=shop.environment(smtp_url=server.url))
         assert code is None or ended.returncode == code, (arguments, ended.stdout, ended.stderr)
-        # What is held about Bob was asked for by the shop: it shows Bob, and nobody else.
+        # The shop asked for Bob's data: the answer shows Bob's address and no other.
         own = frozenset({"bob's address", "bob's mailbox", "bob's name"}) if BOB in arguments else frozenset[str]()
         done.append(Place(f"what {' '.join(arguments[:2])} printed", (ended.stdout + ended.stderr).encode(), own))
     return done
@@ -233,7 +233,7 @@ def _ask_wrongly(visitor: Visitor) -> None:
 
 
 def _break_the_store(shop: Shop, visitor: Visitor) -> None:
-    """Take a table away under the running app, so that it fails with whatever it had in its hands."""
+    """Drop a table under the running app, so that it fails while it handles secrets."""
     store = open_store(load_settings(shop.environment() | {"UNDISCLOSED_INSTANCE": str(shop.instance)}))
     with store.writing() as session:
         session.execute(text("ALTER TABLE typed_addresses RENAME TO typed_addresses_away"))
@@ -245,10 +245,10 @@ def _break_the_store(shop: Shop, visitor: Visitor) -> None:
 
 
 def left_behind(driven: Driven) -> Iterator[Place]:
-    """Everything that somebody else could come to see."""
+    """Return everything that another person could see."""
     shop = driven.secrets.shop
     yield from files(shop.output)
-    # The outbox is for the shop's own machine, the keys are the keys.
+    # The outbox is local, and the keys are secret themselves.
     yield from files(shop.instance, without=("keys/", "outbox/"))
     yield Place("the log", (shop.folder / "serve.log").read_bytes())
     yield from backup(shop.folder / "backup.db")
@@ -261,13 +261,13 @@ def left_behind(driven: Driven) -> Iterator[Place]:
         own |= {label for label in driven.secrets.tokens if label.startswith(whose)}
         yield Place(f"letter {number}", letter.data, frozenset(own))
     for arguments in driven.arguments.seen:
-        # These commands were given the address by the one who typed them.
+        # These commands were given the address as an argument.
         if b"feedback_app\0customers\0" not in arguments:
             yield Place("the arguments of a process", arguments)
 
 
 def backup(file: Path) -> Iterator[Place]:
-    """A backup as it is, and what is in it: PostgreSQL's is packed."""
+    """Return a backup's bytes, and its unpacked content: PostgreSQL's is compressed."""
     data = file.read_bytes()
     yield Place("the backup", data)
     if data.startswith(b"PGDMP"):
@@ -281,7 +281,7 @@ def complaint(found: list[Found]) -> str:
     return "\n".join(f"{one.canary} ({one.encoding}) in {one.place}" for one in found)
 
 
-def test_nothing_that_anybody_told_the_shop_is_found_in_what_it_leaves_behind(
+def test_no_secret_told_to_the_shop_is_found_in_what_it_leaves_behind(
     empty_store_url: str, backend: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     url = empty_store_url.replace("postgres@", f"postgres:{PASSWORD}@")
@@ -301,7 +301,7 @@ def test_nothing_that_anybody_told_the_shop_is_found_in_what_it_leaves_behind(
     assert not found, complaint(found)
 
 
-def test_the_canary_test_fails_when_somebody_logs_an_address(sqlite_shop: Shop, tmp_path: Path) -> None:
+def test_the_canary_test_fails_when_an_address_is_logged(sqlite_shop: Shop, tmp_path: Path) -> None:
     shop = sqlite_shop
     careless = tmp_path / "careless"
     careless.mkdir()
@@ -325,7 +325,7 @@ def test_the_canary_test_fails_when_somebody_logs_an_address(sqlite_shop: Shop, 
 
 
 @pytest.mark.parametrize("encoding", sorted(encodings(ALICE.encode())))
-def test_a_canary_is_found_however_it_is_written(encoding: str) -> None:
+def test_a_canary_is_found_in_every_encoding(encoding: str) -> None:
     wrapped = encodings(ALICE.encode())[encoding]
     wrapped = wrapped[: len(wrapped) // 2] + b"\r\n" + wrapped[len(wrapped) // 2 :]
     assert search({"alice": ALICE.encode()}, [Place("a log", wrapped)])

@@ -1,4 +1,4 @@
-"""The command: how it ends, what it says, and where."""
+"""The command `undisclosed`: exit codes, messages, and where they are printed."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from tests.support.shop import clean_environment
 
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
-    """Somebody at a terminal, in a folder without a shop."""
+    """A runner in a folder without a shop."""
     monkeypatch.chdir(tmp_path)
     for name in ("SECRET_KEY", "ADDRESS_KEY", "STORE_URL", "INSTANCE", "CONTENT", "OUTPUT"):
         monkeypatch.delenv(f"UNDISCLOSED_{name}", raising=False)
@@ -32,7 +32,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
 
 @pytest.fixture
 def at_the_store(store: Store, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
-    """Somebody at a terminal of a shop with a store."""
+    """A runner in a shop with a store."""
     assert store.dialect
     monkeypatch.chdir(tmp_path)
     values = {"INSTANCE": str(tmp_path / "instance"), "STORE_URL": store_url}
@@ -42,14 +42,14 @@ def at_the_store(store: Store, store_url: str, tmp_path: Path, monkeypatch: pyte
 
 
 def run(runner: CliRunner, *arguments: str) -> tuple[int, str, str]:
-    """Run a command: its exit code, and what it said on standard output and standard error."""
+    """Run a command; return its exit code, standard output and standard error."""
     done = runner.invoke(undisclosed, list(arguments), obj=Context(), prog_name="undisclosed")
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stdout, done.stderr
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every command and group, by the words that lead to it."""
+    """Return every command and group, by the words that call it."""
     for name, command in group.commands.items():
         yield (*path, name)
         if isinstance(command, click.Group):
@@ -67,12 +67,12 @@ def test_every_command_explains_itself_and_touches_nothing(
     code, out, err = run(runner, *words, "--help")
     assert (code, err) == (0, "")
     assert out.startswith("Usage: undisclosed")
-    # A sentence on what it does follows the usage.
+    # A sentence follows the usage.
     assert re.search(r"\n\n  [A-Z].*?\.", out, re.DOTALL)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_option_says_what_it_is_for() -> None:
+def test_every_option_has_a_help_text() -> None:
     for words in COMMANDS:
         command: click.Command = undisclosed
         for word in words:
@@ -121,7 +121,7 @@ def test_wrong_usage_ends_with_two_and_touches_nothing(
         ("SECRET_KEY", "geheim"),
     ],
 )
-def test_a_setting_that_is_none_is_refused_in_one_line_that_names_it(
+def test_an_unknown_setting_is_refused_in_one_line_that_names_it(
     runner: CliRunner, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"UNDISCLOSED_{name}", value)
@@ -136,7 +136,9 @@ def test_a_setting_that_is_none_is_refused_in_one_line_that_names_it(
     assert "geheim" not in err
 
 
-def test_a_store_that_is_none_is_refused_in_one_line(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_not_a_database_is_refused_in_one_line(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("noise.db").write_bytes(b"This is no database. " * 1000)
     for url in ("sqlite:///noise.db", "postgresql://shop:geheim@/shop?host=/nowhere"):
         monkeypatch.setenv("UNDISCLOSED_STORE_URL", url)
@@ -165,9 +167,7 @@ def test_json_is_one_document_and_nothing_else(at_the_store: CliRunner, store: S
     assert err.count("\n") == 1
 
 
-def test_the_audience_is_a_list_of_addresses_and_of_the_names_that_may_be_said(
-    at_the_store: CliRunner, store: Store
-) -> None:
+def test_the_audience_lists_addresses_and_names_as_chosen(at_the_store: CliRunner, store: Store) -> None:
     welcome(store, ALICE, now=OPPS_DAY, named=NameDisplay.FIRST, specials=Frequency.EACH)
     welcome(store, BOB, now=OPPS_DAY, specials=Frequency.MONTHLY)
     expected = [{"address": ALICE.address, "name": "Alice"}, {"address": BOB.address, "name": None}]
@@ -175,8 +175,8 @@ def test_the_audience_is_a_list_of_addresses_and_of_the_names_that_may_be_said(
     assert run(at_the_store, "audience", "specials") == (0, f"{ALICE.address}\tAlice\n{BOB.address}\tundisclosed\n", "")
 
 
-def test_a_pipe_that_somebody_closed_is_no_failure(runner: CliRunner, tmp_path: Path) -> None:
-    # More customers than a pipe holds.
+def test_a_closed_pipe_is_not_a_failure(runner: CliRunner, tmp_path: Path) -> None:
+    # More customers than fit into a pipe.
     lines = [f"customer{number}@{'long' * 12}.example" for number in range(2000)]
     Path("crowd.csv").write_text("\n".join(["email", *lines]), encoding="utf-8")
     imported = ("customers", "import", "crowd.csv", "--topic", "news", "--evidence", "Asked in the shop, 2007.")
@@ -199,7 +199,7 @@ def test_the_version_is_one_line(runner: CliRunner) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", out)
 
 
-def test_upgrading_twice_is_as_good_as_once(runner: CliRunner) -> None:
+def test_upgrading_twice_is_the_same_as_once(runner: CliRunner) -> None:
     first, second = run(runner, "db", "upgrade"), run(runner, "db", "upgrade")
     assert (first[0], second[0]) == (0, 0)
     assert "at nothing" in first[1]

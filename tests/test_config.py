@@ -1,4 +1,4 @@
-"""Settings: all of the contract's are taken, the rest is refused in one line that gives nothing away."""
+"""Settings: every documented one is accepted, others are refused in one line that reveals no secret."""
 
 import json
 from pathlib import Path
@@ -106,13 +106,13 @@ REFUSED: dict[str, list[str]] = {
 
 
 def load(tmp_path: Path, **values: str) -> Settings:
-    """Settings of a folder of the test's own."""
+    """Load settings for an instance in the test's folder."""
     given = {"instance": str(tmp_path), **values}
     environ = {f"{PREFIX}{name.upper()}": value for name, value in given.items()}
     return load_settings(environ, check_transport_url=check_url)
 
 
-def test_every_setting_of_the_contract_is_taken_from_the_environment(tmp_path: Path) -> None:
+def test_every_setting_can_be_given_in_the_environment(tmp_path: Path) -> None:
     settings = load(tmp_path, **EVERY_SETTING)
     assert set(EVERY_SETTING) | {"instance"} == set(Settings.model_fields)
     assert settings.hold_minutes == 2.5
@@ -122,7 +122,7 @@ def test_every_setting_of_the_contract_is_taken_from_the_environment(tmp_path: P
     assert settings.own_addresses == {"hello@socks.example", "desk@socks.example", "olga@socks.example"}
 
 
-def test_every_setting_of_the_contract_is_taken_from_the_file(tmp_path: Path) -> None:
+def test_every_setting_can_be_given_in_the_file(tmp_path: Path) -> None:
     lines = [f"{name} = {json.dumps(value)}" for name, value in EVERY_SETTING.items()]
     (tmp_path / "settings.toml").write_text("\n".join(lines), encoding="utf-8")
     assert load(tmp_path) == load(tmp_path, **EVERY_SETTING)
@@ -140,14 +140,14 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_what_is_allowed_is_said_in_plain_words(name: str, tmp_path: Path) -> None:
+def test_an_error_says_what_is_allowed(name: str, tmp_path: Path) -> None:
     value, words = ALLOWED[name]
     with pytest.raises(SettingsError) as refused:
         load(tmp_path, **{name: value})
     assert str(refused.value) == f"UNDISCLOSED_{name.upper()}: {words}"
 
 
-def test_the_file_may_say_numbers_as_numbers(tmp_path: Path) -> None:
+def test_the_file_may_contain_numbers(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("hold_minutes = 3\nhalt_share = 0.1\n", encoding="utf-8")
     assert (load(tmp_path).hold_minutes, load(tmp_path).halt_share) == (3, 0.1)
 
@@ -158,15 +158,15 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (settings.shop_name, settings.hold_minutes) == ("In the environment", 3)
 
 
-def test_an_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
     assert load(tmp_path, shop_name="", hold_minutes="").shop_name == "Mongrel Socks"
 
 
-def test_other_programs_variables_are_none_of_our_business() -> None:
+def test_other_programs_variables_are_ignored() -> None:
     assert load_settings({"HOME": "/root", "SECRET_KEY": "theirs"}).secret_key is None
 
 
-def test_the_defaults_stand_in_the_instance_folder(tmp_path: Path) -> None:
+def test_the_default_paths_are_in_the_instance_folder(tmp_path: Path) -> None:
     settings = load(tmp_path)
     assert settings.store_url == f"sqlite:///{tmp_path}/store.db"
     assert settings.smtp_url == f"outbox:{tmp_path}/outbox"
@@ -179,13 +179,11 @@ def test_the_defaults_stand_in_the_instance_folder(tmp_path: Path) -> None:
     assert (settings.moderation, settings.rate_limits) == (Moderation.FIRST, Switch.ON)
 
 
-def test_without_any_setting_everything_lies_in_the_folder_instance(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_settings_everything_is_in_the_folder_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = load_settings({})
     assert (settings.instance, settings.content, settings.output) == (Path("instance"), Path("content"), Path("output"))
-    # The store is found again from another folder.
+    # The store is also found from another working directory.
     assert settings.store_url == f"sqlite:///{tmp_path}/instance/store.db"
 
 
@@ -202,18 +200,18 @@ def test_without_any_setting_everything_lies_in_the_folder_instance(
     ],
     ids=["short", "long", "with its driver", "relative"],
 )
-def test_a_store_url_names_the_driver_we_have(tmp_path: Path, given: str, kept: str) -> None:
+def test_a_store_url_gets_the_installed_driver(tmp_path: Path, given: str, kept: str) -> None:
     assert load(tmp_path, store_url=given).store_url == kept
 
 
-def test_a_site_url_is_kept_without_its_last_slash_and_in_small_letters(tmp_path: Path) -> None:
+def test_a_site_url_loses_its_final_slash_and_capitals(tmp_path: Path) -> None:
     assert load(tmp_path, site_url="HTTPS://Socks.example:8443/").site_url == "https://socks.example:8443"
 
 
 @pytest.mark.parametrize(
     "value", ["smtps://mail.example", "smtp+starttls://mail.example", "smtp://127.0.0.1:25", "outbox:/var/out box"]
 )
-def test_a_mail_server_may_be_said_in_each_of_these_ways(tmp_path: Path, value: str) -> None:
+def test_a_mail_server_url_may_have_each_of_these_forms(tmp_path: Path, value: str) -> None:
     assert load(tmp_path, smtp_url=value).smtp_url == value
 
 
@@ -239,7 +237,7 @@ def test_a_malformed_setting_is_refused_in_one_line_that_names_it(tmp_path: Path
     assert "geheim" not in said
 
 
-def test_what_is_malformed_in_the_file_is_refused_with_the_files_name(tmp_path: Path) -> None:
+def test_a_malformed_setting_in_the_file_is_refused_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text('hold_minuets = "geheim"', encoding="utf-8")
     with pytest.raises(SettingsError) as refused:
@@ -253,7 +251,7 @@ def test_what_is_malformed_in_the_file_is_refused_with_the_files_name(tmp_path: 
 
 
 @pytest.mark.parametrize("content", [b"hold_minutes = ", b"\xff\xfe", b"[a]\n[a]\n", b"instance = 'elsewhere'\n"])
-def test_a_file_that_says_nothing_clear_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_settings_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "settings.toml").write_bytes(content)
     with pytest.raises(SettingsError, match=r"settings\.toml: ") as refused:
         load(tmp_path)
@@ -266,7 +264,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> No
         load(tmp_path)
 
 
-def test_no_secret_stands_in_what_is_printed_of_the_settings(tmp_path: Path) -> None:
+def test_the_settings_repr_shows_no_secret(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
         secret_key="geheim geheim geheim",
@@ -282,13 +280,13 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
         load(tmp_path).hold_minutes = 0  # type: ignore[misc]
 
 
-def test_commands_find_the_site_where_serve_put_it(tmp_path: Path) -> None:
+def test_commands_use_the_site_url_of_serve(tmp_path: Path) -> None:
     remember_site_url(load(tmp_path).at("http://127.0.0.1:8123"))
     assert load(tmp_path).site_url == "http://127.0.0.1:8123"
     assert load(tmp_path, site_url="https://socks.example").site_url == "https://socks.example"
 
 
 @pytest.mark.parametrize("noted", ["", "[]", "{}", "null", '{"site_url": 5}', '{"site_url": "javascript:1"}'])
-def test_a_broken_note_of_where_the_site_was_is_no_note(tmp_path: Path, noted: str) -> None:
+def test_a_broken_record_of_the_site_url_is_ignored(tmp_path: Path, noted: str) -> None:
     (tmp_path / "served-at.json").write_text(noted, encoding="utf-8")
     assert load(tmp_path).site_url == "http://127.0.0.1:8000"

@@ -1,4 +1,4 @@
-"""The files for production: what they start is there, and the web server promises what the app promises."""
+"""The production files: what they start exists, and the web server sends the app's headers."""
 
 import shlex
 from configparser import ConfigParser
@@ -17,7 +17,7 @@ UNITS = sorted(path.name for path in DEPLOY.glob("undisclosed-*"))
 
 
 def unit(name: str) -> ConfigParser:
-    """A unit of systemd, as systemd's own rules read it."""
+    """Parse a systemd unit."""
     parser = ConfigParser(interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string((DEPLOY / name).read_text(encoding="utf-8"))
@@ -25,7 +25,7 @@ def unit(name: str) -> ConfigParser:
 
 
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
-def test_what_a_service_starts_is_there(name: str) -> None:
+def test_what_a_service_starts_exists(name: str) -> None:
     service = unit(name)["Service"]
     program, *words = shlex.split(service["ExecStart"])
     assert program.startswith(f"{service['WorkingDirectory']}/.venv/bin/")
@@ -51,7 +51,7 @@ def test_every_timer_has_its_service(name: str) -> None:
     assert name.replace(".timer", ".service") in UNITS
 
 
-def test_the_web_server_promises_what_the_app_promises() -> None:
+def test_the_web_server_sends_the_apps_headers() -> None:
     text = (DEPLOY / "Caddyfile").read_text(encoding="utf-8")
     depth = 0
     for line in text.splitlines():
@@ -66,7 +66,7 @@ def test_the_web_server_promises_what_the_app_promises() -> None:
     assert SEARCH_POLICY in text
 
 
-def test_the_page_on_production_names_every_file() -> None:
+def test_the_production_page_names_every_file() -> None:
     text = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
     for name in UNITS:
         assert name in text or name.replace(".timer", ".service") in text

@@ -35,7 +35,7 @@ SHOP = "http://127.0.0.1:8000"
 
 @pytest.fixture
 def backend() -> str:
-    """One database: what is tested here does not depend on which."""
+    """One database: the kind makes no difference here."""
     return SQLITE
 
 
@@ -172,7 +172,7 @@ def test_each_customer_gets_letters_in_their_language(store: Store, sink: MailSe
     assert said(Topic.NEWS.info.wording, "de") in text_of(letters["tess@example.com", "Briefe von Mongrel Socks?"])
 
 
-def test_a_digests_subject_is_in_its_readers_language(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_a_digests_subject_is_in_its_customers_language(store: Store, sink: MailServer, clock: Clock) -> None:
     for person, language in ((ALICE, "en"), (BOB, "de")):
         number = welcome(store, person, now=OPPS_DAY, specials=Frequency.WEEKLY)
         with store.writing() as session:

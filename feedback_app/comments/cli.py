@@ -4,11 +4,11 @@ import click
 
 from feedback_app import clock
 from feedback_app.audit_log import COMMAND, new_batch
+from feedback_app.clock import rfc3339
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.moderation import decide_as
 from feedback_app.comments.services import NoSuchComment, list_comments
-from feedback_app.comments.threads.renderer import rfc3339
 from feedback_app.console import Context, Refused, pass_context, print_json
 from feedback_app.plurals import counted
 

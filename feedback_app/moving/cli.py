@@ -11,7 +11,6 @@ from feedback_app import clock
 from feedback_app.console import Context, NeedsAPerson, Refused, pass_context, print_json, progress_bar
 from feedback_app.moving.formats.records import UnreadableExport
 from feedback_app.plurals import counted
-from feedback_app.publishing.content.new_post import PostNotMade, zone_of
 
 if TYPE_CHECKING:
     from feedback_app.moving.import_report import CommentsReport, PostsReport
@@ -97,6 +96,7 @@ def export_comments_command(context: Context, kind: str, file: Path) -> None:
 def import_posts_command(context: Context, file: Path, *, dry: bool, as_json: bool) -> None:
     """Make content files of the posts in an export of WordPress (WXR) or Blogger. Overwrites nothing."""
     from feedback_app.moving.import_posts import import_posts  # noqa: PLC0415 - slow to import
+    from feedback_app.publishing.content.new_post import PostNotMade, zone_of  # noqa: PLC0415 - the same
 
     try:
         zone = zone_of(CONFIGURATION)

@@ -10,8 +10,9 @@ from lxml import etree
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedback_app.clock import rfc3339
 from feedback_app.comments.models import Comment, CommentStatus, Thread
-from feedback_app.comments.threads.renderer import link_path, rfc3339
+from feedback_app.comments.threads.renderer import link_path
 from feedback_app.moving.formats.disqus import DISQUS, ID, INTERNALS, OURS
 
 STEP = 500

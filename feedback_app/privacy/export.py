@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedback_app.clock import rfc3339
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.threads.renderer import rfc3339
 from feedback_app.customers.address_changes import addresses_of_change

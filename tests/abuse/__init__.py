@@ -1,1 +1,1 @@
-"""People who want no good."""
+"""Tests of malicious and broken requests."""

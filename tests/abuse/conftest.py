@@ -1,4 +1,4 @@
-"""The app behind a real server, and the owner at work in it, as other tests have them."""
+"""Fixtures of the desk's and the browser's tests, for these tests too."""
 
 from tests.desk.conftest import at_work, nora
 from tests.web.conftest import served

@@ -1,4 +1,4 @@
-"""Whoever sends whatever to whichever address, in whatever order: no page breaks.
+"""Random requests to every URL in any order break no page.
 
 A state machine over all routes: links that are good, of another purpose, of another day, cut and forged; forms with
 their own token, with another form's, with none; posts that close and comments that go away meanwhile.
@@ -57,7 +57,7 @@ WORDS = st.one_of(
         [*NASTY, *NUMBERS, "each", "never", "weekly", "html", "full", "first", "undisclosed", "preview", "post"]
     ),
 )
-# Every name of a field there is, and one that none has.
+# Every field name of the app, and an unknown one.
 NAMES = [
     *("author", "email", "body", "notify", "seal", "website", "action", "altcha", "name", "name_display", "format"),
     *(
@@ -93,7 +93,7 @@ TOKEN = re.compile(r'name="(csrf_token|seal)"[^>]*value="([^"]+)"')
 
 
 class Visitors(RuleBasedStateMachine):
-    """Two browsers, a shop, and a clock."""
+    """A shop, two browsers and a clock."""
 
     @initialize()
     def open(self) -> None:
@@ -236,10 +236,10 @@ def _run(examples: int, steps: int) -> None:
         )
 
 
-def test_nothing_that_anybody_sends_breaks_a_page() -> None:
+def test_no_sequence_of_requests_breaks_a_page() -> None:
     _run(4, 25)
 
 
 @pytest.mark.slow
-def test_nothing_that_anybody_sends_for_hours_breaks_a_page() -> None:
+def test_no_long_sequence_of_requests_breaks_a_page() -> None:
     _run(25, 40)

@@ -1,4 +1,4 @@
-"""What no honest browser sends: each gets a page that helps, with the words kept, and nothing wrong is stored."""
+"""Malformed forms: each gets a helpful page that keeps the words, and nothing wrong is stored."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.support.comment_form import FORM, WORDS, comments_in, kept, opened, s
 from tests.support.comments import BISCUIT, OPPS, publish, say, set_status
 from tests.support.databases import SQLITE
 
-# What can be sent has nothing to do with the database, but for what it can hold, which is said again below.
+# Only what can be stored depends on the database.
 ON_ONE = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 MOST_SECONDS = 5.0
 
@@ -29,7 +29,7 @@ def _published(store: Store) -> None:
 
 
 def raw(client: FlaskClient, kind: str, author: bytes, body: bytes) -> TestResponse:
-    """Send the form in bytes of one's own: as they are, percent-encoded, or in parts."""
+    """Send the form with given bytes: raw, percent-encoded, or in parts."""
     fields = {"author": author, "body": body, "email": b"", "action": b"post"}
     fields |= {name: value.encode() for name, value in opened(client).items()}
     if kind == "parts":
@@ -45,7 +45,7 @@ KINDS = pytest.mark.parametrize("kind", ["as they are", "percent-encoded", "part
 
 
 @KINDS
-def test_letters_that_are_not_utf_8_are_shown_as_they_were_meant_and_looked_over_before_they_are_kept(
+def test_letters_that_are_not_utf_8_are_guessed_and_must_be_confirmed(
     client: FlaskClient, store: Store, kind: str
 ) -> None:
     words = "café, 5 €, “naïve”, ÿ and more"
@@ -57,7 +57,7 @@ def test_letters_that_are_not_utf_8_are_shown_as_they_were_meant_and_looked_over
     assert "ë" in problems[0]
     assert all(letter in problems[1] for letter in "é€“ï”ÿ")
     assert comments_in(store) == []
-    # The page can be sent as it stands.
+    # The page can be sent again unchanged.
     typed = {
         str(field["name"]): str(field["value"])
         for field in page.select("#comment-form input[value]:not([type=checkbox])")
@@ -69,7 +69,7 @@ def test_letters_that_are_not_utf_8_are_shown_as_they_were_meant_and_looked_over
 
 
 @KINDS
-def test_among_good_utf_8_only_what_is_none_is_guessed(client: FlaskClient, store: Store, kind: str) -> None:
+def test_only_the_bytes_that_are_not_utf_8_are_guessed(client: FlaskClient, store: Store, kind: str) -> None:
     answer = raw(client, kind, "Zoë".encode(), "Socks 🧦 and café".encode() + b" \xff\x81 and more")
     assert (answer.status_code, kept(answer)) == (400, "Socks 🧦 and café ÿ\ufffd and more")
     [problem] = [problem.get_text() for problem in soup_of(answer).select(".error")]
@@ -79,7 +79,7 @@ def test_among_good_utf_8_only_what_is_none_is_guessed(client: FlaskClient, stor
 
 
 @KINDS
-def test_letters_that_are_utf_8_are_no_guess(client: FlaskClient, store: Store, kind: str) -> None:
+def test_utf_8_is_not_guessed(client: FlaskClient, store: Store, kind: str) -> None:
     assert raw(client, kind, "Zoë".encode(), "Socks 🧦, and café".encode()).status_code == 303
     assert comments_in(store)[0].author == "Zoë"
 
@@ -93,7 +93,7 @@ def test_letters_that_are_utf_8_are_no_guess(client: FlaskClient, store: Store, 
         ("application/x-www-form-urlencoded", b""),
     ],
 )
-def test_where_nothing_came_no_page_says_that_the_words_are_still_here(
+def test_an_unreadable_form_is_not_answered_as_if_its_words_were_kept(
     client: FlaskClient, store: Store, kind: str, body: bytes
 ) -> None:
     send(client)
@@ -106,7 +106,7 @@ def test_where_nothing_came_no_page_says_that_the_words_are_still_here(
     assert comment.text == WORDS
 
 
-def test_signs_that_a_database_may_not_hold_are_taken_out(client: FlaskClient, store: Store) -> None:
+def test_characters_that_a_database_may_refuse_are_removed(client: FlaskClient, store: Store) -> None:
     towers = "Z" + "\u0310\u0489" * 200 + "algo"
     assert send(client, author="No\0ra\u202e", body=f"So\0cks \u2066back\u2069 {towers} 🧦").status_code == 303
     [comment] = comments_in(store)
@@ -135,12 +135,12 @@ DEEP = {
 
 @pytest.mark.parametrize("what", DEEP)
 @ON_ONE
-def test_markdown_made_to_be_slow_is_not(client: FlaskClient, store: Store, what: str) -> None:
+def test_markdown_made_to_be_slow_is_fast(client: FlaskClient, store: Store, what: str) -> None:
     assert len(DEEP[what]) <= LONGEST_TEXT
     started = time.process_time()
     answer = send(client, body=DEEP[what])
     comment_html.cache_clear()
-    # This process' own time, a hundred times what it takes: a parser that backtracks would need hours.
+    # CPU seconds, a hundred times what it takes: a parser that backtracks would need hours.
     assert time.process_time() - started < MOST_SECONDS
     assert answer.status_code in {303, 400}
     assert len(comments_in(store)) == (1 if answer.status_code == 303 else 0)
@@ -149,7 +149,9 @@ def test_markdown_made_to_be_slow_is_not(client: FlaskClient, store: Store, what
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10_000_000])
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=b"])
 @ON_ONE
-def test_too_much_is_refused_in_words(client: FlaskClient, store: Store, size: int, kind: str) -> None:
+def test_a_body_that_is_too_large_is_refused_with_a_page(
+    client: FlaskClient, store: Store, size: int, kind: str
+) -> None:
     start = b'--b\r\nContent-Disposition: form-data; name="body"\r\n\r\n' if "multipart" in kind else b"body="
     answer = client.post(FORM, data=start + b"x" * size, content_type=kind)
     assert answer.status_code == 413
@@ -174,7 +176,7 @@ def _with_status(store: Store, status: CommentStatus) -> Comment:
 
 @pytest.mark.parametrize("which", GONE)
 @ON_ONE
-def test_an_answer_to_what_cannot_be_answered_keeps_the_words(client: FlaskClient, store: Store, which: str) -> None:
+def test_an_answer_to_a_hidden_comment_keeps_the_words(client: FlaskClient, store: Store, which: str) -> None:
     number = GONE[which](store).id
     before = len(comments_in(store))
     answer = client.post(
@@ -185,9 +187,7 @@ def test_an_answer_to_what_cannot_be_answered_keeps_the_words(client: FlaskClien
 
 
 @ON_ONE
-def test_a_post_that_closed_while_somebody_typed_gives_the_words_back(
-    client: FlaskClient, store: Store, clock: Clock
-) -> None:
+def test_a_post_that_closed_during_typing_gives_the_words_back(client: FlaskClient, store: Store, clock: Clock) -> None:
     fields = {"author": "Nora", "body": WORDS, "action": "post"} | opened(client)
     with store.writing() as session:
         session.get_one(Thread, 1).closed_at = clock.now()

@@ -1,4 +1,4 @@
-"""Whatever is typed into whatever field, nothing of it is run, in a real browser that would run everything."""
+"""Nothing typed into a field is run by a real browser, even without a security policy."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -27,12 +27,12 @@ from tests.support.people import BOB, welcome
 from tests.support.threads import PLACE
 from tests.support.xss import COUNT, FRAMES, PROVOKE, payloads, sample
 
-# What is printed is the same on every database.
+# The database makes no difference here.
 ON_ONE = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 A_PAGE = 40
 SAMPLE = 30
-# Through every field of every form, a page each.
+# Tried in every field of every form, a page each.
 FOR_FORMS = 540
 FIELDS = ("author", "email", "body", "website", "seal", "name", "pause_until", "specials", "format", "name_display")
 NAMES_AND_WORDS = 3
@@ -40,7 +40,7 @@ NAMES_AND_WORDS = 3
 
 @pytest.fixture
 def open_app(make_settings: Callable[..., Settings], store: Store, clock: Clock) -> Flask:
-    """The app, whose limits would only be in the way of somebody who tries a thousand times."""
+    """The app without rate limits."""
     assert clock.now() == OPPS_DAY
     publish(store, OPPS)
     return create_app(make_settings(rate_limits="off"), store)
@@ -48,17 +48,17 @@ def open_app(make_settings: Callable[..., Settings], store: Store, clock: Clock)
 
 @pytest.fixture
 def trusting(browser: Browser) -> Iterator[Page]:
-    """A page in a browser that keeps to no policy: what protects now is what was printed, and nothing else."""
+    """A page in a browser that ignores the security policy, so that only the escaping protects."""
     with browser.new_context(bypass_csp=True) as context:
         page = context.new_page()
         page.add_init_script(COUNT)
-        # Nothing is fetched: what tries to load fails, as it would for a reader, and says so to whoever listens.
+        # Nothing is fetched: a load fails, as it would for a reader, and its error handlers run.
         page.route("**/*", lambda route: route.abort())
         yield page
 
 
 def judge(page: Page, documents: Sequence[str]) -> list[str]:
-    """What of these documents was run, or could be."""
+    """Return what was run of these documents, or could be."""
     found: list[str] = []
     for start in range(0, len(documents), A_PAGE):
         page.evaluate(FRAMES, list(documents[start : start + A_PAGE]))
@@ -69,7 +69,7 @@ def judge(page: Page, documents: Sequence[str]) -> list[str]:
 
 
 def thread_pages(store: Store, tries: Sequence[str], place: SiteInfo = PLACE) -> list[str]:
-    """Posts' pages in which each payload is somebody's name and somebody's words; and their feed, as text."""
+    """Return pages and feed of posts whose comments have each payload as name and as words."""
     pages = []
     for start in range(0, len(tries), A_PAGE):
         post = OPPS
@@ -80,7 +80,7 @@ def thread_pages(store: Store, tries: Sequence[str], place: SiteInfo = PLACE) ->
                 say(store, one, author=one[:80]),
                 say(store, f"Before\n\n{one}\n\nafter *{one}*", author=f"x {one}"[:80]),
             ]
-            # What looks like an address, or has many links, waits: the shop lets it through.
+            # Comments with an address or many links wait: the owner approves them.
             set_status(store, CommentStatus.APPROVED, *said)
         with store.reading() as session:
             shown = approved_comments(session, [post.path]).get(post.path, [])
@@ -101,7 +101,7 @@ def token(page: str) -> str:
 
 
 def form_pages(app: Flask, store: Store, desk: LetterContext, tries: Sequence[str], *, all_forms: bool) -> list[str]:
-    """What every public form (or one after the other) answers when a payload is typed into all its fields at once."""
+    """Return the answers of the public forms (all, or in turn) to a payload in all their fields."""
     bob = welcome(store, BOB, now=OPPS_DAY)
     centre = desk.preferences_link(bob, OPPS_DAY).removeprefix(desk.settings.site_url)
     change = signer(desk.settings).sign(Claim(Purpose.STOP_ANSWERS, 1), now=OPPS_DAY, days=7)
@@ -119,10 +119,10 @@ def form_pages(app: Flask, store: Store, desk: LetterContext, tries: Sequence[st
             fields = dict.fromkeys((*FIELDS, *(name for name, value in more.items() if not value)), one)
             fields |= {name: value for name, value in more.items() if value} | {"csrf_token": tokens[path]}
             if number % NAMES_AND_WORDS == 0:
-                # A form that is right but for its address shows the rest again, and its preview.
+                # A form with only a wrong address shows the other fields again, and a preview.
                 fields |= {"author": one[:80], "email": "", "notify": ""}
             pages.append(client.post(path, data=fields).text)
-        # What stands in an address is said again by nobody.
+        # Payloads in a URL: no page repeats them.
         quoted = quote(one, safe="")
         addresses = [
             ("/feedback/comments/new", {"post": one, "parent": one}),
@@ -144,7 +144,7 @@ def test_a_sample_of_payloads_runs_nowhere(trusting: Page, open_app: Flask, stor
 
 
 @ON_ONE
-def test_what_waits_runs_nothing_in_the_owners_browser(trusting: Page, at_work: FlaskClient, store: Store) -> None:
+def test_no_payload_runs_in_the_owners_browser(trusting: Page, at_work: FlaskClient, store: Store) -> None:
     publish(store, OPPS)
     tries = sample(SAMPLE)
     waiting = [say(store, one, author=one[:80], moderation=Moderation.ALL) for one in tries]
@@ -166,13 +166,11 @@ def test_no_payload_runs_in_a_thread(trusting: Page, store: Store) -> None:
 
 @ON_ONE
 @pytest.mark.slow
-def test_no_payload_runs_in_what_a_form_answers(
-    trusting: Page, open_app: Flask, store: Store, desk: LetterContext
-) -> None:
+def test_no_payload_runs_in_a_forms_answer(trusting: Page, open_app: Flask, store: Store, desk: LetterContext) -> None:
     assert judge(trusting, form_pages(open_app, store, desk, sample(FOR_FORMS), all_forms=True)) == []
 
 
-def test_the_judge_sees_what_runs(trusting: Page) -> None:
+def test_the_check_itself_detects_what_runs(trusting: Page) -> None:
     for number, bad in enumerate(
         (
             "<img src=x onerror=ran(1)>",
@@ -187,7 +185,7 @@ def test_the_judge_sees_what_runs(trusting: Page) -> None:
 
 
 @ON_ONE
-def test_with_the_policy_on_not_one_inline_script_or_style_is_allowed(browser: Browser, served: str) -> None:
+def test_the_policy_allows_no_inline_script_or_style(browser: Browser, served: str) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         for path in ("/feedback/preferences", "/feedback/comments/new?post=/nowhere.html", "/feedback/admin/sign-in"):

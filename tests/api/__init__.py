@@ -1,1 +1,1 @@
-"""Other programs: what they may ask, and what they are told."""
+"""Tests of the HTTP API."""

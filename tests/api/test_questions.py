@@ -1,4 +1,4 @@
-"""Other mailers ask with a key whom they may write to; what they ask stands in no URL, and errors say what to do."""
+"""Other programs ask with a key whom they may write to. No address is in a URL, and errors say what to do."""
 
 import csv
 import json
@@ -51,24 +51,24 @@ def backend() -> str:
 
 @pytest.fixture
 def key(store: Store) -> str:
-    """A key for everything."""
+    """A key with every scope."""
     return new_key(store, "newsletter-tool", *BOTH)
 
 
 def new_key(store: Store, name: str, *scopes: Scope) -> str:
-    """A key that the owner has made."""
+    """Make a key as the owner; return it."""
     with store.writing() as session:
         return make_key(session, name, scopes, who="owner", now=OPPS_DAY)
 
 
 def ask(client: FlaskClient, key: str, question: str, **headers: str) -> TestResponse:
-    """A program asks."""
+    """Ask as a program."""
     said = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.get(f"{API}/{question}", headers={"Authorization": f"Bearer {key}", **said})
 
 
 def may(client: FlaskClient, key: str, address: str, topic: str = "specials") -> dict[str, Any]:
-    """Whether an address may be written to."""
+    """Return whether an address may be written to."""
     header = {ADDRESS_HEADER: quote(address, safe="@")}
     answer = client.get(f"{API}/may-write-to?topic={topic}", headers={"Authorization": f"Bearer {key}", **header})
     assert answer.status_code == 200, answer.text
@@ -76,17 +76,17 @@ def may(client: FlaskClient, key: str, address: str, topic: str = "specials") ->
 
 
 def lines(answer: TestResponse) -> list[dict[str, Any]]:
-    """The lines of an answer."""
+    """Return the lines of an answer."""
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
 def description(client: FlaskClient) -> dict[str, Any]:
-    """What programs are told that they can ask."""
+    """Return the API's description."""
     return dict(json.loads(client.get(f"{API}/openapi.json").text))
 
 
 def is_problem(client: FlaskClient, answer: TestResponse, status: int, name: str) -> None:
-    """An answer is a problem detail, as it is described, and repeats nothing of the question."""
+    """Check that an answer is a described problem detail that repeats nothing of the question."""
     assert answer.status_code == status
     assert answer.mimetype == "application/problem+json"
     said = json.loads(answer.text)
@@ -114,7 +114,7 @@ def test_the_answer_is_what_the_customer_chose_at_this_moment(
         session.get_one(Customer, alice).pause_until = None
         fingerprint = session.get_one(Customer, alice).fingerprint
         session.add(Suppression(fingerprint=fingerprint, reason=SuppressionReason.COMPLAINED, at=OPPS_DAY))
-    # A no has no reasons, and is the same for somebody unknown.
+    # A no gives no reason, and is the same for an unknown address.
     assert may(client, key, ALICE.address) == may(client, key, "nobody@example.com") == no
 
 
@@ -128,7 +128,7 @@ def test_an_address_in_any_script_can_be_asked_about(client: FlaskClient, store:
     "address",
     ["", "alice", "alice@", f"{ALICE.address}, {BOB.address}", "a%FF@example.com", f"{'x' * 900}@example.com"],
 )
-def test_what_is_no_address_is_said_to_be_none(client: FlaskClient, key: str, address: str) -> None:
+def test_a_malformed_address_is_refused(client: FlaskClient, key: str, address: str) -> None:
     answer = ask(client, key, "may-write-to?topic=specials", **{ADDRESS_HEADER.replace("-", "_"): address})
     is_problem(client, answer, 400, "bad-address")
 
@@ -146,14 +146,14 @@ def test_an_address_in_a_url_is_refused_and_nothing_of_it_is_logged(
 
 @pytest.mark.parametrize("question", ["may-write-to", "audience"])
 @pytest.mark.parametrize("topic", ["", "?topic=", "?topic=socks", "?topic=SPECIALS", "?topic=news%00"])
-def test_an_unknown_topic_is_said_to_be_unknown(client: FlaskClient, key: str, question: str, topic: str) -> None:
+def test_an_unknown_topic_is_refused(client: FlaskClient, key: str, question: str, topic: str) -> None:
     is_problem(client, ask(client, key, question + topic), 400, "unknown-topic")
 
 
 # Who may be?
 
 
-def test_the_audience_comes_a_line_each_with_what_a_letter_needs(client: FlaskClient, store: Store, key: str) -> None:
+def test_the_audience_has_a_line_per_customer_with_a_letters_links(client: FlaskClient, store: Store, key: str) -> None:
     welcome(store, ALICE, now=OPPS_DAY, named=NameDisplay.FIRST, specials=Frequency.EACH)
     welcome(store, BOB, now=OPPS_DAY, specials=Frequency.MONTHLY)
     welcome(store, CAROL, now=OPPS_DAY, specials=Frequency.NEVER)
@@ -172,7 +172,7 @@ def test_the_audience_comes_a_line_each_with_what_a_letter_needs(client: FlaskCl
     assert "b…@e…" in client.get(people[1]["preferences"].removeprefix("http://127.0.0.1:8000")).text
 
 
-def test_the_audience_is_a_table_for_those_who_want_one(client: FlaskClient, store: Store, key: str) -> None:
+def test_the_audience_can_be_csv(client: FlaskClient, store: Store, key: str) -> None:
     welcome(store, ALICE, now=OPPS_DAY, named=NameDisplay.FULL, news=Frequency.EACH)
     answer = ask(client, key, "audience?topic=news", Accept="text/csv")
     assert answer.mimetype == "text/csv"
@@ -182,7 +182,7 @@ def test_the_audience_is_a_table_for_those_who_want_one(client: FlaskClient, sto
     is_problem(client, ask(client, key, "audience?topic=news", Accept="image/png"), 406, "unknown-format")
 
 
-def test_an_audience_leaves_a_line_in_the_audit_log_which_names_the_key_and_nobody_else(
+def test_the_audit_log_records_an_audience_by_key_without_addresses(
     client: FlaskClient, store: Store, key: str
 ) -> None:
     welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH)
@@ -219,9 +219,7 @@ def test_without_a_good_key_nothing_is_answered(client: FlaskClient, store: Stor
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_key_opens_what_it_was_made_for_and_nothing_once_it_is_revoked(
-    client: FlaskClient, store: Store, clock: Clock
-) -> None:
+def test_a_key_works_for_its_scope_and_until_it_is_revoked(client: FlaskClient, store: Store, clock: Clock) -> None:
     narrow = new_key(store, "till", Scope.MAY_WRITE_TO)
     is_problem(client, ask(client, narrow, "audience?topic=specials"), 403, "key-not-for-this")
     assert not may(client, narrow, ALICE.address)["may_write_to"]
@@ -237,13 +235,13 @@ def test_a_key_can_ask_only_so_often(app: Flask, store: Store, key: str) -> None
     assert {answer.status_code for answer in answers[:30]} == {200}
     is_problem(client, answers[30], 429, "too-fast")
     assert answers[30].headers["Retry-After"] == "60"
-    # Questions of the other kind are counted apart, and guesses by their network.
+    # Each scope is counted for itself, and guessed keys by their network.
     assert may(client, key, ALICE.address)["may_write_to"]
     guesses = [ask(client, "undisclosed_guess", "audience?topic=specials").status_code for _ in range(31)]
     assert guesses == [401] * 30 + [429]
 
 
-def test_what_is_not_there_is_said_to_programs_in_their_own_way(client: FlaskClient) -> None:
+def test_an_unknown_url_is_a_problem_detail_for_programs(client: FlaskClient) -> None:
     is_problem(client, client.get(f"{API}/socks"), 404, "not-found")
     answer = client.post(f"{API}/audience")
     is_problem(client, answer, 405, "method-not-allowed")
@@ -269,7 +267,7 @@ def test_the_description_is_valid_and_describes_every_question(app: Flask, clien
 
 @pytest.fixture
 def run(settings: Settings, store: Store, clock: Clock) -> Callable[..., str]:
-    """Somebody at a terminal of the shop; what a command says."""
+    """A runner of the shop's commands."""
     assert store.dialect
     assert clock.now() == OPPS_DAY
     return partial(typed, settings)
@@ -298,9 +296,7 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line(
         assert acts == [Act.KEY_MADE, Act.KEY_MADE, Act.KEY_REVOKED]
 
 
-def test_the_audience_is_printed_in_the_form_that_was_asked_for_and_the_log_says_so(
-    run: Callable[..., str], store: Store
-) -> None:
+def test_the_command_prints_an_audience_in_each_format_and_logs_it(run: Callable[..., str], store: Store) -> None:
     welcome(store, ALICE, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.WEEKLY)
     assert json.loads(run("audience", "specials", "--json")) == [{"address": ALICE.address, "name": ALICE.name}]
     assert json.loads(run("audience", "news", "--json")) == []
@@ -315,19 +311,17 @@ def test_the_audience_is_printed_in_the_form_that_was_asked_for_and_the_log_says
         assert said.count(("command line", Act.ADDRESS_SHOWN, "the audience of specials")) == 4
 
 
-# The page that shows how
+# The documentation
 
 
 @pytest.fixture
 def served(settings: Settings, store: Store) -> Iterator[str]:
-    """The app behind a real server."""
+    """URL of the app on a real server."""
     with serving(create_app(settings, store)) as where:
         yield where
 
 
-def test_the_example_of_the_page_works_as_it_stands(
-    served: str, store: Store, key: str, sink: MailServer, tmp_path: Path
-) -> None:
+def test_the_documented_example_works(served: str, store: Store, key: str, sink: MailServer, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "other-mailers.md").read_text(encoding="utf-8")
     [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "mailer.py").write_text(example, encoding="utf-8")

@@ -1,1 +1,1 @@
-"""The owner's pages."""
+"""Tests of the desk."""

@@ -1,4 +1,4 @@
-"""The owner at work."""
+"""Fixtures of the desk's tests: an owner, signed in."""
 
 import pytest
 from flask import Flask
@@ -12,7 +12,7 @@ from tests.support.signing_in import PASSWORD, set_up
 
 @pytest.fixture
 def nora(store: Store) -> str:
-    """The shop's owner."""
+    """User name of the shop's owner."""
     with store.writing() as session:
         return create_owner(session, "nora", PASSWORD, who="a test", now=OPPS_DAY).username
 

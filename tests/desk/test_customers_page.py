@@ -1,4 +1,4 @@
-"""What the owner sees of customers: charts with a table of the same, and one person when asked for."""
+"""The customers page: charts with tables of the same, and one customer by address."""
 
 import pytest
 from bs4 import BeautifulSoup
@@ -16,9 +16,7 @@ pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 PAGE = f"{ADMIN}/customers"
 
 
-def test_the_charts_say_in_words_and_in_a_table_what_they_draw_and_no_address(
-    at_work: FlaskClient, store: Store
-) -> None:
+def test_charts_are_also_words_and_tables_and_show_no_address(at_work: FlaskClient, store: Store) -> None:
     welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.EACH, news=Frequency.WEEKLY)
     welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     page = BeautifulSoup(at_work.get(PAGE).text, "html.parser")
@@ -36,7 +34,7 @@ def test_the_charts_say_in_words_and_in_a_table_what_they_draw_and_no_address(
     assert [cell.get_text() for cell in last.select("th, td")] == ["2007-10", "2", "0", "1", "0", "0", "0"]
 
 
-def test_one_person_is_shown_when_asked_for_and_the_log_says_so(at_work: FlaskClient, store: Store) -> None:
+def test_one_customer_is_shown_by_address_and_the_log_records_it(at_work: FlaskClient, store: Store) -> None:
     welcome(store, ALICE, now=OPPS_DAY, specials=Frequency.WEEKLY)
     page = fill(at_work, PAGE, email=ALICE.address.upper()).text
     assert ALICE.address in page
@@ -47,7 +45,7 @@ def test_one_person_is_shown_when_asked_for_and_the_log_says_so(at_work: FlaskCl
     assert lines == [("nora", Act.ADDRESS_SHOWN, "one customer, by address")] * 2
 
 
-def test_nobody_else_sees_them_and_a_forged_form_shows_nobody(
+def test_others_see_nothing_and_a_forged_form_shows_no_customer(
     client: FlaskClient, at_work: FlaskClient, store: Store
 ) -> None:
     welcome(store, ALICE, now=OPPS_DAY)

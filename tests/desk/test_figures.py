@@ -1,4 +1,4 @@
-"""The numbers that the owner sees: who came, who went and why, counted by person and month."""
+"""The figures: how many customers joined and left, and why, by month."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,13 +14,13 @@ AUGUST, SEPTEMBER = datetime(2007, 8, 5, tzinfo=UTC), datetime(2007, 9, 30, 23, 
 
 
 def says(store: Store, person: int, frequency: Frequency, channel: ConsentChannel, *, at: datetime) -> None:
-    """Somebody chooses about offers."""
+    """Let a customer choose how often they get offers."""
     with store.writing() as session:
         customer, wording = session.get_one(Customer, person), Topic.SPECIALS.info.wording
         choose(session, customer, Topic.SPECIALS, frequency, channel=channel, wording=wording, now=at)
 
 
-def test_who_changes_how_often_has_neither_come_nor_gone_and_each_month_has_its_own(store: Store) -> None:
+def test_a_changed_frequency_is_neither_joining_nor_leaving(store: Store) -> None:
     alice = welcome(store, ALICE, now=AUGUST, specials=Frequency.EACH)
     says(store, alice, Frequency.WEEKLY, ConsentChannel.FORM, at=SEPTEMBER)
     bob = welcome(store, BOB, now=AUGUST, specials=Frequency.EACH)
@@ -44,7 +44,7 @@ def test_who_changes_how_often_has_neither_come_nor_gone_and_each_month_has_its_
     assert numbers.months[Topic.NEWS][-1].joined == 0
 
 
-def test_who_must_not_be_written_to_is_counted_by_why_and_reached_by_nothing(store: Store) -> None:
+def test_suppressed_customers_are_counted_by_reason_and_not_reached(store: Store) -> None:
     alice = welcome(store, ALICE, now=OPPS_DAY, news=Frequency.EACH)
     with store.writing() as session:
         fingerprint = session.get_one(Customer, alice).fingerprint

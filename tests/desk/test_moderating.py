@@ -1,4 +1,4 @@
-"""The owner moderates: finds what is looked for, decides, edits, answers, closes, and undoes it exactly."""
+"""The owner moderates: searches, decides, edits, answers, closes, and undoes it exactly."""
 
 import re
 from collections.abc import Callable
@@ -33,12 +33,12 @@ from tests.support.comments import BISCUIT, OPPS, comment_of, publish, say, set_
 from tests.support.databases import SQLITE
 from tests.support.signing_in import ADMIN, fill, token
 
-# Queries are, and are tried on both databases below; the rest is the same on each.
+# Only queries depend on the database; they run on both below.
 on_sqlite = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 
 def numbers(page: str) -> list[int]:
-    """The comments on a page of the queue, from top to bottom."""
+    """Return the numbers of the comments on a page of the queue, from top to bottom."""
     return [int(number) for number in re.findall(r'<article class="card" id="comment-(\d+)"', page)]
 
 
@@ -54,7 +54,7 @@ def test_the_owner_finds_comments_by_state_post_reason_and_words(at_work: FlaskC
         "post=biscuit": [other.id],
         "words=ODD": [waits.id],
         "words=walter": [other.id],
-        # Neither a percent sign nor an underscore stands for anything else.
+        # A percent sign and an underscore are no wildcards.
         "words=0%25": [waits.id],
         "words=%25": [waits.id],
         "words=_": [],
@@ -70,7 +70,7 @@ def test_the_owner_finds_comments_by_state_post_reason_and_words(at_work: FlaskC
 
 
 @on_sqlite
-def test_a_press_decides_keeps_the_filters_and_can_be_undone(at_work: FlaskClient, store: Store) -> None:
+def test_a_button_decides_keeps_the_filters_and_can_be_undone(at_work: FlaskClient, store: Store) -> None:
     publish(store, OPPS)
     first, second = (say(store, text, moderation=Moderation.ALL) for text in ("One word.", "Another one."))
     page = fill(at_work, f"{ADMIN}/?words=one", only=f"spam {first.id}")
@@ -114,7 +114,7 @@ def test_the_owner_edits_and_answers_and_both_are_marked(at_work: FlaskClient, s
 
 @on_sqlite
 @pytest.mark.parametrize("path", ["comments/0", "comments/99", "comments/x", f"comments/{'9' * 40}", "posts/burn"])
-def test_what_is_not_there_is_not_found(at_work: FlaskClient, store: Store, path: str) -> None:
+def test_an_unknown_comment_or_post_is_not_found(at_work: FlaskClient, store: Store, path: str) -> None:
     publish(store, OPPS)
     assert at_work.get(f"{ADMIN}/{path}").status_code in {404, 405}
     form = {"csrf_token": token(at_work.get(f"{ADMIN}/posts").text), "author": "N", "body": "Words"}
@@ -123,7 +123,7 @@ def test_what_is_not_there_is_not_found(at_work: FlaskClient, store: Store, path
 
 
 @on_sqlite
-def test_without_its_token_nothing_is_done(at_work: FlaskClient, store: Store) -> None:
+def test_without_a_csrf_token_nothing_is_done(at_work: FlaskClient, store: Store) -> None:
     publish(store, OPPS)
     waits = say(store, moderation=Moderation.ALL)
     for path, form in {
@@ -141,7 +141,7 @@ def test_without_its_token_nothing_is_done(at_work: FlaskClient, store: Store) -
 
 
 @on_sqlite
-def test_a_closed_post_is_said_so_on_the_owners_page_and_opened_again(
+def test_a_closed_post_is_marked_on_the_owners_page_and_can_be_opened(
     at_work: FlaskClient, client: FlaskClient, store: Store
 ) -> None:
     publish(store, OPPS)
@@ -173,7 +173,7 @@ def test_a_post_is_closed_by_its_age_unless_the_owner_opens_it(store: Store) -> 
     versions = [thread_of(store, post).version for post in (OPPS, BISCUIT)]
     assert closed(30) == [False, True]
     assert [thread_of(store, post).version for post in (OPPS, BISCUIT)] == [versions[0], versions[1] + 1]
-    # The form knows it to the moment, before any page does.
+    # The form closes at once, before any page is rebuilt.
     assert is_closed(thread_of(store), days=1, now=day)
     assert not is_closed(thread_of(store), days=1, now=day - timedelta(seconds=1))
     with store.writing() as session:
@@ -186,7 +186,7 @@ def test_a_post_is_closed_by_its_age_unless_the_owner_opens_it(store: Store) -> 
 
 
 @on_sqlite
-def test_what_commands_do_is_in_the_log(at_work: FlaskClient, store: Store, settings: Settings) -> None:
+def test_commands_are_recorded_in_the_audit_log(at_work: FlaskClient, store: Store, settings: Settings) -> None:
     publish(store, OPPS)
     waits = say(store, moderation=Moderation.ALL)
     context = Context()
@@ -200,9 +200,7 @@ def test_what_commands_do_is_in_the_log(at_work: FlaskClient, store: Store, sett
 
 
 @on_sqlite
-def test_what_the_checks_said_stands_with_a_comment_and_does_not_fill_the_log(
-    at_work: FlaskClient, store: Store
-) -> None:
+def test_a_comments_reasons_are_shown_with_it_and_not_in_the_log(at_work: FlaskClient, store: Store) -> None:
     publish(store, OPPS)
     waits = say(store, "Odd socks.", moderation=Moderation.FIRST)
     shown = say(store, "Odd socks are socks.")
@@ -213,7 +211,7 @@ def test_what_the_checks_said_stands_with_a_comment_and_does_not_fill_the_log(
 
 
 Step = Callable[[Store, int], None]
-# As the forms take them: there is something to see.
+# As forms accept them: visible text.
 WORDS = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
     lambda words: says_anything(comment_html(words))
 )
@@ -226,7 +224,7 @@ STEPS = st.one_of(
 
 
 def everything(store: Store) -> list[str]:
-    """What readers, and the owner, can see of comments and threads; a comment that is deleted was never there."""
+    """Return what readers and the owner see of comments and threads, without deleted comments."""
     with store.reading() as session:
         alive = select(Comment).where(Comment.status != CommentStatus.DELETED).order_by(Comment.id)
         comments = [
@@ -238,7 +236,7 @@ def everything(store: Store) -> list[str]:
 
 
 def press(store: Store, step: tuple[str, str], number: int, clock: Clock) -> str:
-    """Do something as the owner does; returns the name of the press."""
+    """Act as the owner; return the batch of the audit log."""
     batch = new_batch()
     verb, what = step
     clock.advance(minutes=1)
@@ -260,7 +258,7 @@ def press(store: Store, step: tuple[str, str], number: int, clock: Clock) -> str
 @on_sqlite
 @hypothesis(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=1, max_size=5), status=st.sampled_from(["pending", "approved"]))
-def test_undone_from_the_last_to_the_first_everything_is_as_it_was(
+def test_undoing_everything_in_reverse_order_restores_everything(
     store: Store, clock: Clock, steps: list[tuple[str, str]], status: str
 ) -> None:
     publish(store, OPPS)
@@ -296,7 +294,7 @@ def test_undone_from_the_last_to_the_first_everything_is_as_it_was(
 
 
 @on_sqlite
-def test_what_somebody_has_changed_since_is_not_undone(store: Store, clock: Clock) -> None:
+def test_what_was_changed_since_is_not_undone(store: Store, clock: Clock) -> None:
     publish(store, OPPS)
     comment = say(store)
     batch = press(store, ("edit", "The shop's words."), comment.id, clock)
@@ -309,7 +307,7 @@ def test_what_somebody_has_changed_since_is_not_undone(store: Store, clock: Cloc
 
 @on_sqlite
 @pytest.mark.parametrize("how", ["taken back", "erased", "a month"])
-def test_words_that_are_to_be_gone_do_not_stand_in_the_log(store: Store, clock: Clock, how: str) -> None:
+def test_erased_words_are_not_left_in_the_audit_log(store: Store, clock: Clock, how: str) -> None:
     publish(store, OPPS)
     comment = say(store, "My secret is odd.", address="nora@example.com")
     batch = press(store, ("edit", "Other words."), comment.id, clock)
@@ -332,12 +330,12 @@ def test_words_that_are_to_be_gone_do_not_stand_in_the_log(store: Store, clock: 
         assert undo(session, batch, who="nora", now=clock.now(), new_batch=new_batch()).done == 0
         kept = session.scalars(select(AuditLine)).all()
         assert all("secret" not in repr(vars(line)) for line in kept)
-        # What was done to somebody else's words, and lately, can still be undone.
+        # Recent acts on other comments can still be undone.
         assert undo(session, another, who="nora", now=clock.now(), new_batch=new_batch()).done == 1
     assert comment_of(store, other.id).text == "I said this lately, and it is mine."
 
 
-def test_the_log_s_old_words_are_found_without_a_look_at_every_line(sqlite_store: Store, clock: Clock) -> None:
+def test_the_logs_old_words_are_found_by_an_index(sqlite_store: Store, clock: Clock) -> None:
     asked: list[str] = []
     with sqlite_store.writing() as session:
         driver = driver_of(session).connection

@@ -1,4 +1,4 @@
-"""Letters to the owner: what Flask-Security would mail leaves as a letter like every other, or not at all."""
+"""Letters to the owner: sign-in notices, and waiting comments with links to decide on them."""
 
 import re
 import smtplib
@@ -28,7 +28,7 @@ from tests.support.comments import OPPS, publish, say, set_status
 from tests.support.databases import SQLITE
 from tests.support.signing_in import ADMIN, PASSWORD, fill, token
 
-# The queue is the same on every database.
+# The database makes no difference here.
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 OWNER = "owner@mongrelsocks.example"
@@ -39,14 +39,14 @@ TEMPLATES = sorted(
 
 
 def letters(settings: Settings, store: Store, desk: LetterContext) -> list[str]:
-    """What the mailer makes of what is wanted now."""
+    """Return the letters that the mailer sends now."""
     mine = settings.model_copy(update={"owner_email": OWNER})
     with mail_worker(store, mine, LetterContext(mine, desk.signer)) as worker:
         worker.work_once()
     return [path.read_text() for path in sorted((settings.instance / "outbox").glob("*.eml"))]
 
 
-def test_a_changed_password_is_told_by_a_letter_of_the_house(
+def test_a_changed_password_is_reported_by_a_letter(
     at_work: FlaskClient, settings: Settings, store: Store, desk: LetterContext
 ) -> None:
     new = "another four words here"
@@ -58,7 +58,7 @@ def test_a_changed_password_is_told_by_a_letter_of_the_house(
     assert new not in letter
 
 
-def test_an_owners_letter_says_that_it_is_in_english_whatever_the_shop_speaks(
+def test_an_owners_letter_is_marked_as_english_whatever_the_shop_speaks(
     at_work: FlaskClient, settings: Settings, store: Store, desk: LetterContext
 ) -> None:
     new = "another four words here"
@@ -68,7 +68,7 @@ def test_an_owners_letter_says_that_it_is_in_english_whatever_the_shop_speaks(
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_nothing_that_flask_security_could_mail_leaves_by_another_way(
+def test_every_mail_of_flask_security_becomes_a_letter(
     app: Flask, store: Store, nora: str, monkeypatch: pytest.MonkeyPatch, template: str
 ) -> None:
     def forbidden(*_: object, **__: object) -> None:
@@ -79,7 +79,7 @@ def test_nothing_that_flask_security_could_mail_leaves_by_another_way(
     security = app.extensions["security"]
     assert isinstance(security.mail_util, QueuedMail)
     assert not {"mail", "mailman"} & app.extensions.keys()
-    # Its own words, with whatever they would have held, are dropped: a letter here has no secret in it.
+    # Its own text is dropped, with any secret in it.
     monkeypatch.setattr(security, "render_template", lambda *_, **__: "geheim@example.com 123456")
     with app.test_request_context():
         user = AccountDatastore(app.extensions["undisclosed"]).find_user(username=nora)
@@ -104,7 +104,7 @@ def test_without_an_owners_address_no_such_letter_is_made(
     assert clock.now()
 
 
-# What waits
+# Waiting comments
 
 
 def wait(store: Store, clock: Clock, words: str = "Odd socks.") -> Comment:
@@ -112,13 +112,13 @@ def wait(store: Store, clock: Clock, words: str = "Odd socks.") -> Comment:
 
 
 def links(letter: str) -> list[str]:
-    """The links to decide, in the order of the letter's text: approve, reject, spam, delete."""
+    """Return the links of a letter, in its order: approve, reject, spam, delete."""
     body = message_from_string(letter, policy=policy.default).get_body(("plain",))
     assert body
     return LINK.findall(body.get_content())
 
 
-def test_the_owner_is_told_of_each_comment_that_waits_and_of_nobodys_address(
+def test_the_owner_is_told_of_each_waiting_comment_without_addresses(
     settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
@@ -131,11 +131,11 @@ def test_the_owner_is_told_of_each_comment_that_waits_and_of_nobodys_address(
     assert "https://example.com/socks" in letter
     assert "nora@" not in letter
     assert "walter@" not in letter
-    # Once, however often it is looked.
+    # Only once, however often the mailer runs.
     assert len(letters(settings, store, desk)) == 1
 
 
-def test_a_link_shows_and_a_press_acts_once_for_one_comment_and_one_thing(
+def test_a_link_shows_a_comment_and_its_button_decides_once(
     client: FlaskClient, settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
@@ -154,7 +154,7 @@ def test_a_link_shows_and_a_press_acts_once_for_one_comment_and_one_thing(
     seen = re.search(r'name="seen" value="([^"]+)"', page)
     assert seen
     form = {"csrf_token": token(page), "seen": seen[1]}
-    # Its author changes it meanwhile: nobody approves what they have not seen.
+    # Its author changes it meanwhile: the owner must not approve unseen words.
     with store.writing() as session:
         change_text(session, session.get_one(Comment, waits.id), "Buy pills.", now=clock.advance(seconds=1))
     assert "Look at it again" in client.post(approve, data=form).text
@@ -171,7 +171,7 @@ def test_a_link_shows_and_a_press_acts_once_for_one_comment_and_one_thing(
     assert (line.who, line.act) == ("a letter's link", Act.DECIDED)
 
 
-def test_a_link_that_is_old_cut_or_for_something_else_does_nothing(
+def test_an_old_or_cut_link_or_one_for_another_purpose_does_nothing(
     client: FlaskClient, settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
@@ -186,7 +186,7 @@ def test_a_link_that_is_old_cut_or_for_something_else_does_nothing(
     assert "older than it may be" in client.get(approve).text
 
 
-def test_many_come_in_one_letter_and_no_more_than_one_an_hour(
+def test_many_comments_come_in_one_letter_and_at_most_one_an_hour(
     settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
@@ -208,7 +208,7 @@ def test_many_come_in_one_letter_and_no_more_than_one_an_hour(
     assert len(letters(settings, store, desk)) == 7
 
 
-def test_what_is_decided_before_the_letter_leaves_is_told_no_more(
+def test_a_comment_decided_before_the_letter_leaves_is_not_in_it(
     settings: Settings, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)

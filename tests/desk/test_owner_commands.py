@@ -1,4 +1,4 @@
-"""`undisclosed owner`: who may sign in, and what to do when something is lost."""
+"""The command `undisclosed owner`: who may sign in, and what to do when a password or factor is lost."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.support.databases import SQLITE
 from tests.support.passkey import add_passkey, signed_in
 from tests.support.signing_in import ADMIN, PASSWORD, fill, set_up
 
-# Signing in is the same on every database.
+# The database makes no difference here.
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 
@@ -35,7 +35,7 @@ def test_an_owner_is_made_and_listed(settings: Settings) -> None:
         ("walter", "", "at least 12 letters"),
     ],
 )
-def test_an_owner_who_cannot_be_is_refused_in_one_line(
+def test_an_impossible_owner_is_refused_in_one_line(
     settings: Settings, nora: str, name: str, password: str, said: str
 ) -> None:
     output = typed(settings, "owner", "create", name, "--password-stdin", given=f"{password}\n", expect=1)
@@ -45,7 +45,7 @@ def test_an_owner_who_cannot_be_is_refused_in_one_line(
     assert nora
 
 
-def test_whom_nobody_knows_has_nothing_to_lose(settings: Settings, nora: str) -> None:
+def test_an_unknown_owner_is_refused(settings: Settings, nora: str) -> None:
     for command in (("forget-factor",), ("password", "--password-stdin")):
         output = typed(settings, "owner", *command, "walter", given=f"{PASSWORD}\n", expect=1)
         assert "there is no such owner" in output
@@ -63,7 +63,9 @@ def test_a_new_password_ends_every_session(app: Flask, settings: Settings, clock
     assert "The six digits" in fill(client, f"{ADMIN}/sign-in", username=nora, password=new).text
 
 
-def test_what_was_lost_is_taken_away_and_set_up_anew(app: Flask, settings: Settings, clock: Clock, nora: str) -> None:
+def test_a_lost_second_factor_is_removed_and_set_up_again(
+    app: Flask, settings: Settings, clock: Clock, nora: str
+) -> None:
     client = app.test_client()
     set_up(client, clock)
     add_passkey(client)

@@ -1,4 +1,4 @@
-"""A passkey in place of the six digits: set up, used once for each question, taken away."""
+"""Passkeys as the second factor: set up, used once for each challenge, removed."""
 
 import json
 import re
@@ -23,12 +23,12 @@ from tests.support.databases import SQLITE
 from tests.support.passkey import SoftPasskey, add_passkey, options_of, send, signed_in
 from tests.support.signing_in import ADMIN, PASSWORD, code, fill, set_up, token
 
-# Signing in is the same on every database.
+# The database makes no difference here.
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 
 def asked(client: FlaskClient, username: str = "nora") -> str:
-    """Give the password, and choose the passkey; returns the page that asks for it."""
+    """Type the password and choose the passkey; return the page that asks for it."""
     fill(client, f"{ADMIN}/sign-in", username=username, password=PASSWORD)
     fill(client, f"{ADMIN}/which-factor", which="webauthn")
     return fill(client, f"{ADMIN}/passkey").text
@@ -53,7 +53,7 @@ def test_the_owner_signs_in_with_a_passkey_instead_of_the_six_digits(
     assert signed_in(other)
     assert "the phone</strong>" in client.get(f"{ADMIN}/passkeys").text
     assert "last used" in client.get(f"{ADMIN}/passkeys").text
-    # The digits are there as before.
+    # The six digits still work.
     third = app.test_client()
     clock.advance(minutes=1)
     fill(third, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
@@ -63,13 +63,13 @@ def test_the_owner_signs_in_with_a_passkey_instead_of_the_six_digits(
     assert lines(store, Act.PASSKEY_ADDED) == ["the phone"]
 
 
-def test_who_never_set_one_up_is_not_asked_for_one(app: Flask, clock: Clock, nora: str) -> None:
+def test_an_owner_without_a_passkey_is_not_asked_for_one(app: Flask, clock: Clock, nora: str) -> None:
     client, other = app.test_client(), app.test_client()
     set_up(client, clock)
     assert "The six digits" in fill(other, f"{ADMIN}/sign-in", username=nora, password=PASSWORD).text
 
 
-def test_an_answer_is_taken_once(app: Flask, clock: Clock, nora: str) -> None:
+def test_an_answer_is_accepted_once(app: Flask, clock: Clock, nora: str) -> None:
     client = app.test_client()
     set_up(client, clock)
     passkey = add_passkey(client)
@@ -87,7 +87,7 @@ def test_an_answer_is_taken_once(app: Flask, clock: Clock, nora: str) -> None:
     assert not signed_in(second)
 
 
-def test_somebody_elses_passkey_is_not_taken_with_ones_own_password(
+def test_another_owners_passkey_is_refused_with_the_right_password(
     app: Flask, store: Store, clock: Clock, nora: str
 ) -> None:
     with store.writing() as session:
@@ -101,7 +101,7 @@ def test_somebody_elses_passkey_is_not_taken_with_ones_own_password(
     page = asked(thief, nora)
     assert NOT_TAKEN in send(thief, page, walters.answer(options_of(page))).text
     assert not signed_in(thief)
-    # Nor can it be set up by two.
+    # Nor can two owners set it up.
     page = fill(hers, f"{ADMIN}/passkeys", name="his").text
     assert "set up already" in send(hers, page, walters.made(options_of(page))).text
 
@@ -109,9 +109,7 @@ def test_somebody_elses_passkey_is_not_taken_with_ones_own_password(
 @pytest.mark.parametrize(
     "wrong", ["another key", "another site", "another question", "counted back", "nothing", "no JSON", "[]", "{}"]
 )
-def test_what_is_not_the_right_answer_is_not_taken(
-    app: Flask, store: Store, clock: Clock, nora: str, wrong: str
-) -> None:
+def test_a_wrong_answer_is_refused(app: Flask, store: Store, clock: Clock, nora: str, wrong: str) -> None:
     client = app.test_client()
     set_up(client, clock)
     passkey = add_passkey(client)
@@ -129,7 +127,7 @@ def test_what_is_not_the_right_answer_is_not_taken(
         case "another question":
             answer = passkey.answer(options | {"challenge": "b25jZSBtb3Jl"})
         case "counted back":
-            # A copy of it that was used less often.
+            # A copy of the passkey that was used less often.
             send(other, page, passkey.answer(options))
             other = app.test_client()
             page = asked(other)
@@ -144,9 +142,7 @@ def test_what_is_not_the_right_answer_is_not_taken(
     assert nora
 
 
-def test_too_many_wrong_answers_lock_the_owner_out_for_a_while(
-    app: Flask, store: Store, clock: Clock, nora: str
-) -> None:
+def test_too_many_wrong_answers_lock_the_owner_for_a_while(app: Flask, store: Store, clock: Clock, nora: str) -> None:
     client = app.test_client()
     set_up(client, clock)
     passkey = add_passkey(client)
@@ -190,9 +186,7 @@ def test_a_passkey_has_a_name_of_its_own_and_can_be_removed(app: Flask, store: S
     assert nora
 
 
-def test_who_has_lost_the_passkey_goes_on_with_the_digits_or_a_recovery_code(
-    app: Flask, clock: Clock, nora: str
-) -> None:
+def test_without_the_passkey_the_digits_or_a_recovery_code_sign_in(app: Flask, clock: Clock, nora: str) -> None:
     client = app.test_client()
     set_up(client, clock)
     add_passkey(client)
@@ -209,18 +203,18 @@ def test_who_has_lost_the_passkey_goes_on_with_the_digits_or_a_recovery_code(
     assert signed_in(third)
 
 
-def test_where_a_browser_is_does_not_depend_on_what_stands_before_the_app(
+def test_a_passkey_works_behind_a_proxy_that_ends_encryption(
     make_settings: Callable[..., Settings], store: Store
 ) -> None:
     whole = create_app(make_settings(site_url="https://socks.example"), store)
-    # Caddy takes the encryption off, and hands the name on.
+    # Caddy ends the encryption and passes the host name on.
     with whole.test_request_context("/", base_url="http://socks.example"):
         assert security_extension().webauthn_util.origin() == "https://socks.example"
     with whole.test_request_context("/", base_url="http://localhost:8000"):
         assert security_extension().webauthn_util.origin() == "http://localhost:8000"
 
 
-def test_a_lost_second_factor_takes_its_passkeys_with_it(app: Flask, store: Store, clock: Clock, nora: str) -> None:
+def test_removing_a_lost_second_factor_removes_its_passkeys(app: Flask, store: Store, clock: Clock, nora: str) -> None:
     client = app.test_client()
     set_up(client, clock)
     add_passkey(client)
@@ -233,7 +227,7 @@ def test_a_lost_second_factor_takes_its_passkeys_with_it(app: Flask, store: Stor
     assert not signed_in(client)
 
 
-def test_nothing_of_passkeys_is_there_for_who_did_not_give_a_password(client: FlaskClient, nora: str) -> None:
+def test_passkey_pages_need_a_password_first(client: FlaskClient, nora: str) -> None:
     assert client.get(f"{ADMIN}/passkey").status_code == 404
     assert client.get(f"{ADMIN}/passkey-again").status_code == 404
     assert "/sign-in" in client.get(f"{ADMIN}/passkeys").headers["Location"]

@@ -1,4 +1,4 @@
-"""The owner signs in with a password and a second factor, decides, and leaves."""
+"""The owner signs in with a password and a second factor, decides, and signs out."""
 
 import re
 
@@ -19,7 +19,7 @@ from tests.support.comments import OPPS, publish, say
 from tests.support.databases import SQLITE
 from tests.support.signing_in import ADMIN, PASSWORD, code, fill, set_up, token
 
-# Signing in is the same on every database.
+# The database makes no difference here.
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 
@@ -27,14 +27,14 @@ def signed_in(client: FlaskClient) -> bool:
     return client.get(f"{ADMIN}/account").status_code == 200
 
 
-def test_nobody_sees_the_owners_pages_without_signing_in(client: FlaskClient) -> None:
+def test_the_owners_pages_need_a_sign_in(client: FlaskClient) -> None:
     for path in ("/", "/account", "/log"):
         answer = client.get(ADMIN + path)
         assert answer.status_code == 302
         assert "/sign-in" in answer.headers["Location"]
 
 
-def test_the_owner_signs_in_and_a_code_is_taken_once(app: Flask, store: Store, clock: Clock, nora: str) -> None:
+def test_the_owner_signs_in_and_a_code_is_accepted_once(app: Flask, store: Store, clock: Clock, nora: str) -> None:
     first, second = app.test_client(), app.test_client()
     codes = set_up(first, clock)
     assert signed_in(first)
@@ -50,7 +50,7 @@ def test_the_owner_signs_in_and_a_code_is_taken_once(app: Flask, store: Store, c
     assert signed_in(second)
 
 
-def test_a_wrong_password_is_not_told_from_a_wrong_name_and_too_many_lock(
+def test_a_wrong_password_looks_like_a_wrong_name_and_too_many_lock(
     client: FlaskClient, store: Store, clock: Clock, nora: str
 ) -> None:
     said = [
@@ -67,9 +67,7 @@ def test_a_wrong_password_is_not_told_from_a_wrong_name_and_too_many_lock(
         assert len(session.scalars(failed).all()) == MAX_FAILURES + 1
 
 
-def test_a_cookie_is_worth_nothing_after_its_session_has_ended(
-    app: Flask, store: Store, clock: Clock, nora: str
-) -> None:
+def test_a_cookie_is_worthless_after_its_session_has_ended(app: Flask, store: Store, clock: Clock, nora: str) -> None:
     client = app.test_client()
     set_up(client, clock)
     thief = app.test_client()
@@ -97,7 +95,7 @@ def test_a_recovery_code_signs_in_once(app: Flask, clock: Clock, nora: str) -> N
         assert signed_in(other) is expected
 
 
-def test_the_owner_decides_on_several_at_once_and_the_log_tells(
+def test_the_owner_decides_on_several_comments_and_the_log_records_it(
     app: Flask, store: Store, clock: Clock, nora: str
 ) -> None:
     publish(store, OPPS)
@@ -115,19 +113,19 @@ def test_the_owner_decides_on_several_at_once_and_the_log_tells(
     assert nora
 
 
-def test_an_owner_is_no_address_and_no_short_password(store: Store) -> None:
+def test_an_address_as_user_name_and_a_short_password_are_refused(store: Store) -> None:
     for name, password in (("nora@example.com", PASSWORD), ("nora", "short")):
         with pytest.raises(OwnerRefused), store.writing() as session:
             create_owner(session, name, password, who="a test", now=OPPS_DAY)
 
 
 def looked_at(app: Flask) -> list[str]:
-    """The pages of signing in and of the account that can be looked at."""
+    """Return the URLs of the sign-in and account pages that answer GET."""
     rules = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("security."))
     return sorted({rule.rule for rule in rules if "GET" in (rule.methods or set()) and not rule.arguments})
 
 
-def test_no_look_at_a_page_signs_the_owner_out(app: Flask, at_work: FlaskClient, store: Store) -> None:
+def test_reading_a_page_never_signs_the_owner_out(app: Flask, at_work: FlaskClient, store: Store) -> None:
     assert {f"{ADMIN}/code", f"{ADMIN}/which-factor", f"{ADMIN}/passkey"} <= set(looked_at(app))
     before = record(store)
     for path in looked_at(app):
@@ -143,9 +141,7 @@ def record(store: Store) -> list[Act]:
         return list(session.scalars(select(AuditLine.act).order_by(AuditLine.id)))
 
 
-def test_who_is_signed_in_and_sends_the_digits_once_more_from_another_window_stays_signed_in(
-    app: Flask, clock: Clock, nora: str
-) -> None:
+def test_sending_the_digits_again_from_another_window_keeps_the_sign_in(app: Flask, clock: Clock, nora: str) -> None:
     client = app.test_client()
     codes = set_up(client, clock)
     fill(client, f"{ADMIN}/leave", f"{ADMIN}/sign-out")
@@ -157,9 +153,7 @@ def test_who_is_signed_in_and_sends_the_digits_once_more_from_another_window_sta
         assert signed_in(client)
 
 
-def test_who_leaves_the_second_factor_midway_for_another_page_goes_on_with_it(
-    app: Flask, clock: Clock, nora: str
-) -> None:
+def test_leaving_the_second_factor_for_another_page_does_not_restart_it(app: Flask, clock: Clock, nora: str) -> None:
     client = app.test_client()
     fill(client, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)
     page = fill(client, f"{ADMIN}/second-factor", setup="authenticator").text
@@ -179,13 +173,13 @@ def test_who_leaves_the_second_factor_midway_for_another_page_goes_on_with_it(
     assert signed_in(client)
 
 
-def test_who_has_begun_nothing_is_told_to_sign_in_from_the_start(client: FlaskClient, nora: str) -> None:
+def test_a_second_factor_without_a_password_starts_at_the_sign_in(client: FlaskClient, nora: str) -> None:
     assert "sign in from the start" in client.get(f"{ADMIN}/code", follow_redirects=True).text
     assert nora
 
 
 @pytest.mark.parametrize("who", ["nobody", "half way", "nora"])
-def test_every_page_of_the_owners_is_nobody_elses_to_keep(app: Flask, clock: Clock, nora: str, who: str) -> None:
+def test_no_page_of_the_desk_may_be_cached(app: Flask, clock: Clock, nora: str, who: str) -> None:
     client = app.test_client()
     if who == "half way":
         fill(client, f"{ADMIN}/sign-in", username=nora, password=PASSWORD)

@@ -1,4 +1,4 @@
-"""What its author took back: the words are gone for good, and the owner can do nothing about it any more."""
+"""Comments taken back by their authors: the words are gone, and the owner cannot act on them any more."""
 
 import pytest
 from click.testing import CliRunner
@@ -18,7 +18,7 @@ from tests.support.signing_in import ADMIN, fill, token
 
 
 def take_back(store: Store) -> Comment:
-    """A comment that Nora's reader wrote and took back."""
+    """A comment that its author took back."""
     comment = say(store, "I wish I had not said this.")
     with store.writing() as session:
         delete_comment(session, session.get_one(Comment, comment.id), now=OPPS_DAY)
@@ -26,7 +26,7 @@ def take_back(store: Store) -> Comment:
 
 
 @pytest.mark.parametrize("verb", ["approve", "reject", "spam"])
-def test_what_its_author_took_back_can_not_be_decided_on(
+def test_a_comment_taken_back_cannot_be_decided_on(
     at_work: FlaskClient, store: Store, settings: Settings, verb: str
 ) -> None:
     publish(store, OPPS)
@@ -53,7 +53,7 @@ def test_what_its_author_took_back_can_not_be_decided_on(
     assert (comment_of(store, gone.id).status, comment_of(store, gone.id).text) == (CommentStatus.DELETED, "")
 
 
-def test_the_owners_pages_have_no_buttons_for_what_its_author_took_back(at_work: FlaskClient, store: Store) -> None:
+def test_the_owners_pages_have_no_buttons_for_a_comment_taken_back(at_work: FlaskClient, store: Store) -> None:
     publish(store, OPPS)
     gone = take_back(store)
     other = say(store, "Deleted by the shop, which can think again.")

@@ -1,4 +1,4 @@
-"""Sealing, opening, finding again."""
+"""Addresses are sealed, opened, and found by their hash."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ def vault(text: str) -> Vault:
 
 
 @given(st.text())
-def test_what_is_sealed_opens_again_at_its_own_place(text: str) -> None:
+def test_a_sealed_text_opens_for_its_own_column_and_row(text: str) -> None:
     safe = vault(OLD)
     assert safe.open(PLACE, ROW, safe.seal(PLACE, ROW, text)) == text
 
@@ -31,14 +31,14 @@ def test_a_sealed_text_cannot_be_read_and_is_never_the_same_twice(text: str) -> 
 @pytest.mark.parametrize(
     ("place", "row"), [("customers.name", ROW), (PLACE, b"somebody else's fingerprint"), ("", ROW)]
 )
-def test_a_value_that_was_moved_elsewhere_does_not_open(place: str, row: bytes) -> None:
+def test_a_moved_value_does_not_open(place: str, row: bytes) -> None:
     safe = vault(OLD)
     with pytest.raises(CannotOpen, match="moved"):
         safe.open(place, row, safe.seal(PLACE, ROW, "alice@example.com"))
 
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
-def test_a_value_that_was_changed_in_one_byte_does_not_open(position: int, difference: int) -> None:
+def test_a_value_changed_in_one_byte_does_not_open(position: int, difference: int) -> None:
     safe = vault(OLD)
     sealed = bytearray(safe.seal(PLACE, ROW, "alice@example.com"))
     sealed[position % len(sealed)] ^= difference
@@ -62,7 +62,7 @@ def test_a_new_key_in_front_seals_and_the_old_one_still_opens() -> None:
         before.open(PLACE, ROW, after.seal(PLACE, ROW, "alice@example.com"))
 
 
-def test_the_look_up_outlives_the_rotation_of_the_sealing_key() -> None:
+def test_the_look_up_key_survives_the_rotation_of_the_sealing_key() -> None:
     assert vault(OLD).fingerprint("alice@example.com") == vault(f"{NEW},{OLD}").fingerprint("alice@example.com")
     assert vault(OLD).fingerprint("alice@example.com") != vault(NEW).fingerprint("alice@example.com")
     apart = vault(f"{NEW},lookup:{OLD}")
@@ -74,7 +74,7 @@ def test_the_look_up_outlives_the_rotation_of_the_sealing_key() -> None:
     ["", ",", "short", "lookup:" + OLD, f"{OLD},lookup:{OLD},lookup:{NEW}"],
     ids=["nothing", "a comma", "too short", "only a look-up key", "two look-up keys"],
 )
-def test_what_is_no_key_is_refused_without_being_repeated(text: str) -> None:
+def test_a_malformed_key_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(KeyProblem) as problem:
         KeyRing.parse(text, "UNDISCLOSED_ADDRESS_KEY")
     assert "UNDISCLOSED_ADDRESS_KEY" in str(problem.value)

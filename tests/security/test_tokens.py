@@ -1,4 +1,4 @@
-"""Links: one person, one purpose, one expiry, and nothing to learn from them."""
+"""Tokens are for one person, one purpose and some days, and reveal nothing."""
 
 import base64
 import re
@@ -75,9 +75,9 @@ def test_a_link_is_the_same_all_day_and_another_one_tomorrow() -> None:
 
 
 @given(claims, moments, days)
-def test_a_link_is_short_and_made_of_what_no_mail_program_breaks(claim: Claim, now: datetime, good_for: int) -> None:
+def test_a_link_is_short_and_has_no_letter_that_mail_programs_break(claim: Claim, now: datetime, good_for: int) -> None:
     token = SIGNER.sign(claim, now=now, days=good_for)
-    # No `=` at the end either: programs that look for links in a text leave it behind.
+    # No final `=` either: programs that look for links in a text drop it.
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,44}", token)
 
 
@@ -108,7 +108,7 @@ def test_a_link_has_one_spelling_only(person: int) -> None:
 
 
 @given(st.one_of(st.text(), st.text(ALPHABET, min_size=38, max_size=42), st.text("A", min_size=0, max_size=5000)))
-def test_what_nobody_signed_is_a_bad_token(text: str) -> None:
+def test_an_unsigned_text_is_a_bad_token(text: str) -> None:
     with pytest.raises(BadToken):
         SIGNER.read(text, Purpose.PREFERENCES, now=NOW)
 
@@ -125,7 +125,7 @@ def test_links_of_a_rotated_key_are_good_until_it_is_taken_away() -> None:
     rotated = Signer(f"{KEY}, {OLD_KEY}", "the key")
     assert rotated.read(old, Purpose.PREFERENCES, now=NOW) == claim
     assert rotated.sign(claim, now=NOW, days=30) == SIGNER.sign(claim, now=NOW, days=30)
-    # Letters keep their identifiers, so that none is sent twice over a rotation.
+    # Letters keep their identifiers, so that none is sent twice because of a rotation.
     assert rotated.identifier_key == Signer(OLD_KEY, "the key").identifier_key
     with pytest.raises(BadToken):
         SIGNER.read(old, Purpose.PREFERENCES, now=NOW)
@@ -139,7 +139,7 @@ def test_neighbours_links_have_nothing_in_common() -> None:
     assert len({len(one) for one in sealed}) == 1
     same_byte = sum(left == right for a, b in pairwise(sealed) for left, right in zip(a, b, strict=True))
     compared = (len(sealed) - 1) * len(sealed[0])
-    # Of random bytes, one in 256 is the same as its neighbour.
+    # Of random bytes, one in 256 equals its neighbour.
     assert abs(same_byte / compared - 1 / 256) < 0.002
     for person, one in enumerate(sealed, 1):
         assert person.to_bytes(4, "big") not in one
@@ -147,12 +147,12 @@ def test_neighbours_links_have_nothing_in_common() -> None:
 
 
 @pytest.mark.parametrize("text", ["", ",", " , ", "short", f"{KEY},short"])
-def test_what_is_no_key_is_refused_by_name(text: str) -> None:
+def test_a_malformed_key_is_refused_by_name(text: str) -> None:
     with pytest.raises(KeyProblem, match="the signing key: "):
         Signer(text, "the signing key")
 
 
-def test_a_made_key_signs() -> None:
+def test_a_new_key_signs() -> None:
     signer = Signer(new_key(), "the key")
     claim = Claim(Purpose.PREFERENCES, 1)
     assert signer.read(signer.sign(claim, now=NOW, days=1), Purpose.PREFERENCES, now=NOW) == claim

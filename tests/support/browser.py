@@ -1,4 +1,4 @@
-"""The browser that the tests look through."""
+"""The browser for tests."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Nothing is looked up and nothing is reported: the tests' browser talks to this machine only.
+# The browser talks to this machine only: it looks nothing up and reports nothing.
 QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -17,7 +17,7 @@ QUIET = (
 
 
 def find_browser() -> str | None:
-    """The system's Chromium, or the one that Playwright installed."""
+    """Return the path of the system's Chromium, or of the one that Playwright installed."""
     for name in NAMES:
         if path := shutil.which(name):
             return path

@@ -1,4 +1,4 @@
-"""What a browser test looks for on every page: missing names, things that stick out."""
+"""Checks of a page in the browser: missing names, elements that stick out."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ WIDTHS = (360, 768, 1280)
 COLOURS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
-# What a reader of the screen, or somebody without a mouse, would miss: said in words, an empty list when all is well.
+# Lists what a screen reader or a keyboard user would miss; empty when all is well.
 MISSING = """
 () => {
   const missing = [];
@@ -40,7 +40,7 @@ MISSING = """
 """
 
 
-# Text and boxes that stick out of the page, or out of the form.
+# Lists text and boxes that stick out of the page or the form.
 STICKING_OUT = """
 () => {
   const out = [];

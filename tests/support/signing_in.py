@@ -1,4 +1,4 @@
-"""How an owner signs in and fills in forms."""
+"""Signing in as an owner and sending the desk's forms."""
 
 import re
 
@@ -19,13 +19,13 @@ def token(page: str) -> str:
 
 
 def fill(client: FlaskClient, path: str, to: str | None = None, **fields: str | list[str]) -> TestResponse:
-    """Open a form and send it."""
+    """Open a form, fill it in and send it."""
     form = {"csrf_token": token(client.get(path, follow_redirects=True).text)}
     return client.post(to or path, data=form | fields, follow_redirects=True)
 
 
 def set_up(client: FlaskClient, clock: Clock, username: str = "Nora") -> TOTP:
-    """Sign in for the first time, and set up the second factor."""
+    """Sign in for the first time and set up the second factor; return its codes."""
     assert "The second factor" in fill(client, f"{ADMIN}/sign-in", username=username, password=PASSWORD).text
     page = fill(client, f"{ADMIN}/second-factor", setup="authenticator").text
     assert "<svg" in page

@@ -1,4 +1,4 @@
-"""What people try: a vector in every surrounding, made of two lists, each payload with a number of its own."""
+"""XSS payloads: every vector in every context, each payload with its own number."""
 
 import html
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 VECTORS = (Path(__file__).parent / "xss_vectors.txt").read_text(encoding="utf-8").splitlines()
-# Where a vector may land, and what gets it out of there.
+# The contexts: what closes the markup around a vector.
 SURROUNDINGS: dict[str, Callable[[str], str]] = {
     "text": lambda vector: vector,
     "an attribute": lambda vector: f'">{vector}',
@@ -25,21 +25,21 @@ SURROUNDINGS: dict[str, Callable[[str], str]] = {
 
 
 def payloads() -> list[str]:
-    """Every vector in every surrounding; payload N calls `ran(N)` where it is run."""
+    """Return every vector in every context. Payload N calls `ran(N)` when it is run."""
     raw = [surround(vector) for surround in SURROUNDINGS.values() for vector in VECTORS]
     return [one.replace("RUN", f"ran({number})") for number, one in enumerate(raw)]
 
 
 def sample(most: int) -> list[str]:
-    """So many of them, spread evenly, so that every surrounding and most kinds of vector are among them."""
+    """Return a number of payloads, spread evenly over contexts and vectors."""
     every = payloads()
     step = len(every) / most
     return [every[int(number * step)] for number in range(most)]
 
 
-# Counts what was run, in every frame, before anything else is.
+# Records what was run, in every frame, before any other script.
 COUNT = "window.hits = []; window.ran = (number) => { (top.hits ||= []).push(number); window.hits.push(number); };"
-# Puts pages into frames of one page, and waits until they have all loaded.
+# Loads documents into frames of one page, and waits for all of them.
 FRAMES = """
 async (pages) => {
   document.body.replaceChildren();
@@ -51,7 +51,7 @@ async (pages) => {
   })));
 }
 """
-# Does what a reader could do, and tells what could run: handlers, scripts, addresses that are programs.
+# Acts as a reader could, and lists what could run: handlers, scripts, `javascript:` URLs.
 PROVOKE = """
 () => {
   const found = [...window.hits].map((number) => `payload ${number} ran`);

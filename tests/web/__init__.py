@@ -1,1 +1,1 @@
-"""The web app: every route, and what a browser makes of it."""
+"""Tests of the web app: every route, and the pages in a browser."""

@@ -1,4 +1,4 @@
-"""The app behind a real server, in this process: with the pinned clock, on a port of the kernel's choice."""
+"""Fixtures of browser tests: the app on a real server in this process, with the pinned clock."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from tests.support.shop import ROOT
 
 @pytest.fixture
 def served(make_settings: Callable[..., Settings], store: Store, clock: Clock, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001 - its time is pinned
-    """Where the app and its style sheet are served; not the blog."""
+    """URL of a server with the app and its style sheet, but not the blog."""
     output = tmp_path / "output"
     shutil.copytree(ROOT / "theme" / "static", output / "theme")
     shutil.copytree(ROOT / "content" / "images", output / "images")
@@ -28,5 +28,5 @@ def served(make_settings: Callable[..., Settings], store: Store, clock: Clock, t
 
 @pytest.fixture
 def page(served: str, page: Page) -> Page:  # noqa: ARG001 - it ends after the page, which may still ask it for a picture
-    """A page of what is served."""
+    """A browser page for the served app."""
     return page

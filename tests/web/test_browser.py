@@ -1,4 +1,4 @@
-"""The preference pages in a real browser: on every width, in both colours, by keyboard alone."""
+"""The preference pages in a real browser: at every width, in both colour schemes, by keyboard alone."""
 
 from itertools import product
 from urllib.request import urlopen
@@ -17,10 +17,10 @@ from tests.support.clock import OPPS_DAY
 from tests.support.databases import SQLITE
 from tests.support.people import BOB, welcome
 
-# What these tests are about is the same on every database.
+# The database makes no difference here.
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
-# A label of a choice that is broken into more than two lines reads as a column of words.
+# A choice's label of more than two lines reads as a column of words.
 BROKEN_LABELS = """
 () => [...document.querySelectorAll(".choices label")]
   .filter((label) => label.getBoundingClientRect().height > 2.5 * parseFloat(getComputedStyle(label).lineHeight))
@@ -29,12 +29,12 @@ BROKEN_LABELS = """
 
 
 def path_of(desk: LetterContext, link: str) -> str:
-    """A link's path."""
+    """Return a link's path."""
     return link.removeprefix(desk.settings.site_url)
 
 
 def send_nonsense(page: Page, url: str) -> None:
-    """Send the centre's form with what its page would not let one type."""
+    """Send the preference form with values that its page does not let a browser type."""
     page.goto(url)
     page.evaluate("document.forms[0].noValidate = true")
     page.evaluate("document.querySelector('[name=news]:checked').value = 'hourly'")
@@ -44,7 +44,7 @@ def send_nonsense(page: Page, url: str) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Nothing is saved yet")
 
 
-def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
+def test_every_page_fits_every_width_in_both_colours_and_names_everything(
     browser: Browser, served: str, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.EACH, news=Frequency.WEEKLY)
@@ -98,7 +98,7 @@ def test_every_page_fits_every_width_in_both_colours_and_is_told_in_words_too(
     context.close()
 
 
-def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Store, desk: LetterContext) -> None:
+def test_a_customer_without_a_mouse_can_choose(page: Page, served: str, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
     page.goto(served + path_of(desk, desk.preferences_link(bob, OPPS_DAY)))
     page.keyboard.press("Tab")
@@ -107,7 +107,7 @@ def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Sto
     expect(page.locator("main")).to_be_focused()
 
     def tab_to(name: str) -> None:
-        """Go on to the next stop, which is where one thinks it is, and is seen."""
+        """Press Tab, and check that the expected element has the focus and is visible."""
         page.keyboard.press("Tab")
         focused = page.locator(":focus")
         expect(focused).to_be_in_viewport()
@@ -137,14 +137,14 @@ def test_somebody_without_a_mouse_can_choose(page: Page, served: str, store: Sto
     expect(page.get_by_role("list").filter(has_text="it was")).to_contain_text("weekly, in one letter")
     with store.reading() as session:
         customer = session.get_one(Customer, bob)
-        # The field's text was marked when the keyboard came to it, so that typing replaced it.
+        # Tab selects a field's text, so typing replaced it.
         assert name_of(session, customer) == "Bobby Brown"
         assert customer.name_display is NameDisplay.FIRST
 
 
-def test_whoever_made_a_mistake_is_led_to_it(browser: Browser, served: str, store: Store, desk: LetterContext) -> None:
+def test_an_error_message_leads_to_its_field(browser: Browser, served: str, store: Store, desk: LetterContext) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
-    # Not the fixture's page: the browser notes the status 400 as an error.
+    # Not the fixture's page, which fails the test for status 400.
     with browser.new_context() as context:
         page = context.new_page()
         send_nonsense(page, served + path_of(desk, desk.preferences_link(bob, OPPS_DAY)))

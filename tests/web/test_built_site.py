@@ -1,4 +1,4 @@
-"""The built site, given out while the publisher puts new pages into it."""
+"""The built site, served while the builder replaces its pages."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ SHORT, LONG = b"<p>Bcc.</p>", b"<p>Bcc.</p>" * 700
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """The folder of the site, with one page in it."""
+    """A site folder with one page."""
     folder = tmp_path / "output"
     folder.mkdir(exist_ok=True)
     (folder / "index.html").write_bytes(SHORT)
@@ -26,7 +26,7 @@ def output(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reader(make_settings: Callable[..., Settings], store: Store, output: Path) -> FlaskClient:
-    """Somebody who reads the site."""
+    """A reader's browser."""
     settings = make_settings()
     assert settings.output.resolve() == output.resolve()
     return create_app(settings, store, Serving(loopback=True, workers=frozenset())).test_client()
@@ -34,7 +34,7 @@ def reader(make_settings: Callable[..., Settings], store: Store, output: Path) -
 
 @pytest.fixture
 def publishing(output: Path) -> Iterator[None]:
-    """A publisher who replaces the page without a pause, once short, once long, until the end of the test."""
+    """A thread that keeps replacing the page, by a short and a long one in turn, until the test ends."""
     ended = threading.Event()
 
     def replace() -> None:
@@ -51,7 +51,7 @@ def publishing(output: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("publishing")
-def test_a_page_that_is_replaced_while_it_is_asked_for_is_the_old_one_or_the_new_one(reader: FlaskClient) -> None:
+def test_a_page_replaced_during_a_request_is_the_old_one_or_the_new_one(reader: FlaskClient) -> None:
     seen = set()
     for _ in range(3000):
         answer = reader.get("/", buffered=True)
@@ -62,7 +62,7 @@ def test_a_page_that_is_replaced_while_it_is_asked_for_is_the_old_one_or_the_new
     assert len(seen) == 2, "the page was never replaced"
 
 
-def test_a_reader_who_has_a_page_is_told_so_until_it_changes(reader: FlaskClient, output: Path) -> None:
+def test_an_unchanged_page_is_answered_with_304(reader: FlaskClient, output: Path) -> None:
     known = {"If-None-Match": reader.get("/", buffered=True).headers["ETag"]}
     assert reader.get("/", headers=known, buffered=True).status_code == HTTPStatus.NOT_MODIFIED
     (output / "next").write_bytes(SHORT[::-1])
@@ -75,7 +75,7 @@ def test_a_reader_who_has_a_page_is_told_so_until_it_changes(reader: FlaskClient
     ("asked", "status", "got"),
     [("bytes=3-5", 206, b"Bcc"), ("bytes=-4", 206, b"</p>"), ("bytes=99-", 416, None)],
 )
-def test_a_part_of_a_file_is_given_out_where_it_is_there(
+def test_a_range_of_a_file_is_served_if_it_exists(
     reader: FlaskClient, asked: str, status: int, got: bytes | None
 ) -> None:
     answer = reader.get("/", headers={"Range": asked}, buffered=True)
@@ -86,6 +86,6 @@ def test_a_part_of_a_file_is_given_out_where_it_is_there(
 @pytest.mark.parametrize(
     "path", ["/gone.html", "/index.html/more", "/..%2fstore.db", "/.hidden", "/%00", f"/{'x' * 300}"]
 )
-def test_what_is_not_in_the_site_is_not_found(reader: FlaskClient, output: Path, path: str) -> None:
+def test_a_path_outside_the_site_is_not_found(reader: FlaskClient, output: Path, path: str) -> None:
     (output / ".hidden").write_text("secret")
     assert reader.get(path).status_code == HTTPStatus.NOT_FOUND

@@ -1,4 +1,4 @@
-"""Every route of the app: whatever is asked, the answer is a page that helps, with headers that protect."""
+"""Every route of the app answers every request with a helpful page and security headers."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -83,12 +83,12 @@ def whole(make_settings: Callable[..., Settings], store: Store, clock: Clock, tm
     (tmp_path / "output" / ".hidden").write_text("not to be seen", encoding="utf-8")
     (tmp_path / "secret.txt").write_text("not to be seen", encoding="utf-8")
     assert clock.now() == OPPS_DAY
-    # Not `testing`: a test client would be given the exception instead of the page.
+    # `testing` stays off: with it, a client gets the exception instead of the page.
     return create_app(make_settings(), store, Serving(loopback=True, workers=frozenset()))
 
 
 def paths(rule: Rule, values: list[str]) -> Iterator[str]:
-    """Addresses of a route, with each value for all its arguments."""
+    """Return URLs of a route, one for each value of its arguments."""
     for value in values if rule.arguments else [""]:
         path = rule.rule
         for argument in rule.arguments:
@@ -97,17 +97,17 @@ def paths(rule: Rule, values: list[str]) -> Iterator[str]:
 
 
 def rules(app: Flask, method: str) -> list[Rule]:
-    """The routes that take a method."""
+    """Return the routes that accept a method."""
     return [rule for rule in app.url_map.iter_rules() if method in (rule.methods or ())]
 
 
 def rows(store: Store) -> list[list[str]]:
-    """Everything in the store."""
+    """Return every row of the store."""
     with store.reading() as session:
         return [sorted(repr(row) for row in session.execute(select(table))) for table in Base.metadata.sorted_tables]
 
 
-def test_every_page_answers_whatever_it_is_asked_with_headers_that_protect(whole: Flask, store: Store) -> None:
+def test_every_page_answers_any_arguments_with_security_headers(whole: Flask, store: Store) -> None:
     client = whole.test_client()
     before = rows(store)
     asked = 0
@@ -127,14 +127,14 @@ def test_every_page_answers_whatever_it_is_asked_with_headers_that_protect(whole
 
 
 def comment_link(desk: LetterContext, page: str, purpose: Purpose) -> str:
-    """A link about the first following there is."""
+    """Return a link about the first followed comment."""
     return (
         f"{desk.settings.site_url}/feedback/comments/{page}/{desk.signer.sign(Claim(purpose, 1), now=OPPS_DAY, days=7)}"
     )
 
 
 def address_link(desk: LetterContext, side: str, purpose: Purpose) -> str:
-    """A link of the first change of address there is."""
+    """Return a link of the first change of address."""
     token = desk.signer.sign(Claim(purpose, 1), now=OPPS_DAY, days=7)
     return f"{desk.settings.site_url}/feedback/address/{side}/{token}"
 
@@ -145,7 +145,7 @@ def subscribe_link(desk: LetterContext, person: int) -> str:
     return f"{desk.settings.site_url}/feedback/subscribe/{token}"
 
 
-def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_link_allows(
+def test_every_post_needs_a_csrf_token_except_one_click_unsubscribe(
     whole: Flask, store: Store, desk: LetterContext
 ) -> None:
     bob = welcome(store, BOB, now=OPPS_DAY, specials=Frequency.EACH)
@@ -196,13 +196,13 @@ def test_every_post_is_refused_without_a_token_of_its_form_but_the_one_that_a_li
         assert rows(store) != now
 
 
-def test_no_page_takes_a_method_that_it_is_not_for(whole: Flask) -> None:
+def test_no_page_accepts_another_method(whole: Flask) -> None:
     client = whole.test_client()
     for rule in whole.url_map.iter_rules():
         path = next(paths(rule, ["x"]))
         for method in {"POST", "PUT", "DELETE", "PATCH"} - (rule.methods or set()):
             answer = client.open(path, method=method)
-            # Another route may take the method at this address.
+            # Another route may accept the method at this URL.
             if answer.status_code == 405:
                 assert "GET" in answer.headers["Allow"]
                 if path.startswith(API_PREFIX):
@@ -214,7 +214,7 @@ def test_no_page_takes_a_method_that_it_is_not_for(whole: Flask) -> None:
 
 
 def helps(page: str, title: str) -> None:
-    """An error page says what happened, what to do, and leads on."""
+    """Check that an error page says what happened and what to do, and links on."""
     html = BeautifulSoup(page, "html.parser")
     assert html.h1
     assert html.h1.get_text() == title
@@ -223,7 +223,7 @@ def helps(page: str, title: str) -> None:
     assert html.main.select_one("a[href='/']")
 
 
-def test_an_address_where_nothing_is_gets_a_page_that_leads_on(client: FlaskClient) -> None:
+def test_an_unknown_url_gets_a_helpful_page(client: FlaskClient) -> None:
     answer = client.get("/feedback/nothing")
     assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "no-store")
     helps(answer.text, "Nothing is here")
@@ -244,7 +244,7 @@ def test_ten_megabytes_are_too_much(client: FlaskClient, store: Store, desk: Let
     assert rows(store) == before
 
 
-def test_a_body_that_is_no_form_of_ours_is_refused(whole: Flask, store: Store) -> None:
+def test_a_body_that_is_not_a_form_is_refused(whole: Flask, store: Store) -> None:
     before = rows(store)
     for body, content_type in BODIES:
         for path in ("/feedback/preferences", "/feedback/comments/new?post=/2007/10/opps.html"):
@@ -254,7 +254,7 @@ def test_a_body_that_is_no_form_of_ours_is_refused(whole: Flask, store: Store) -
     assert rows(store) == before
 
 
-def test_the_site_gives_out_pages_and_nothing_beside_them(whole: Flask) -> None:
+def test_only_pages_of_the_site_are_served(whole: Flask) -> None:
     client = whole.test_client()
     for path, title in (("/", "Home"), ("/index.html", "Home"), ("/2007/", "2007"), ("/2007", "2007")):
         assert f"<title>{title}</title>" in client.get(path, buffered=True).text
@@ -291,7 +291,7 @@ def test_health_is_bad_when_a_worker_is_missing_or_silent(settings: Settings, st
 
 @pytest.fixture
 def broken(settings: Settings, store: Store, clock: Clock, backend: str, tmp_path: Path) -> Iterator[Flask]:
-    """The app, whose store has gone since it started."""
+    """An app whose store has disappeared since it started."""
     assert clock.now() == OPPS_DAY
     (tmp_path / "noise.db").write_bytes(b"This is no database. " * 1000)
     gone = tmp_path / "noise.db" if backend == SQLITE else tmp_path
@@ -307,7 +307,7 @@ def test_health_is_bad_when_the_store_does_not_answer(broken: Flask) -> None:
     assert answer.json == {"status": "unavailable", "store": "does not answer"}
 
 
-def test_when_the_store_is_broken_the_page_says_so_and_the_log_quotes_no_link(
+def test_when_the_store_is_broken_the_page_says_so_and_no_link_is_logged(
     broken: Flask, desk: LetterContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = desk.unsubscribe_link(1, Topic.SPECIALS, OPPS_DAY).removeprefix(desk.settings.site_url)

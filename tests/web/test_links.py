@@ -1,4 +1,4 @@
-"""Every link in every letter: for one person, one purpose and so many days; and following it changes nothing."""
+"""Every link in every letter is for one customer, one purpose and some days, and following it changes nothing."""
 
 import re
 from datetime import timedelta
@@ -44,12 +44,12 @@ LINKS = re.compile(rf"{re.escape(SITE)}(/[^\s\"'<>)]*)")
 
 @pytest.fixture
 def backend() -> str:
-    """One database: what is tested here does not depend on which."""
+    """One database: the kind makes no difference here."""
     return SQLITE
 
 
 def move_in(store: Store, name: str, address: str, new_address: str) -> dict[Purpose, Claim]:
-    """Somebody who has one of everything that a link can be about; what their links claim, by purpose."""
+    """Make a customer with one of everything a link can be about; return the claims of their links, by purpose."""
     comment = say(store, author=name, address=address, notify=True)
     with store.writing() as session:
         number = session.get_one(Comment, comment.id).customer_id
@@ -76,21 +76,21 @@ def move_in(store: Store, name: str, address: str, new_address: str) -> dict[Pur
 
 
 def doors(app: Flask) -> list[Rule]:
-    """Every route that a link leads to."""
+    """Return the routes that links lead to."""
     return [
         rule for rule in app.url_map.iter_rules() if "token" in rule.arguments and not rule.endpoint.startswith(OTHERS)
     ]
 
 
 def opens(client: FlaskClient, rule: Rule, token: str) -> bool:
-    """Whether a route takes a token, by whatever method it is for. A button's page without its form says 400."""
+    """Return whether a route accepts a token, with GET or POST. A button's page without its form answers 400."""
     method = "GET" if "GET" in (rule.methods or ()) else "POST"
     status = client.open(rule.rule.replace("<token>", token), method=method).status_code
     assert status in {200, 400, 404, 409, 410}, (rule.rule, status)
     return status not in {404, 410}
 
 
-def test_a_link_opens_what_it_is_for_and_nothing_else_for_its_person_and_its_days(
+def test_a_link_opens_only_its_own_page_for_its_customer_and_days(
     app: Flask, client: FlaskClient, store: Store, desk: LetterContext, clock: Clock
 ) -> None:
     publish(store, OPPS)
@@ -104,11 +104,11 @@ def test_a_link_opens_what_it_is_for_and_nothing_else_for_its_person_and_its_day
             clock.moment = OPPS_DAY
             if opens(client, rule, token):
                 right.append(purpose)
-                # For one person: nothing of anybody else's is on the page.
+                # Nothing about another customer is on the page.
                 if "GET" in (rule.methods or ()):
                     page = client.get(rule.rule.replace("<token>", token)).text
                     assert not re.search(r"b…@e…|r…@e…|bob@|robert@", page), rule.rule
-                # For one day more, and no longer.
+                # It works on its last day, and not after.
                 clock.moment = OPPS_DAY + timedelta(days=DAYS)
                 assert opens(client, rule, token), rule.rule
                 clock.moment = OPPS_DAY + timedelta(days=DAYS + 1)
@@ -122,13 +122,11 @@ def test_a_link_opens_what_it_is_for_and_nothing_else_for_its_person_and_its_day
     assert opened == set(Purpose), "a purpose without a page"
     assert rows(store) == before
     assert tried == len(doors(app)) * len(Purpose)
-    # The two have the same numbers nowhere but where they mean the same person.
+    # Alice's and Bob's rows have different ids for every purpose, so no link could mean the other by accident.
     assert all(alice[purpose].person != bob[purpose].person for purpose in Purpose)
 
 
-def test_a_token_for_one_person_never_says_anothers_name_however_its_number_is_used(
-    client: FlaskClient, store: Store, desk: LetterContext
-) -> None:
+def test_a_token_never_reveals_another_customers_name(client: FlaskClient, store: Store, desk: LetterContext) -> None:
     publish(store, OPPS)
     alice, bob = (
         move_in(store, "Alice", ALICE.address, "anna@example.com"),
@@ -149,7 +147,7 @@ def test_a_token_for_one_person_never_says_anothers_name_however_its_number_is_u
 
 
 def everything_that_is_mailed(store: Store, sink: MailServer, clock: Clock) -> list[bytes]:
-    """One letter of every kind, made by the mailer and taken by a mail server."""
+    """Let the mailer send one letter of every kind to a mail server."""
     publish(store, OPPS)
     bob = welcome(store, BOB, now=OPPS_DAY, named=NameDisplay.FULL, specials=Frequency.EACH, replies=Frequency.EACH)
     welcome(store, CAROL, now=OPPS_DAY, specials=Frequency.WEEKLY)
@@ -189,7 +187,7 @@ def everything_that_is_mailed(store: Store, sink: MailServer, clock: Clock) -> l
 
 
 def links_of(letter: bytes) -> set[str]:
-    """Every link to the shop in a letter: text, HTML and headers."""
+    """Return every link to the shop in a letter: in text, HTML and headers."""
     message = read(letter)
     said = [text_of(letter), *(str(value) for value in message.values())]
     if message.get_body(("html",)):
@@ -197,7 +195,7 @@ def links_of(letter: bytes) -> set[str]:
     return {found for text in said for found in LINKS.findall(text)}
 
 
-def test_a_scanner_that_follows_every_link_of_every_letter_changes_nothing(
+def test_a_scanner_that_follows_every_link_changes_nothing(
     client: FlaskClient, store: Store, sink: MailServer, clock: Clock
 ) -> None:
     letters = everything_that_is_mailed(store, sink, clock)
@@ -235,7 +233,7 @@ def test_a_scanner_that_follows_every_link_of_every_letter_changes_nothing(
     assert rows(store) == before
 
 
-def test_what_a_link_says_is_short_and_opaque(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_a_links_token_is_short_and_opaque(store: Store, sink: MailServer, clock: Clock) -> None:
     tokens = [
         link.rpartition("/")[2]
         for letter in everything_that_is_mailed(store, sink, clock)
@@ -244,5 +242,5 @@ def test_what_a_link_says_is_short_and_opaque(store: Store, sink: MailServer, cl
     ]
     assert tokens
     assert {len(token) for token in tokens} == {40}
-    # No two share a start that could be counted on from.
+    # No two share a prefix by which they could be counted.
     assert len({token[:12] for token in tokens}) == len(set(tokens))

@@ -1,4 +1,4 @@
-"""The owner's pages in a real browser: by keyboard alone, without script, on a phone, in both colours."""
+"""The owner's pages in a real browser: by keyboard alone, without scripts, on a phone, in both colour schemes."""
 
 from itertools import product
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 @pytest.fixture
 def cookie(app: Flask, store: Store, clock: Clock) -> str:
-    """What Nora's browser keeps: she is signed in, and three comments wait for her."""
+    """Session cookie of Nora, who is signed in; three comments wait for her."""
     publish(store, OPPS)
     for author, words in (
         ("Walter", "First."),
@@ -50,9 +50,7 @@ def statuses(store: Store) -> list[CommentStatus]:
         return [session.get_one(Comment, number).status for number in (1, 2, 3)]
 
 
-def test_the_queue_is_worked_through_by_keyboard_and_by_its_own_keys(
-    browser: Browser, served: str, cookie: str, store: Store
-) -> None:
+def test_the_queue_can_be_worked_through_by_keyboard(browser: Browser, served: str, cookie: str, store: Store) -> None:
     with browser.new_context() as context:
         page = sign_in(context, served, cookie)
         problems: list[str] = []
@@ -66,14 +64,14 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_its_own_keys(
         assert statuses(store) == [CommentStatus.PENDING, CommentStatus.SPAM, CommentStatus.PENDING]
         page.keyboard.press("u")
         expect(page.get_by_role("status")).to_contain_text("1 thing undone.")
-        # The script is there once the page is whole.
+        # The script runs once the page has loaded.
         page.wait_for_load_state()
         for key in "jxjjxa":
             page.keyboard.press(key)
         expect(page.get_by_role("status")).to_contain_text("2 comments: approved.")
         page.wait_for_load_state()
         assert statuses(store) == [CommentStatus.APPROVED, CommentStatus.PENDING, CommentStatus.APPROVED]
-        # In a field a letter is a letter; and who wants no such keys has none.
+        # In a field the keys type letters; and they can be switched off.
         page.keyboard.press("/")
         page.keyboard.type("dads")
         expect(page.get_by_label("Words")).to_have_value("dads")
@@ -86,7 +84,7 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_its_own_keys(
         assert problems == []
 
 
-def test_all_of_it_works_without_script(browser: Browser, served: str, cookie: str, store: Store) -> None:
+def test_everything_works_without_scripts(browser: Browser, served: str, cookie: str, store: Store) -> None:
     with browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 740}) as context:
         page = sign_in(context, served, cookie)
         page.get_by_role("button", name="Approve comment 1").click()
@@ -108,7 +106,7 @@ def test_all_of_it_works_without_script(browser: Browser, served: str, cookie: s
 def test_a_passkey_is_set_up_in_the_browser_and_signs_in_there(
     browser: Browser, served: str, cookie: str, clock: Clock
 ) -> None:
-    # A passkey belongs to a name: the machine's own, here.
+    # A passkey belongs to a host name, here the machine's own.
     here = served.replace("127.0.0.1", "localhost")
     with browser.new_context() as context:
         page = sign_in(context, here, cookie)
@@ -123,7 +121,7 @@ def test_a_passkey_is_set_up_in_the_browser_and_signs_in_there(
         page.get_by_label("Its name").fill("the phone")
         page.get_by_role("button", name="Set up a passkey").click()
         expect(page.get_by_role("status")).to_contain_text("The passkey the phone is set up")
-        # It is there already: the device says so, and the page what that means.
+        # The device says that it has one already; the page explains it.
         page.get_by_label("Its name").fill("once more")
         page.get_by_role("button", name="Set up a passkey").click()
         expect(page.get_by_role("alert")).to_contain_text("This device has a passkey for this site already.")
@@ -146,7 +144,7 @@ def test_a_passkey_is_set_up_in_the_browser_and_signs_in_there(
         assert clock
 
 
-def test_every_page_of_the_owners_fits_every_width_in_both_colours(browser: Browser, served: str, cookie: str) -> None:
+def test_every_page_of_the_desk_fits_every_width_in_both_colours(browser: Browser, served: str, cookie: str) -> None:
     with browser.new_context() as context:
         page = sign_in(context, served, cookie)
         for path in ("/", "/?state=any&words=r", "/comments/3", "/posts", "/log", "/account", "/passkeys"):

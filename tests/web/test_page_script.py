@@ -1,4 +1,4 @@
-"""The script of a post's page, in the real browser and under the real policy: nothing needs it, all is nearer."""
+"""The script of a post's page in a real browser, under the real policy. Everything also works without it."""
 
 import gzip
 import shutil
@@ -26,14 +26,14 @@ from tests.support.serving import serving
 pytestmark = pytest.mark.parametrize("backend", [SQLITE], indirect=True)
 
 SCRIPT = "theme/js/comments.js"
-# In bytes, compressed: the script, and a post's page with its styles.
+# Compressed bytes: the script, and a post's page with its styles.
 MOST_SCRIPT, MOST_PAGE = 5_000, 14_000
 Serve = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A built blog, with one comment under Opps!."""
+    """A built blog with one comment on "Opps!"."""
     folder = tmp_path_factory.mktemp("scripted")
     (folder / "instance").mkdir()
     shutil.copy(sqlite_template, folder / "instance" / "store.db")
@@ -53,7 +53,7 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def serve(make_settings: Callable[..., Settings], store: Store, site: Path, clock: Clock) -> Iterator[Serve]:  # noqa: ARG001 - its time is pinned
-    """Serve the blog and the app; says where Opps! is."""
+    """A function that serves the blog and the app, and returns the URL of "Opps!"."""
     publish(store, OPPS)
     say(store)
     with ExitStack() as servers:
@@ -79,7 +79,7 @@ def count(store: Store) -> int:
         return len(session.scalars(select(Comment.id)).all())
 
 
-def test_somebody_posts_and_answers_without_leaving_the_page(serve: Serve, page: Page, store: Store) -> None:
+def test_a_reader_posts_and_answers_without_leaving_the_page(serve: Serve, page: Page, store: Store) -> None:
     opps = serve(rate_limits="off")
     page.goto(opps)
     page.get_by_role("link", name="Post a Comment").click()
@@ -94,7 +94,7 @@ def test_somebody_posts_and_answers_without_leaving_the_page(serve: Serve, page:
     posted = newest(store)
     expect(page.locator(f".thread #comment-{posted.id} .text strong")).to_have_text("agree")
     assert page.url == opps
-    # By keyboard alone: the answer's form opens below what it answers, and closes to where one was.
+    # By keyboard alone: the answer form opens below its comment; closing it returns the focus.
     reply = page.locator("#comment-1 a.reply")
     reply.focus()
     page.keyboard.press("Enter")
@@ -122,10 +122,10 @@ def test_a_draft_stays_in_the_readers_own_browser_until_it_is_posted(serve: Serv
     page.get_by_role("link", name="Post a Comment").click()
     expect(page.get_by_label("Your comment")).to_be_focused()
     expect(page.get_by_label("Your comment")).to_have_value("Half a thought")
-    # An address is nothing that a browser which others use should keep.
+    # The address is not stored: others may use this browser.
     expect(page.get_by_label("Your e-mail address")).to_have_value("")
     assert "walter@" not in str(page.evaluate("JSON.stringify(localStorage)"))
-    # The answer's form takes along what stands in the other one.
+    # The answer form takes over what was typed into the other one.
     page.get_by_label("Your e-mail address").fill("walter@example.org")
     page.locator("#comment-1 a.reply").click()
     expect(page.locator("#comment-1").get_by_label("Your comment")).to_have_value("Half a thought")
@@ -137,7 +137,7 @@ def test_a_draft_stays_in_the_readers_own_browser_until_it_is_posted(serve: Serv
     assert newest(store).text == "Half a thought"
 
 
-def test_without_the_app_or_with_an_old_session_nothing_typed_is_lost(
+def test_nothing_typed_is_lost_without_the_app_or_with_an_old_session(
     browser: Browser, serve: Serve, store: Store
 ) -> None:
     opps = serve(rate_limits="off")
@@ -171,9 +171,7 @@ def test_without_the_app_or_with_an_old_session_nothing_typed_is_lost(
     assert newest(store).text == "Long and well thought out."
 
 
-def test_a_mistake_is_said_where_it_is_and_the_field_has_the_focus(
-    browser: Browser, serve: Serve, store: Store
-) -> None:
+def test_an_error_is_shown_at_its_field_which_gets_the_focus(browser: Browser, serve: Serve, store: Store) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(serve(rate_limits="off"))
@@ -188,9 +186,7 @@ def test_a_mistake_is_said_where_it_is_and_the_field_has_the_focus(
         assert count(store) == 1
 
 
-def test_who_answers_a_comment_that_went_meanwhile_is_told_so_before_a_word_is_typed(
-    browser: Browser, serve: Serve, store: Store
-) -> None:
+def test_an_answer_to_a_deleted_comment_is_refused_before_typing(browser: Browser, serve: Serve, store: Store) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(serve(rate_limits="off"))
@@ -207,8 +203,8 @@ def test_who_answers_a_comment_that_went_meanwhile_is_told_so_before_a_word_is_t
         assert newest(store).parent_id is None
 
 
-def test_the_browser_works_for_a_comment_that_looks_suspicious(serve: Serve, page: Page, store: Store) -> None:
-    # The clock stands still, so that every comment is sent faster than anybody types.
+def test_the_browser_does_the_work_for_a_suspicious_comment(serve: Serve, page: Page, store: Store) -> None:
+    # The clock is pinned, so every comment is sent suspiciously fast.
     page.goto(serve())
     page.get_by_role("link", name="Post a Comment").click()
     page.get_by_label("Your name").fill("Walter")
@@ -219,7 +215,7 @@ def test_the_browser_works_for_a_comment_that_looks_suspicious(serve: Serve, pag
     assert (done.status, done.reasons) == (CommentStatus.APPROVED, [TOO_FAST, PROVEN])
 
 
-def test_the_browser_works_on_the_forms_own_page_too(serve: Serve, page: Page, store: Store) -> None:
+def test_the_browser_does_the_work_on_the_forms_own_page_too(serve: Serve, page: Page, store: Store) -> None:
     opps = serve()
     page.goto(opps.replace(OPPS.path, f"/feedback/comments/new?post={OPPS.path}"))
     page.get_by_label("Your name").fill("Walter")
@@ -229,9 +225,7 @@ def test_the_browser_works_on_the_forms_own_page_too(serve: Serve, page: Page, s
     assert newest(store).status is CommentStatus.APPROVED
 
 
-def test_the_page_is_whole_without_the_script_and_the_script_moves_nothing(
-    browser: Browser, serve: Serve, site: Path
-) -> None:
+def test_the_page_is_whole_without_the_script_which_moves_nothing(browser: Browser, serve: Serve, site: Path) -> None:
     opps = serve()
     seen = []
     for with_script in (True, False):

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from feedback_app.clock import rfc3339
 from feedback_app.comments.models import ShownComment
 from feedback_app.plurals import counted
 
@@ -63,11 +64,6 @@ def clock(moment: datetime) -> str:
 def long_date(moment: datetime) -> str:
     """A date and time as the blog's readers know it: October 10, 2007, 9:41 AM."""
     return f"{MONTHS[moment.month - 1]} {moment.day}, {moment.year}, {clock(moment)}"
-
-
-def rfc3339(moment: datetime) -> str:
-    """A moment for machines, in UTC (RFC 3339)."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def tree(comments: Sequence[ShownComment]) -> list[Node]:

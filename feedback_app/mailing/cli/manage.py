@@ -8,7 +8,7 @@ import click
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.comments.threads.renderer import rfc3339
+from feedback_app.clock import rfc3339
 from feedback_app.console import Context, Refused, pass_context, print_json
 from feedback_app.customers.services import person
 from feedback_app.mailing.delivery import ledger

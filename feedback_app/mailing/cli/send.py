@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from feedback_app import clock
-from feedback_app.comments.threads.renderer import rfc3339
+from feedback_app.clock import rfc3339
 from feedback_app.console import Context, NeedsAPerson, Refused, confirm, pass_context, progress_bar
 from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import LetterFormat

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from feedback_app.clock import rfc3339
 from feedback_app.comments.markup.sanitizer import visible_text
 from feedback_app.comments.models import ShownComment
-from feedback_app.comments.threads.renderer import rfc3339
 
 MOVED = """<!DOCTYPE html>
 <html lang="en">

@@ -1,4 +1,4 @@
-"""The house stands: types, style, direction of imports."""
+"""The code's own checks: style, types, direction of imports."""
 
 import re
 import subprocess
@@ -17,15 +17,15 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_house_stands(check: str) -> None:
+def test_the_code_passes_its_checks(check: str) -> None:
     done = subprocess.run(CHECKS[check], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_registry_address_stands_in_a_requirements_file() -> None:
+def test_no_requirements_file_names_a_registry() -> None:
     for path in ROOT.glob("requirements*.txt"):
         text = path.read_text(encoding="utf-8")
         assert "://" not in text
-        # No option but the hashes: none that says where else to look.
+        # Hashes are the only option: no other source is named.
         assert set(re.findall(r"--[\w-]+", text)) == {"--hash"}
         assert "--hash=sha256:" in text

@@ -10,7 +10,7 @@ from tests.support.smtp import MailServer
 
 
 def link_in(data: bytes, start: str) -> str:
-    """The first link in a letter's text that starts so."""
+    """Return the first link of a letter's text that starts with a prefix."""
     message = message_from_bytes(data, policy=policy.default)
     body = message.get_body(("plain",))
     assert body is not None
@@ -19,7 +19,7 @@ def link_in(data: bytes, start: str) -> str:
     return found.group()
 
 
-def test_nora_reads_comments_and_sees_her_comment_once_the_shop_has_approved_it(page: Page, shop: Shop) -> None:
+def test_nora_sees_her_comment_once_the_shop_has_approved_it(page: Page, shop: Shop) -> None:
     with shop.serving():
         page.goto(shop.url)
         page.get_by_role("link", name="Opps!", exact=True).first.click()
@@ -46,7 +46,7 @@ def test_nora_reads_comments_and_sees_her_comment_once_the_shop_has_approved_it(
     assert shop.files() == live
 
 
-def test_tess_subscribes_gets_the_free_socks_letter_and_with_one_click_no_more(
+def test_tess_subscribes_gets_a_letter_and_unsubscribes_with_one_click(
     page: Page, shop: Shop, sink: MailServer
 ) -> None:
     mailing = shop.folder / "content" / "mailings" / "free-socks.md"
