@@ -18,8 +18,8 @@ from feedback_app.security.tokens import Signer
 LONGEST_LOCAL_PART = 64
 MARK = "+b"
 MAILING_BYTES, CUSTOMER_BYTES = 3, 5
-# 24 bytes (8 of numbers, and 16 that authenticate them: RFC 5297) are 39 signs of base32 (RFC 4648, 6). They are written
-# in small letters, and read in any case: servers may change it.
+# 24 bytes (8 of numbers, and 16 that authenticate them: RFC 5297) are 39 signs of base32 (RFC 4648, 6). They are
+# written in small letters, and read in any case: servers may change it.
 _TOKEN_LENGTH = 39
 # A From with a longer local part leaves no room for a token: its bounces can't be told apart.
 LONGEST_FROM = LONGEST_LOCAL_PART - len(MARK) - _TOKEN_LENGTH

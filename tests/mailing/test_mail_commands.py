@@ -195,8 +195,10 @@ def test_cancelling_what_is_on_its_way_names_who_has_got_it(sqlite_shop: Shop) -
 def test_of_very_many_who_have_got_it_the_first_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(manage, "MOST_NAMED", 2)
-    manage._name("Who got it", 3, iter(("a@x.example", "b@x.example", "c@x.example")), "undisclosed mail list")  # noqa: SLF001
+    monkeypatch.setattr(manage, "MOST_PRINTED", 2)
+    manage._print_addresses(
+        "Who got it", 3, iter(("a@x.example", "b@x.example", "c@x.example")), "undisclosed mail list"
+    )  # noqa: SLF001
     said = "Who got it (3):\n  a@x.example\n  b@x.example\n  and 1 more: undisclosed mail list\n"
     assert capsys.readouterr().out == said
 
