@@ -19,7 +19,7 @@ _LETTERS = re.compile(r"[A-Za-z](?:[A-Za-z ]{0,60}[A-Za-z])?")
 
 
 def encoded_words(text: str) -> list[str]:
-    """Return a text as base64 encoded words (RFC 2047), split between characters, each short enough for a first line."""
+    """Return a text as base64 encoded words (RFC 2047), split between characters; each fits on a first line."""
     words, piece = [], ""
     for character in text:
         if len(_word(piece + character)) > ENCODED_WORD:

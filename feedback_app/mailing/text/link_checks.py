@@ -54,7 +54,7 @@ def find_broken_link(html: str) -> tuple[str, str | None] | None:
 
 
 def find_link_that_runs_on(text: str) -> str | None:
-    """Return the name of the first link placeholder that is followed by letters, which would become part of the link."""
+    """Return the name of the first link placeholder that runs on into the letters after it; None if none does."""
     match = _RUNS_ON.search(text)
     return match.group(1) if match else None
 
