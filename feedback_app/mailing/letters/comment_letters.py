@@ -14,7 +14,7 @@ from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.single_letter import recipient_of, single_letter, unnamed_recipient_of
-from feedback_app.mailing.text.quoting import quoted, shortened
+from feedback_app.mailing.text.quoting import excerpt, without_addresses
 from feedback_app.security.tokens import Claim, Purpose
 
 CONFIRM_DAYS = 7
@@ -45,7 +45,7 @@ def confirm_answers(session: Session, context: LetterContext, request: LetterReq
         message_id=context.message_id("confirm answers", request.id),
         headers=[("Auto-Submitted", "auto-generated")],
         values={
-            "title": quoted(thread.title),
+            "title": without_addresses(thread.title),
             "days": CONFIRM_DAYS,
             "confirm_link": _link(context, Claim(Purpose.CONFIRM_ANSWERS, following.id), now, CONFIRM_DAYS),
         },
@@ -68,7 +68,7 @@ def answers(session: Session, context: LetterContext, request: LetterRequest, no
         about = threads.setdefault(
             following.id,
             {
-                "title": quoted(thread.title),
+                "title": without_addresses(thread.title),
                 "link": f"{context.settings.site_url}{thread.path}",
                 "stop_link": _link(context, Claim(Purpose.STOP_ANSWERS, following.id), now, STOP_DAYS),
                 "answers": [],
@@ -124,8 +124,8 @@ def own_comments(session: Session, context: LetterContext, request: LetterReques
 def _answer(context: LetterContext, comment: Comment, thread: Thread) -> dict[str, str]:
     """Return what the letter says about one answer."""
     return {
-        "author": quoted(comment.author),
-        "words": shortened(visible_text(comment.html)),
+        "author": without_addresses(comment.author),
+        "words": excerpt(visible_text(comment.html)),
         "link": f"{context.settings.site_url}{thread.path}#comment-{comment.id}",
     }
 

@@ -67,14 +67,14 @@ def mailbox(name: str | None, address: str) -> str:
 def quoted_printable(text: str, *, slots: bool = False) -> str:
     """Return a text in quoted-printable, with CRLF. No line starts with a dot, so that none needs dot-stuffing.
 
-    With `slots`, gaps are kept, each between soft line breaks: its value is encoded later (`quoted`), independently of
-    the text around it.
+    With `slots`, gaps are kept, each between soft line breaks: `encode_slot_value` encodes the value later,
+    independently of the text around it.
     """
     line_of = _quoted_around if slots else _quoted_line
     return "".join(f"{line_of(line)}\r\n" for line in text.strip("\n").split("\n"))
 
 
-def quoted(text: str) -> bytes:
+def encode_slot_value(text: str) -> bytes:
     """Return a slot's value in quoted-printable."""
     if _LETTERS.fullmatch(text):
         return text.encode()

@@ -7,12 +7,12 @@ _AT = re.compile(r"@|\uff20|\ufe6b|%40|&#(?:0*64|x0*40);?|&commat;?", re.IGNOREC
 LONGEST_QUOTE = 600
 
 
-def quoted(text: str) -> str:
+def without_addresses(text: str) -> str:
     """Return a text in which no address, nor half of one, can be read."""
     return _AT.sub("(at)", text)
 
 
-def shortened(text: str) -> str:
-    """Return a quoted text, cut to LONGEST_QUOTE characters."""
-    words = quoted(text)
+def excerpt(text: str) -> str:
+    """Return a text without addresses, cut to LONGEST_QUOTE characters."""
+    words = without_addresses(text)
     return words if len(words) <= LONGEST_QUOTE else f"{words[:LONGEST_QUOTE].rstrip()} …"
