@@ -14,7 +14,8 @@ from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.transports.outbox import OutboxTransport
 from feedback_app.mailing.transports.registry import open_transport
-from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused, scrub
+from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused
+from feedback_app.mailing.transports.scrub import scrub
 from feedback_app.mailing.transports.smtp_connection import SmtpConnection
 from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from feedback_app.security.tokens import Signer
