@@ -145,6 +145,12 @@ def test_a_site_that_is_not_https_sends_nothing(sqlite_shop: Shop, sink: MailSer
     )
 
 
+def test_every_command_refuses_a_transport_that_does_not_exist(sqlite_shop: Shop) -> None:
+    refused = sqlite_shop.run("comments", "list", expect=1, smtp_url="pigeon://:geheim@mail.example")
+    assert refused.stderr.startswith("undisclosed: UNDISCLOSED_SMTP_URL: must be smtp://host:port, ")
+    assert "geheim" not in refused.stderr
+
+
 def test_a_mailing_is_not_held_if_no_worker_would_use_the_mail_server(sqlite_shop: Shop) -> None:
     gather(sqlite_shop, ALICE.address)
     sqlite_shop.settings |= {"smtp_url": "smtp://mail.example:25", "site_url": "https://socks.example"}

@@ -63,19 +63,15 @@ def answers(session: Session, context: LetterContext, request: LetterRequest, no
         request.details = json.dumps([notice.id for notice in take_untold(session, recipient.id, now=now)])
         session.flush()
     threads: dict[int, dict[str, object]] = {}
-    told: list[dict[str, str]]
+    answers_by_thread: dict[int, list[dict[str, str]]] = {}
     for following, comment, thread in still_news(session, recipient.id, json.loads(request.details), now=now):
-        about = threads.setdefault(
-            following.id,
-            {
-                "title": without_addresses(thread.title),
-                "link": f"{context.settings.site_url}{thread.path}",
-                "stop_link": _link(context, Claim(Purpose.STOP_ANSWERS, following.id), now, STOP_DAYS),
-                "answers": [],
-            },
-        )
-        told = about["answers"]  # type: ignore[assignment]
-        told.append(_answer(context, comment, thread))
+        answers_by_thread.setdefault(following.id, []).append(_answer(context, comment, thread))
+        threads[following.id] = {
+            "title": without_addresses(thread.title),
+            "link": f"{context.settings.site_url}{thread.path}",
+            "stop_link": _link(context, Claim(Purpose.STOP_ANSWERS, following.id), now, STOP_DAYS),
+            "answers": answers_by_thread[following.id],
+        }
     if not threads:
         message = "nothing to tell any more"
         raise NotWanted(message)
