@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.transports.base import Transport
-from feedback_app.mailing.transports.results import Answer, Outcome, scrub
+from feedback_app.mailing.transports.results import Answer, Outcome
+from feedback_app.mailing.transports.scrub import scrub
 
 TIMEOUT_SECONDS = 30
 TOO_MANY_REQUESTS = 429

@@ -1,4 +1,4 @@
-"""The outbox as pages, for somebody who tries the shop out: only on this machine, only with the outbox transport."""
+"""Pages that show the outbox, for trying the shop out: only on this machine, only with the outbox transport."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from pathlib import Path
 from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
-from feedback_app.mailing.letters.parsed import ParsedLetter, shown_letter
+from feedback_app.mailing.letters.parsed import ParsedLetter, parse_letter
 from feedback_app.web.headers import HEADERS, keep_private
 
 MOST_LISTED = 200
@@ -20,13 +20,13 @@ _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
 def outbox_pages(folder: Path) -> Blueprint:
-    """The pages of an outbox folder; registered only where the server is bound to loopback."""
+    """Return the pages of an outbox folder. Only register them if the server is bound to loopback."""
     pages = Blueprint("outbox", __name__, url_prefix="/outbox")
     pages.after_request(keep_private)
 
     @pages.before_request
-    def only_here() -> None:
-        # The Host is checked too: a page elsewhere could have its own name point to this machine (DNS rebinding).
+    def only_on_this_machine() -> None:
+        # The Host is checked, too: a foreign page's name could point to this machine (DNS rebinding).
         host = request.host.rpartition(":")[0] if re.search(r":\d+$", request.host) else request.host
         if host not in LOOPBACK_HOSTS:
             abort(404)
@@ -34,26 +34,26 @@ def outbox_pages(folder: Path) -> Blueprint:
     @pages.get("/", strict_slashes=False)
     def index() -> str:
         names = sorted((path.name for path in folder.glob("*.eml") if _NAME.fullmatch(path.name)), reverse=True)
-        letters = [_shown(folder, name) for name in names[:MOST_LISTED]]
+        letters = [_read_letter(folder, name) for name in names[:MOST_LISTED]]
         return render_template("outbox/index.html", letters=letters, count=len(names))
 
     @pages.get("/<name>")
     def letter(name: str) -> ResponseReturnValue:
-        page = Response(render_template("outbox/letter.html", letter=_shown(folder, name)))
+        page = Response(render_template("outbox/letter.html", letter=_read_letter(folder, name)))
         page.headers["Content-Security-Policy"] = HEADERS["Content-Security-Policy"] + "; frame-src 'self'"
         return page
 
     @pages.get("/<name>/html")
     def html(name: str) -> ResponseReturnValue:
-        shown = _shown(folder, name)
-        if shown.html is None:
+        parsed = _read_letter(folder, name)
+        if parsed.html is None:
             abort(404)
-        # A browser hashes a style as its parser read it: with line feeds (HTML, 13.2.3.5).
-        letter = _in_one_sheet(shown.html.replace("\r\n", "\n"))
-        # A link in the framed letter opens in the whole window, as from a mail program.
+        # A browser hashes a style sheet after its parser has made line feeds of CRLF (HTML, 13.2.3.5).
+        letter = _styles_to_sheet(parsed.html.replace("\r\n", "\n"))
+        # A link in the framed letter opens in the whole window, as it would from a mail program.
         page = Response(letter.replace("<head>", '<head><base target="_top">', 1))
         page.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; img-src 'self' https: http:; style-src {_hashes(letter)}; "
+            f"default-src 'none'; img-src 'self' https: http:; style-src {_style_hashes(letter)}; "
             "frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation"
         )
         page.headers["X-Frame-Options"] = "SAMEORIGIN"
@@ -62,8 +62,8 @@ def outbox_pages(folder: Path) -> Blueprint:
     return pages
 
 
-def _in_one_sheet(html: str) -> str:
-    """A letter's inlined styles as a sheet: a page's policy takes a sheet by its hash, and no style on an element."""
+def _styles_to_sheet(html: str) -> str:
+    """Move a letter's inlined styles into its style sheet, which the page's policy allows by its hash."""
     rules = dict.fromkeys(_INLINE.findall(html))
     numbers = {rule: f"s{number}" for number, rule in enumerate(rules)}
     sheet = "\n".join(f"[data-style={number}] {{ {unescape(rule)} }}" for rule, number in numbers.items())
@@ -71,16 +71,18 @@ def _in_one_sheet(html: str) -> str:
     return html.replace("<style>", f"<style>{sheet}\n", 1)
 
 
-def _hashes(html: str) -> str:
+def _style_hashes(html: str) -> str:
+    """Return the sources for `style-src` that allow exactly these style sheets."""
     digests = (base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() for style in _STYLE.findall(html))
     return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
 
 
-def _shown(folder: Path, name: str) -> ParsedLetter:
+def _read_letter(folder: Path, name: str) -> ParsedLetter:
+    """Return a letter of the outbox; a name that is none ends the request with 404."""
     if not _NAME.fullmatch(name):
         abort(404)
     try:
         data = (folder / name).read_bytes()
     except OSError:
         abort(404)
-    return shown_letter(data, name)
+    return parse_letter(data, name)

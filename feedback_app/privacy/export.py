@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from feedback_app.clock import rfc3339
 from feedback_app.comments.models import Comment, Thread
-from feedback_app.comments.threads.renderer import rfc3339
 from feedback_app.customers.address_changes import addresses_of_change
 from feedback_app.customers.consent import frequencies, history
 from feedback_app.customers.models import AddressChange, Customer, Suppression, TypedAddress, Wording

@@ -1,4 +1,4 @@
-"""What the mailer's tests share as fixtures."""
+"""Fixtures of the mailer's tests."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.support import mailings
 
 @pytest.fixture(autouse=True)
 def connections_are_closed() -> Iterator[None]:
-    """Whatever a test's workers opened is closed at its end."""
+    """Close the connections of a test's workers at its end."""
     yield
     while mailings.WORKERS:
         mailings.WORKERS.pop().transport.close()

@@ -1,4 +1,4 @@
-"""`undisclosed mail`, as a person or another program runs it."""
+"""`undisclosed mail`, as a person or a script runs it."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -26,14 +26,14 @@ def mailing(shop: Shop) -> str:
 
 
 def numbers(shop: Shop, slug: str = "free-socks") -> tuple[str, dict[str, int]]:
-    """Where a mailing stands, by the contract: its state, and its counts without the zeros."""
+    """Return a mailing's state, and its counts without the zeros."""
     said = shop.json("mail", "status", slug)
     assert said["slug"] == slug
     assert set(said["counts"]) == COUNTS
     return said["state"], {name: number for name, number in said["counts"].items() if number}
 
 
-def test_a_mailing_is_looked_at_tried_sent_and_accounted_for(shop: Shop, sink: MailServer, mailing: str) -> None:
+def test_a_mailing_is_previewed_tested_sent_and_accounted_for(shop: Shop, sink: MailServer, mailing: str) -> None:
     gather(shop, ALICE.address, BOB.address)
     shown = shop.run("mail", "preview", mailing).stdout
     assert "Subject: Free socks this week" in shown
@@ -60,7 +60,7 @@ def test_a_mailing_is_looked_at_tried_sent_and_accounted_for(shop: Shop, sink: M
     assert again.stdout == ""
 
 
-def test_a_mailing_is_held_unsent_mended_and_sent(shop: Shop, sink: MailServer, mailing: str) -> None:
+def test_a_mailing_is_held_unsent_corrected_and_sent(shop: Shop, sink: MailServer, mailing: str) -> None:
     gather(shop, ALICE.address)
     held = shop.run("mail", "send", mailing)
     assert "undisclosed mail cancel free-socks" in held.stdout
@@ -82,7 +82,7 @@ def test_a_mailing_is_held_unsent_mended_and_sent(shop: Shop, sink: MailServer, 
     assert "mended pair" in text_of(sink.letters[0].data)
 
 
-def test_a_mailing_that_is_sent_but_not_to_all_needs_a_person(shop: Shop, mailing: str) -> None:
+def test_a_mailing_with_failed_letters_needs_a_person(shop: Shop, mailing: str) -> None:
     gather(shop, ALICE.address, BOB.address)
     refusals = ["550 no such user alice@example.com"]
 
@@ -99,7 +99,7 @@ def test_a_mailing_that_is_sent_but_not_to_all_needs_a_person(shop: Shop, mailin
 
 
 def write(text: str) -> Callable[[Shop], list[str]]:
-    """A mailing with this text, sent."""
+    """Run `mail send` for a mailing with this text."""
 
     def make(shop: Shop) -> list[str]:
         (shop.folder / "m.md").write_text(text, encoding="utf-8")
@@ -118,9 +118,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("make", "why"), BAD.values(), ids=BAD)
-def test_a_command_is_refused_in_one_line_when_it_is_given(
-    make: Callable[[Shop], list[str]], why: str, shop: Shop
-) -> None:
+def test_a_command_is_refused_in_one_line(make: Callable[[Shop], list[str]], why: str, shop: Shop) -> None:
     refused = shop.run(*make(shop), expect=1)
     assert refused.stderr.startswith(f"undisclosed: {why}")
     assert refused.stderr.count("\n") == 1
@@ -147,7 +145,13 @@ def test_a_site_that_is_not_https_sends_nothing(sqlite_shop: Shop, sink: MailSer
     )
 
 
-def test_a_mailing_is_not_held_for_a_mail_server_that_no_worker_would_use(sqlite_shop: Shop) -> None:
+def test_every_command_refuses_a_transport_that_does_not_exist(sqlite_shop: Shop) -> None:
+    refused = sqlite_shop.run("comments", "list", expect=1, smtp_url="pigeon://:geheim@mail.example")
+    assert refused.stderr.startswith("undisclosed: UNDISCLOSED_SMTP_URL: must be smtp://host:port, ")
+    assert "geheim" not in refused.stderr
+
+
+def test_a_mailing_is_not_held_if_no_worker_would_use_the_mail_server(sqlite_shop: Shop) -> None:
     gather(sqlite_shop, ALICE.address)
     sqlite_shop.settings |= {"smtp_url": "smtp://mail.example:25", "site_url": "https://socks.example"}
     for command in (["mail", "send", "content/mailings/free-socks.md"], ["mail", "run", "--once"]):
@@ -157,7 +161,7 @@ def test_a_mailing_is_not_held_for_a_mail_server_that_no_worker_would_use(sqlite
     assert sqlite_shop.run("mail", "status", "free-socks", expect=1).stderr.startswith("undisclosed: there is no")
 
 
-def test_sending_shows_a_sample_as_a_reader_gets_it(sqlite_shop: Shop) -> None:
+def test_sending_shows_a_sample_letter(sqlite_shop: Shop) -> None:
     gather(sqlite_shop, ALICE.address)
     said = sqlite_shop.run("mail", "send", "content/mailings/free-socks.md").stdout
     assert said.startswith("free-socks: 1 letter about specials: Free socks this week\nLeft out: 0 did not choose")
@@ -169,7 +173,7 @@ def test_sending_shows_a_sample_as_a_reader_gets_it(sqlite_shop: Shop) -> None:
     assert unsent == {"slug": "free-socks", "state": "cancelled", **nobody}
 
 
-def test_cancelling_what_is_on_its_way_names_who_has_got_it(sqlite_shop: Shop) -> None:
+def test_cancelling_a_mailing_on_its_way_names_who_got_it(sqlite_shop: Shop) -> None:
     people = [f"customer{number}@example.com" for number in range(8)]
     gather(sqlite_shop, *people)
     fates = {people[1]: "close", people[2]: "550 no", people[3]: "550 no"}
@@ -192,11 +196,12 @@ def test_cancelling_what_is_on_its_way_names_who_has_got_it(sqlite_shop: Shop) -
     )
 
 
-def test_of_very_many_who_have_got_it_the_first_are_named(
+def test_of_very_many_recipients_the_first_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(manage, "MOST_NAMED", 2)
-    manage._name("Who got it", 3, iter(("a@x.example", "b@x.example", "c@x.example")), "undisclosed mail list")  # noqa: SLF001
+    monkeypatch.setattr(manage, "MOST_PRINTED", 2)
+    addresses = iter(("a@x.example", "b@x.example", "c@x.example"))
+    manage._print_addresses("Who got it", 3, addresses, "undisclosed mail list")  # noqa: SLF001
     said = "Who got it (3):\n  a@x.example\n  b@x.example\n  and 1 more: undisclosed mail list\n"
     assert capsys.readouterr().out == said
 
@@ -216,7 +221,7 @@ def test_a_mailing_that_nobody_would_get_says_so(sqlite_shop: Shop) -> None:
     assert "Nobody has chosen specials: as things stand, nobody will get it." in said.stdout
 
 
-def test_who_gets_a_mailing_in_a_digest_is_said_apart(sqlite_shop: Shop) -> None:
+def test_customers_who_get_a_mailing_in_a_digest_are_counted_apart(sqlite_shop: Shop) -> None:
     gather(sqlite_shop, ALICE.address)
     with closing(open_store(load_settings({"UNDISCLOSED_INSTANCE": str(sqlite_shop.instance)}))) as store:
         welcome(store, BOB, now=OPPS_DAY, specials=Frequency.WEEKLY)

@@ -1,4 +1,4 @@
-"""What the mailer's tests share: mailings, workers, and letters read back."""
+"""Helpers for the mailer's tests: mailings, workers, and letters read back."""
 
 from dataclasses import replace
 from email import message_from_bytes, policy
@@ -22,49 +22,49 @@ from tests.support.people import Person, welcome
 from tests.support.smtp import MailServer
 
 FREE_SOCKS = MailingSource("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello {{ name }}.\n")
-# Everybody who was hired in a test.
+# Every worker of a test; the fixture in tests/mailing/conftest.py closes their connections.
 WORKERS: list[MailWorker] = []
 CROWD = [Person(f"Customer {number}", f"customer{number}@example.com") for number in range(12)]
 
 
 def about(slug: str, body: str = FREE_SOCKS.body) -> MailingSource:
-    """A mailing of another name."""
+    """Return a mailing with another slug."""
     return replace(FREE_SOCKS, slug=slug, body=body)
 
 
 def read(data: bytes) -> EmailMessage:
-    """A letter as a mail program reads it."""
+    """Return a letter as a mail program reads it."""
     return message_from_bytes(data, policy=policy.default)
 
 
 def text_of(data: bytes) -> str:
-    """The plain text of a letter."""
+    """Return the plain text of a letter."""
     body = read(data).get_body(("plain",))
     assert body
     return str(body.get_content())
 
 
 def html_of(data: bytes) -> str:
-    """The HTML of a letter."""
+    """Return the HTML of a letter."""
     body = read(data).get_body(("html",))
     assert body
     return str(body.get_content())
 
 
 def gather(store: Store, *people: Person, frequency: Frequency = Frequency.EACH) -> list[int]:
-    """Customers who want the specials; returns their numbers."""
+    """Add customers who want the specials; return their numbers."""
     named = NameDisplay.FULL
     return [welcome(store, person, now=OPPS_DAY, named=named, specials=frequency) for person in people]
 
 
 def held(store: Store, draft: MailingSource = FREE_SOCKS, *, minutes: float = 10, clock: Clock) -> Mailing:
-    """A mailing in its hold."""
+    """Hold a mailing, and return it."""
     with store.writing() as session:
         return services.hold(session, draft, minutes=minutes, now=clock.now())
 
 
 def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) -> MailWorker:
-    """A worker whose letters go to this server; it has a number for a name."""
+    """Return a worker whose letters go to this server; the number becomes part of its name."""
     values = {"instance": "no such folder", "smtp_url": server.url, **more}
     settings = load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
     desk = LetterContext(settings, Signer(SECRET_KEY, "the signing key"))
@@ -76,13 +76,13 @@ def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) ->
 
 
 def state(store: Store, slug: str = FREE_SOCKS.slug) -> MailingState:
-    """Where a mailing stands."""
+    """Return a mailing's state."""
     with store.reading() as session:
         return services.find_mailing(session, slug).state
 
 
 def counts(store: Store, slug: str = FREE_SOCKS.slug) -> dict[str, int]:
-    """How many of a mailing's deliveries stand where; what there is none of is left out."""
+    """Return how many of a mailing's deliveries are in each state, without the zeros."""
     with store.reading() as session:
         found = services.counts(session, services.find_mailing(session, slug))
     assert list(found) == list(DeliveryState)
@@ -90,7 +90,7 @@ def counts(store: Store, slug: str = FREE_SOCKS.slug) -> dict[str, int]:
 
 
 def reasons(store: Store, slug: str = FREE_SOCKS.slug) -> list[str | None]:
-    """What is noted at each of a mailing's deliveries, in their order."""
+    """Return the reason of each of a mailing's deliveries, in order."""
     with store.reading() as session:
         rows = ledger.deliveries(session, services.find_mailing(session, slug))
         return [delivery.reason for delivery, _ in rows]

@@ -1,4 +1,4 @@
-"""Mail servers of the tests' own: one that records, and one that fails on cue."""
+"""A mail server for tests, which records letters and fails on cue."""
 
 import base64
 import socket
@@ -30,30 +30,30 @@ class MailServer:
 
     script: Callable[[str, int], str | None] = lambda _verb, _taken: None
     letters: list[Received] = field(default_factory=list)
-    # What came for nobody, where all were refused.
-    for_nobody: list[bytes] = field(default_factory=list)
+    # What came after DATA although all recipients were refused.
+    without_recipients: list[bytes] = field(default_factory=list)
     connections: int = 0
     commands: list[str] = field(default_factory=list)
     port: int = 0
-    # Whether it takes commands in groups (RFC 2920).
+    # Whether it allows pipelining (RFC 2920).
     pipelining: bool = True
-    # How it is encrypted: on demand (STARTTLS), or from the beginning.
+    # For TLS: on demand (STARTTLS), or from the start.
     context: ssl.SSLContext | None = None
     from_the_start: bool = False
-    # Who may send: a name and a password. It is asked for only where nobody can listen.
+    # The user name and password that it asks for, on encrypted connections only.
     login: tuple[str, str] | None = None
 
     @property
     def url(self) -> str:
-        """The setting that leads here."""
+        """The setting for a plain connection to this server."""
         return self.url_as("smtp")
 
     def url_as(self, scheme: str, login: str = "") -> str:
-        """The setting that leads here in another way."""
+        """Return the setting for this server with another scheme, and a login such as `name:password@`."""
         return f"{scheme}://{login}127.0.0.1:{self.port}"
 
     def recipients(self) -> list[str]:
-        """Who got something, in order."""
+        """Return the recipients of all letters, in order."""
         return [recipient for letter in self.letters for recipient in letter.recipients]
 
 
@@ -85,7 +85,7 @@ def mail_server(script: Callable[[str, int], str | None] | None = None) -> Itera
             thread.join()
 
 
-class _HangUp(Exception):  # noqa: N818 - ends one conversation
+class _HangUp(Exception):  # noqa: N818 - ends one connection
     pass
 
 
@@ -101,7 +101,7 @@ def _converse(  # noqa: C901, PLR0912, PLR0915 - a conversation, verb by verb
             raise _HangUp
         handler.connection = server.context.wrap_socket(handler.connection, server_side=True)
         handler.rfile = handler.connection.makefile("rb")
-        # Unbuffered, as it was.
+        # Unbuffered, as before.
         handler.wfile = handler.connection.makefile("wb", 0)
 
     def say(verb: str, usual: str, taken: Received | None = None) -> bool:
@@ -112,7 +112,7 @@ def _converse(  # noqa: C901, PLR0912, PLR0915 - a conversation, verb by verb
             raise _HangUp
         goes_on = (answer or usual)[:1] in {"2", "3"}
         if taken and goes_on:
-            # Before the answer: who has read it may look here at once.
+            # Before the reply: a test that has read the reply may look here at once.
             server.letters.append(taken)
         handler.wfile.write((answer or usual).encode() + b"\r\n")
         return goes_on
@@ -150,10 +150,10 @@ def _converse(  # noqa: C901, PLR0912, PLR0915 - a conversation, verb by verb
             elif verb == "DATA":
                 if say(verb, "354 go on"):
                     data = _data(handler)
-                    # A letter to nobody is the end of a refused one (RFC 2920, 3.1).
+                    # A letter without recipients is the end of a refused one (RFC 2920, 3.1).
                     taken = Received(sender, tuple(recipients), data) if recipients else None
                     if not taken:
-                        server.for_nobody.append(data)
+                        server.without_recipients.append(data)
                     say("DOT", f"250 ok {len(server.letters) + 1}" if taken else "554 5.5.1 no recipients", taken)
             elif verb == "QUIT":
                 say(verb, "221 bye")

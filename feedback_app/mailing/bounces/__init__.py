@@ -1,4 +1,4 @@
-"""What comes back: reading delivery reports and complaints, and what they change.
+"""Bounces: reads delivery reports and complaints, and records what they change.
 
-Also reads a mail server's log, to settle letters whose fate is unknown.
+Also resolves letters in doubt, with the mail server's log or by what the owner knows.
 """

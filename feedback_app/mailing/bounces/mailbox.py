@@ -1,4 +1,4 @@
-"""Messages on disk: a Maildir, an mbox, or a file with one message in it."""
+"""Reads messages on disk: a Maildir, an mbox, or a file with one message."""
 
 import mailbox
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ MBOX = b"From "
 
 
 class MailboxRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """There are no messages to be read here; one line that says why."""
+    """No messages can be read from a path; the message is one line that says why."""
 
 
-def messages(path: Path) -> Iterator[Message]:
-    """Every message that lies at a path, which is left as it is. Raises MailboxRefused."""
+def read_messages(path: Path) -> Iterator[Message]:
+    """Yield every message at a path, which is left as it is. Raises MailboxRefused."""
     try:
         if path.is_dir():
-            yield from _maildir(path)
+            yield from _read_maildir(path)
             return
         with path.open("rb") as file:
             if file.read(len(MBOX)) == MBOX:
                 with closing(mailbox.mbox(path, factory=None, create=False)) as box:
-                    # Not the library's own messages: of a `From ` line that is not ASCII it makes none at all.
+                    # Parsed here: the library's own messages fail at a `From ` line that is not ASCII.
                     yield from (message_from_bytes(box.get_bytes(key), policy=compat32) for key in box.iterkeys())
                 return
             file.seek(0)
@@ -36,8 +36,8 @@ def messages(path: Path) -> Iterator[Message]:
         yield message_from_bytes(data, policy=compat32)
 
 
-def _maildir(path: Path) -> Iterator[Message]:
-    """Both new and seen messages. The library's own class would look for folders and set marks."""
+def _read_maildir(path: Path) -> Iterator[Message]:
+    """Yield new and seen messages. The library's own class would look for subfolders and set flags."""
     folders = [path / name for name in ("new", "cur")]
     if not all(folder.is_dir() for folder in folders):
         message = f"{path}: this folder is no Maildir: it has no `new` and `cur` in it"

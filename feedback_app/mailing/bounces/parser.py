@@ -1,7 +1,7 @@
-"""What comes back: delivery reports and complaints, read from the messages that carry them.
+"""Parses delivery reports and complaints.
 
-A report counts for the letter whose sealed return address it came to, and for no other: whoever makes one up would
-have to have had the letter, and then it is their own.
+A report counts only for the letter whose encrypted return address it came to. To forge one, a person would need that
+letter, and then they can only block their own address.
 """
 
 import base64
@@ -21,77 +21,75 @@ from flufl.bounce import all_failures
 from feedback_app.mailing.models import BounceKind
 from feedback_app.mailing.return_addresses import ReturnAddresses, ReturnedLetter
 
-# Where a server writes down whom a message was handed to, beside To.
-ARRIVED = ("to", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "cc")
-# RFC 3464, and the same for letters to addresses beyond ASCII (RFC 6533, section 3).
+# The headers in which servers note the address that a message arrived for, and To.
+ARRIVAL_HEADERS = ("to", "delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "cc")
+# RFC 3464, and the same for letters to non-ASCII addresses (RFC 6533, 3).
 STANDARD, INTERNATIONAL = "message/delivery-status", "message/global-delivery-status"
-# RFC 3463: of the permanent ones, what speaks of this letter or this moment, and not of the address.
+# RFC 3463: the permanent status codes that are about this letter or this moment, not about the address.
 PASSING = re.compile(r"5\.(?:2\.[23]|3\.\d+|5\.\d+|6\.\d+|7\.\d+)")
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
-# What the libraries raise at messages that hold to no standard at all: a charset of no name, a header in a header.
-_SENSELESS = (MessageError, LookupError, ValueError, TypeError, AttributeError)
+# What the libraries raise for messages that hold to no standard: an unknown charset, a header within a header.
+_PARSER_ERRORS = (MessageError, LookupError, ValueError, TypeError, AttributeError)
 
-# It logs what it can't read as a traceback; here that is a number.
+# The library logs a traceback for what it can't read; the command reports a number instead.
 logging.getLogger("flufl.bounce").addHandler(logging.NullHandler())
 logging.getLogger("flufl.bounce").propagate = False
 
 
 class UnreadableReport(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """A message in which nothing can be made out."""
+    """A message that can't be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnedReport:
-    """What one message says about one letter of the shop's."""
+class BounceReport:
+    """What one message reports about one of the shop's letters."""
 
-    sent: ReturnedLetter
+    letter: ReturnedLetter
     kind: BounceKind
     status: str | None
     digest: bytes
 
 
-def read_report(message: Message, returns: ReturnAddresses) -> ReturnedReport | None:
-    """What a message reports; None where it is no report, or not about a letter of ours. Raises Unreadable."""
+def read_report(message: Message, returns: ReturnAddresses) -> BounceReport | None:
+    """Return what a message reports; None if it reports nothing about our letters. Raises UnreadableReport."""
     try:
         return _read(message, returns)
-    except _SENSELESS as error:
+    except _PARSER_ERRORS as error:
         raise UnreadableReport from error
 
 
-def _read(message: Message, returns: ReturnAddresses) -> ReturnedReport | None:
-    complaint = _feedback(message)
-    if complaint:
-        # A complaint goes to where the shop takes them; which letter it is about, its parts say (RFC 5965, 3.2).
-        sent = returns.read_any(_envelopes(message))
-        return ReturnedReport(sent, BounceKind.COMPLAINT, None, _digest(message, sent)) if sent else None
-    sent = returns.read_any(str(value) for name in ARRIVED for value in message.get_all(name, []))
-    if sent is None:
+def _read(message: Message, returns: ReturnAddresses) -> BounceReport | None:
+    if _is_complaint(message):
+        # A complaint may arrive at any address of the shop; its parts say which letter it is about (RFC 5965, 3.2).
+        letter = returns.read_any(_addresses_in_complaint(message))
+        return BounceReport(letter, BounceKind.COMPLAINT, None, _digest(message, letter)) if letter else None
+    letter = returns.read_any(str(value) for name in ARRIVAL_HEADERS for value in message.get_all(name, []))
+    if letter is None:
         return None
-    judged = _delivery_status(message) or _odd(message)
-    return ReturnedReport(sent, *judged, _digest(message, sent)) if judged else None
+    found = _delivery_status(message) or _nonstandard_status(message)
+    return BounceReport(letter, *found, _digest(message, letter)) if found else None
 
 
-def _digest(message: Message, sent: ReturnedLetter) -> bytes:
-    """The same for every copy of a message, wherever it lies and whatever was written above it on its way."""
-    said = str(message["message-id"] or "").strip() or message.as_string(unixfrom=False)
-    return hashlib.sha256(f"{sent.mailing_id}/{sent.customer_id}/{said}".encode("utf-8", "replace")).digest()
+def _digest(message: Message, letter: ReturnedLetter) -> bytes:
+    """Return a hash that is the same for every copy of a message, whatever headers were added on its way."""
+    name = str(message["message-id"] or "").strip() or message.as_string(unixfrom=False)
+    return hashlib.sha256(f"{letter.mailing_id}/{letter.customer_id}/{name}".encode("utf-8", "replace")).digest()
 
 
 def _parts(message: Message, kind: str) -> Iterator[Message]:
     return (part for part in message.walk() if part.get_content_type() == kind)
 
 
-def _feedback(message: Message) -> bool:
-    """Whether it is a complaint (RFC 5965): not every feedback report is one (section 7.3)."""
+def _is_complaint(message: Message) -> bool:
+    """Return whether a message is a complaint (RFC 5965). Not every feedback report is one (section 7.3)."""
     for part in _parts(message, "message/feedback-report"):
-        said = _text(part)
-        found = re.search(r"^feedback-type:\s*([\w-]+)", said, re.IGNORECASE | re.MULTILINE)
+        found = re.search(r"^feedback-type:\s*([\w-]+)", _text(part), re.IGNORECASE | re.MULTILINE)
         return bool(found and found[1].lower() in {"abuse", "fraud", "other"})
     return False
 
 
-def _envelopes(message: Message) -> Iterator[str]:
-    """Where a complaint names the return address of the letter: in its report, and in the letter itself."""
+def _addresses_in_complaint(message: Message) -> Iterator[str]:
+    """Yield where a complaint may name the letter's return address: its report, the letter in it, its own headers."""
     for part in _parts(message, "message/feedback-report"):
         found = re.search(r"^original-mail-from:(.*(?:\r?\n[ \t].*)*)", _text(part), re.IGNORECASE | re.MULTILINE)
         if found:
@@ -101,22 +99,22 @@ def _envelopes(message: Message) -> Iterator[str]:
             yield from (str(value) for value in part.get_all("return-path", []))
     for part in _parts(message, "text/rfc822-headers"):
         yield from re.findall(r"^return-path:.*(?:\r?\n[ \t].*)*", _text(part), re.IGNORECASE | re.MULTILINE)
-    yield from (str(value) for name in ARRIVED for value in message.get_all(name, []))
+    yield from (str(value) for name in ARRIVAL_HEADERS for value in message.get_all(name, []))
 
 
 def _text(part: Message) -> str:
-    """A part's words. The parser takes `message/…` for messages: their headers are the words."""
+    """Return a part's text. The parser takes `message/…` parts for messages, whose headers are the text."""
     payload = part.get_payload()
     if isinstance(payload, list):
         return "\n".join(
-            f"{name}: {value}" for one in payload if isinstance(one, Message) for name, value in one.items()
+            f"{name}: {value}" for inner in payload if isinstance(inner, Message) for name, value in inner.items()
         )
     decoded = part.get_payload(decode=True)
     return decoded.decode("utf-8", "replace") if isinstance(decoded, bytes) else str(payload)
 
 
 def _delivery_status(message: Message) -> tuple[BounceKind, str | None] | None:
-    """What a delivery report says: of several recipients, there never is more than one."""
+    """Return the kind and status code of a delivery report. It has one recipient, as every letter has."""
     for part in _status_parts(message):
         for group in _groups(part):
             if not group["action"]:
@@ -137,13 +135,13 @@ def _status_parts(message: Message) -> Iterator[Message]:
 
 
 def _groups(part: Message) -> list[Message]:
-    """The groups of fields that a delivery report is made of."""
+    """Return the groups of fields in a delivery report (RFC 3464, 2.1)."""
     payload = part.get_payload()
-    found = [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else []
+    found = [group for group in payload if isinstance(group, Message)] if isinstance(payload, list) else []
     if part.get_content_type() == STANDARD or not found:
         return found
-    # The library takes an international one for a letter: the first group for its head, the others for its text; and
-    # leaves it encoded.
+    # The library takes an international report for a message, with the first group as its head and the others as its
+    # body, and leaves it encoded.
     data = found[0].as_bytes(unixfrom=False)
     match str(part["content-transfer-encoding"] or "").strip().lower():
         case "base64":
@@ -153,12 +151,12 @@ def _groups(part: Message) -> list[Message]:
     return [message_from_bytes(group, policy=compat32) for group in re.split(rb"\r?\n(?:[ \t]*\r?\n)+", data.strip())]
 
 
-def _odd(message: Message) -> tuple[BounceKind, str | None] | None:
-    """What the reports say that follow no standard. Of one that does, its own words have been read."""
+def _nonstandard_status(message: Message) -> tuple[BounceKind, str | None] | None:
+    """Return what a report says that follows no standard; None for a standard one, which was read before."""
     if any(_status_parts(message)):
         return None
     if "from" in message:
-        # Plain words: with a byte beyond ASCII in it, the library would stumble over it.
+        # As str: with a non-ASCII byte in it, it is a header object, at which the library fails.
         message.replace_header("from", str(message["from"]))
     passing, failed = all_failures(message)
     if failed:

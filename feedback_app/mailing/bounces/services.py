@@ -1,20 +1,27 @@
-"""What a report changes: a dead address and a complaint bar it, a passing failure is counted. Each once.
+"""Records what a report changes: a dead address and a complaint block the address, a soft bounce is counted.
 
-Every function takes the session; the entry point commits.
+Each report counts once.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from feedback_app import clock
 from feedback_app.customers.consent import withdraw
 from feedback_app.customers.models import ConsentChannel, Customer, Suppression, SuppressionReason
-from feedback_app.mailing.bounces.parser import ReturnedReport
+from feedback_app.db.store import Store
+from feedback_app.mailing.bounces.mailbox import read_messages
+from feedback_app.mailing.bounces.parser import BounceReport, UnreadableReport, read_report
 from feedback_app.mailing.models import Bounce, BounceKind, Delivery, DeliveryState
+from feedback_app.mailing.return_addresses import ReturnAddresses
 
-WORDS = {
+REASONS = {
     BounceKind.HARD: "it came back: the address does not take letters",
     BounceKind.SOFT: "it came back: not taken this time",
     BounceKind.COMPLAINT: "the reader called it spam",
@@ -22,10 +29,11 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Processed:
-    """What was found in the messages, in numbers.
+class BounceCounts:
+    """What was found in the messages of a mailbox, in numbers.
 
-    `others` were no reports about letters of the shop's; in the `unreadable` nothing could be made out.
+    `known` reports were recorded before. `others` are no reports about the shop's letters. `unreadable` messages hold
+    to no standard.
     """
 
     hard: int = 0
@@ -37,45 +45,71 @@ class Processed:
     unreadable: int = 0
 
 
-def note(session: Session, report: ReturnedReport | None, so_far: Processed, *, now: datetime) -> Processed:
-    """Act on one message's report; returns the numbers with it. One that was noted before changes nothing."""
-    row = _delivery(session, report) if report else None
+def process_mailboxes(
+    store: Store, paths: Iterable[Path], returns: ReturnAddresses, *, tell: Callable[[int, int], None]
+) -> BounceCounts:
+    """Record every report in some mailboxes, each in a transaction of its own. Raises MailboxRefused.
+
+    `tell` is told how many messages of a mailbox were read, and how many there are at least.
+    """
+    counts = BounceCounts()
+    for path in paths:
+        for number, message in enumerate(read_messages(path), 1):
+            tell(number, number + 1)
+            try:
+                report = read_report(message, returns)
+            except UnreadableReport:
+                counts = replace(counts, unreadable=counts.unreadable + 1)
+                continue
+            counts = store.write(partial(_record, report, counts))
+    return counts
+
+
+def _record(report: BounceReport | None, counts: BounceCounts, session: Session) -> BounceCounts:
+    return record_report(session, report, counts, now=clock.now())
+
+
+def record_report(
+    session: Session, report: BounceReport | None, counts: BounceCounts, *, now: datetime
+) -> BounceCounts:
+    """Record one message's report and return the counts with it. A report that is known already changes nothing."""
+    row = _find_delivery(session, report) if report else None
     if report is None or row is None:
-        return replace(so_far, others=so_far.others + 1)
+        return replace(counts, others=counts.others + 1)
     if session.scalar(select(Bounce.id).where(Bounce.digest == report.digest)) is not None:
-        return replace(so_far, known=so_far.known + 1)
+        return replace(counts, known=counts.known + 1)
     session.add(Bounce(delivery_id=row.id, kind=report.kind, status=report.status, digest=report.digest, at=now))
     session.flush()
-    row.reason = f"{WORDS[report.kind]} ({report.status})" if report.status else WORDS[report.kind]
+    row.reason = f"{REASONS[report.kind]} ({report.status})" if report.status else REASONS[report.kind]
     if row.state is DeliveryState.UNKNOWN:
-        # What comes back has left.
+        # A letter that came back has left.
         row.state = DeliveryState.ACCEPTED
-    barred = False
+    suppressed = False
     match report.kind:
         case BounceKind.HARD:
-            barred = _suppress(session, row, SuppressionReason.BOUNCED, now)
-            so_far = replace(so_far, hard=so_far.hard + 1)
+            suppressed = _suppress(session, row, SuppressionReason.BOUNCED, now)
+            counts = replace(counts, hard=counts.hard + 1)
         case BounceKind.SOFT:
-            so_far = replace(so_far, soft=so_far.soft + 1)
+            counts = replace(counts, soft=counts.soft + 1)
         case BounceKind.COMPLAINT:
-            barred = _suppress(session, row, SuppressionReason.COMPLAINED, now)
+            suppressed = _suppress(session, row, SuppressionReason.COMPLAINED, now)
             if (customer := session.get(Customer, row.customer_id)) is not None:
                 # Reporting one letter as spam is a no to all of them.
                 withdraw(session, customer, channel=ConsentChannel.COMPLAINT, now=now)
-            so_far = replace(so_far, complaints=so_far.complaints + 1)
-    return replace(so_far, suppressed=so_far.suppressed + barred)
+            counts = replace(counts, complaints=counts.complaints + 1)
+    return replace(counts, suppressed=counts.suppressed + suppressed)
 
 
-def _delivery(session: Session, report: ReturnedReport) -> Delivery | None:
+def _find_delivery(session: Session, report: BounceReport) -> Delivery | None:
     return session.scalar(
         select(Delivery)
-        .where(Delivery.mailing_id == report.sent.mailing_id, Delivery.customer_id == report.sent.customer_id)
+        .where(Delivery.mailing_id == report.letter.mailing_id, Delivery.customer_id == report.letter.customer_id)
         .with_for_update()
     )
 
 
 def _suppress(session: Session, row: Delivery, reason: SuppressionReason, now: datetime) -> bool:
-    """Bar the address of a delivery's customer; returns whether it was not barred before."""
+    """Suppress the address of a delivery's customer; return whether it was not suppressed before."""
     customer = session.get(Customer, row.customer_id, with_for_update=True)
     if customer is None or session.get(Suppression, customer.fingerprint) is not None:
         return False

@@ -1,1 +1,1 @@
-"""`undisclosed mail` and `undisclosed bounces`. Each command calls one service and prints what it did."""
+"""`undisclosed mail` and `undisclosed bounces`. Each command calls one service and prints its result."""

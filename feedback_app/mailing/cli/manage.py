@@ -1,4 +1,4 @@
-"""`undisclosed mail`: cancel, resume, status, list; what is done with a mailing that was sent, and who got it."""
+"""`undisclosed mail`: cancel, resume, status and list, for mailings that are held or were sent."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,41 +19,44 @@ from feedback_app.mailing.models import DeliveryState, Mailing, MailingState
 from feedback_app.plurals import counted
 
 ERASED = "(erased)"
-# A terminal is no place for ten thousand names; a script asks for JSON, and a list has them all.
-MOST_NAMED = 100
+# More addresses are not printed on a terminal; `mail list` and `--json` have all of them.
+MOST_PRINTED = 100
 
 
 @click.command()
 @click.argument("slug")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @pass_context
 def cancel(context: Context, slug: str, *, as_json: bool) -> None:
-    """Unsend a mailing. In its hold, nobody gets anything; later, what has not left stays here."""
+    """Unsend a mailing.
+
+    In its hold, nobody gets anything. Later, the letters that have not left stay here.
+    """
     try:
         with context.store.writing() as session:
             done = services.cancel(session, slug, now=clock.now())
     except MailingRefused as error:
         raise Refused(str(error)) from error
-    # Only now that it is cancelled: no worker waits for names to be read.
+    # In a second transaction: no worker has to wait until the addresses are decrypted.
     with context.store.reading() as session:
         mailing = services.find_mailing(session, slug)
-        got = _readers(session, mailing, DeliveryState.ACCEPTED)
-        in_doubt = _readers(session, mailing, DeliveryState.SUBMITTING, DeliveryState.UNKNOWN)
+        got = _addresses(session, mailing, DeliveryState.ACCEPTED)
+        in_doubt = _addresses(session, mailing, DeliveryState.SUBMITTING, DeliveryState.UNKNOWN)
         if as_json:
             about = {"slug": slug, "state": MailingState.CANCELLED, **asdict(done)}
             print_json({**about, "got_it": list(got), "may_have_got_it": list(in_doubt)})
         elif done.accepted or done.in_doubt:
             numbers = f"{done.accepted} had left, {done.in_doubt} may have, {done.stopped} will not"
             click.echo(f"{slug} is cancelled. {numbers}.")
-            _name("Who got it", done.accepted, got, f"undisclosed mail list {slug} --state accepted")
-            _name("Who may have got it", done.in_doubt, in_doubt, f"undisclosed mail list {slug}")
+            _print_addresses("Who got it", done.accepted, got, f"undisclosed mail list {slug} --state accepted")
+            _print_addresses("Who may have got it", done.in_doubt, in_doubt, f"undisclosed mail list {slug}")
         else:
             click.echo(f"{slug} is cancelled. Nobody got anything.")
 
 
 @click.command()
 @click.argument("slug")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @pass_context
 def resume(context: Context, slug: str, *, as_json: bool) -> None:
     """Continue a halted mailing."""
@@ -70,15 +73,15 @@ def resume(context: Context, slug: str, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("slug")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @pass_context
 def status(context: Context, slug: str, *, as_json: bool) -> None:
-    """Where a mailing stands, in numbers."""
+    """Show how far a mailing is, in numbers."""
     try:
         with context.store.reading() as session:
             mailing = services.find_mailing(session, slug)
             found = services.counts(session, mailing)
-            doubtful = list(_readers(session, mailing, DeliveryState.UNKNOWN))
+            doubtful = list(_addresses(session, mailing, DeliveryState.UNKNOWN))
             waits = waits_for_copy(session, mailing, now=clock.now())
     except MailingRefused as error:
         raise Refused(str(error)) from error
@@ -98,16 +101,16 @@ def status(context: Context, slug: str, *, as_json: bool) -> None:
         click.echo(f"In doubt, and never sent again by themselves ({len(doubtful)}):")
         for address in doubtful:
             click.echo(f"  {address}")
-        click.echo(f"To settle them: undisclosed mail resolve {slug} --from-log FILE, --accepted or --resend")
+        click.echo(f"To resolve them: undisclosed mail resolve {slug} --from-log FILE, --accepted or --resend")
 
 
 @click.command("list")
 @click.argument("slug")
-@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only these.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--state", type=click.Choice([state.value for state in DeliveryState]), help="Only in this state.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @pass_context
 def list_command(context: Context, slug: str, state: str | None, *, as_json: bool) -> None:
-    """Who got a mailing, and who did not and why."""
+    """List who got a mailing, and who did not and why."""
     try:
         with context.store.reading() as session:
             mailing = services.find_mailing(session, slug)
@@ -132,22 +135,22 @@ def list_command(context: Context, slug: str, state: str | None, *, as_json: boo
 
 
 def in_numbers(found: dict[DeliveryState, int]) -> str:
-    """How many deliveries are in which state."""
+    """Return how many deliveries are in each state, in words."""
     return ", ".join(f"{number} {state}" for state, number in found.items() if number) or "no deliveries"
 
 
-def _readers(session: Session, mailing: Mailing, *states: DeliveryState) -> Iterator[str]:
-    """Whose letters of a mailing stand in one of these states."""
+def _addresses(session: Session, mailing: Mailing, *states: DeliveryState) -> Iterator[str]:
+    """Yield the addresses of a mailing's deliveries in some states."""
     for state in states:
         for _, customer in ledger.deliveries(session, mailing, state):
             yield person(session, customer).address if customer else ERASED
 
 
-def _name(who: str, number: int, addresses: Iterator[str], all_of_them: str) -> None:
-    """Print who that is; of very many, the first, and where to see the others."""
+def _print_addresses(heading: str, number: int, addresses: Iterator[str], command: str) -> None:
+    """Print addresses below a heading; of very many, the first ones and the command that lists all."""
     if number:
-        click.echo(f"{who} ({number}):")
-    for address in islice(addresses, MOST_NAMED):
+        click.echo(f"{heading} ({number}):")
+    for address in islice(addresses, MOST_PRINTED):
         click.echo(f"  {address}")
-    if number > MOST_NAMED:
-        click.echo(f"  and {number - MOST_NAMED} more: {all_of_them}")
+    if number > MOST_PRINTED:
+        click.echo(f"  and {number - MOST_PRINTED} more: {command}")

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import click
@@ -22,7 +22,7 @@ from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.mailing_letters import MailingLetters
-from feedback_app.mailing.letters.parsed import shown_letter
+from feedback_app.mailing.letters.parsed import parse_letter
 from feedback_app.mailing.mailings import alarms, services
 from feedback_app.mailing.mailings.services import MailingRefused
 from feedback_app.mailing.mailings.source import MailingSource, SourceRefused, read_draft
@@ -34,40 +34,40 @@ from feedback_app.plurals import counted
 from feedback_app.security.crypto import CannotOpen
 
 FILE = click.Path(path_type=Path)
-NOBODY = 0
-SAMPLE_READER = "reader@example.com"
-LONGEST_HOLD = 366 * 24 * 60
-GOING_ON = frozenset({MailingState.HELD, MailingState.SENDING})
+NO_CUSTOMER_ID = 0
+SAMPLE_ADDRESS = "reader@example.com"
+LONGEST_HOLD_MINUTES = 366 * 24 * 60
+UNFINISHED = frozenset({MailingState.HELD, MailingState.SENDING})
 
 
-def _number(_context: click.Context, _option: click.Parameter, minutes: float | None) -> float | None:
-    """Refuse `nan`, which is neither more nor less than any bound."""
+def _check_minutes(_context: click.Context, _option: click.Parameter, minutes: float | None) -> float | None:
+    """Refuse `nan`, which click's range lets through."""
     if minutes is not None and math.isnan(minutes):
-        message = "that is no number of minutes"
+        message = "that is not a number of minutes"
         raise click.BadParameter(message)
     return minutes
 
 
 @click.group()
 def mail() -> None:
-    """Mailings: look, send, unsend, and see who got what."""
+    """Send and unsend mailings, and see who got them."""
 
 
 @mail.command()
 @click.argument("file", type=FILE)
-@click.option("--to", "address", help="As this customer would read it.")
+@click.option("--to", "address", help="Show the letter that this customer would get.")
 @pass_context
 def preview(context: Context, file: Path, address: str | None) -> None:
     """Print a mailing's letter as a mail program shows it."""
-    _show(_sample(context, _draft(context, file), address or SAMPLE_READER))
+    _show(_sample(context, _draft(context, file), address or SAMPLE_ADDRESS))
 
 
 @mail.command()
 @click.argument("file", type=FILE)
-@click.option("--to", "address", required=True, help="Who gets the sample.")
+@click.option("--to", "address", required=True, help="The address that gets the sample.")
 @pass_context
 def test(context: Context, file: Path, address: str) -> None:
-    """Send one sample of a mailing, to one address, now."""
+    """Send one sample of a mailing to one address."""
     letter = _sample(context, _draft(context, file), address)
     try:
         check_site(context.settings)
@@ -86,18 +86,21 @@ def test(context: Context, file: Path, address: str) -> None:
 @click.option(
     "--hold",
     "minutes",
-    type=click.FloatRange(0, LONGEST_HOLD),
-    callback=_number,
+    type=click.FloatRange(0, LONGEST_HOLD_MINUTES),
+    callback=_check_minutes,
     help="Minutes in which it can be unsent.",
 )
-@click.option("--wait", is_flag=True, help="Work until every delivery has ended.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--wait", is_flag=True, help="Return when every delivery has ended.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_context
 def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes: bool) -> None:
-    """Freeze a mailing's text and hold it; at the end of the hold it leaves, unless it was cancelled."""
+    """Hold a mailing, then send it.
+
+    Its text is frozen now. It leaves at the end of the hold, unless it is cancelled before.
+    """
     draft = _draft(context, file)
-    # A letter that the gate would stop is better stopped now than at the end of the hold.
-    sample = _sample(context, draft, SAMPLE_READER)
+    # If the gate refuses the letters, it does so now and not at the end of the hold.
+    sample = _sample(context, draft, SAMPLE_ADDRESS)
     try:
         check_site(context.settings)
     except TransportRefused as error:
@@ -105,7 +108,7 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
     minutes = context.settings.hold_minutes if minutes is None else minutes
     with context.store.reading() as session:
         try:
-            # Before anybody reads a sample of what can't be sent.
+            # First of all: no sample is shown of a mailing that can't be sent.
             services.check_free(session, draft.slug)
         except MailingRefused as error:
             raise Refused(str(error)) from error
@@ -114,7 +117,7 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
     click.echo(f"{draft.slug}: {counted(count, 'letter')} about {draft.topic}: {draft.subject}")
     click.echo(
         f"Left out: {left_out.no} did not choose {draft.topic}, {left_out.paused} paused, "
-        f"{left_out.suppressed} suppressed."
+        f"{left_out.suppressed} blocked (bounced or erased)."
     )
     if left_out.in_digests:
         click.echo(f"Later, in their weekly or monthly digests: {left_out.in_digests}.")
@@ -140,22 +143,23 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
 
 
 @contextmanager
-def _until_ended() -> Iterator[threading.Event]:
-    """What Ctrl-C or a kind kill sets, instead of tearing a letter from the server that reads it."""
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C and SIGTERM set, so that no letter is cut off while the server reads it."""
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def _wait(context: Context, slug: str) -> None:
+    """Send until a mailing has ended, and print the result. Raises NeedsAPerson and Refused."""
     try:
         with (
-            _until_ended() as stop,
-            mail_worker(context.store, context.settings, _desk(context)) as worker,
+            _stop_on_signals() as stop,
+            _open_worker(context) as worker,
             progress_bar("Sending") as tell,
         ):
             while True:
@@ -166,14 +170,14 @@ def _wait(context: Context, slug: str) -> None:
                 open_ = sum(found[state] for state in OPEN_STATES)
                 total = sum(found.values())
                 tell(total - open_, total)
-                if mailing.state not in GOING_ON or stop.is_set():
+                if mailing.state not in UNFINISHED or stop.is_set():
                     break
                 stop.wait(IDLE_SECONDS)
             worker.last_look(Done())
     except TransportRefused as error:
         raise Refused(str(error)) from error
     click.echo(f"{mailing.state}: {in_numbers(found)}.")
-    if mailing.state in GOING_ON:
+    if mailing.state in UNFINISHED:
         message = (
             f"ended before the mailing was: it goes on with the next worker (`undisclosed mail run`); to stop it: "
             f"undisclosed mail cancel {slug}"
@@ -188,10 +192,13 @@ def _wait(context: Context, slug: str) -> None:
 
 
 @mail.command()
-@click.option("--once", is_flag=True, help="Do what is due now and return.")
+@click.option("--once", is_flag=True, help="Do what is due now, and return.")
 @pass_context
 def run(context: Context, *, once: bool) -> None:
-    """Work: send what is due, until ended. Any number of workers can run at once."""
+    """Send what is due until stopped.
+
+    Any number of workers can run at the same time.
+    """
 
     def tell(done: Done) -> None:
         click.echo(
@@ -200,7 +207,10 @@ def run(context: Context, *, once: bool) -> None:
 
     try:
         check_site(context.settings)
-        with _until_ended() as stop, mail_worker(context.store, context.settings, _desk(context)) as worker:
+        with (
+            _stop_on_signals() as stop,
+            _open_worker(context) as worker,
+        ):
             if once:
                 _run_once(context, worker, stop, tell)
                 return
@@ -227,16 +237,20 @@ def _run_once(context: Context, worker: MailWorker, stop: threading.Event, tell:
 
 def _show(letter: Letter, margin: str = "") -> None:
     """Print a letter as a mail program shows it."""
-    shown = shown_letter(letter.data)
-    for name, value in shown.headers:
+    parsed = parse_letter(letter.data)
+    for name, value in parsed.headers:
         if name in {"From", "Reply-To", "To", "Subject"}:
             click.echo(f"{margin}{name}: {value}")
-    for line in ["", *shown.text.splitlines()]:
+    for line in ["", *parsed.text.splitlines()]:
         click.echo(f"{margin}{line}".rstrip())
     click.echo()
 
 
-def _desk(context: Context) -> LetterContext:
+def _open_worker(context: Context) -> AbstractContextManager[MailWorker]:
+    return mail_worker(context.store, context.settings, _letter_context(context))
+
+
+def _letter_context(context: Context) -> LetterContext:
     return LetterContext.of(context.settings, context.signer)
 
 
@@ -248,13 +262,15 @@ def _draft(context: Context, file: Path) -> MailingSource:
 
 
 def _sample(context: Context, draft: MailingSource, text: str) -> Letter:
+    """Return the letter that an address would get; a customer's has their name, format and language."""
     try:
         address = Address.parse(text)
         with context.store.reading() as session:
             customer = find_customer(session, address)
-            reader = person(session, customer) if customer else Person(NOBODY, address.written, None)
+            reader = person(session, customer) if customer else Person(NO_CUSTOMER_ID, address.written, None)
         form = customer.format if customer else LetterFormat.HTML
-        desk = _desk(context)
-        return MailingLetters(desk, draft, None, desk.language_of(reader)).letter(reader, form, now=clock.now())
+        letter_context = _letter_context(context)
+        letters = MailingLetters(letter_context, draft, None, letter_context.language_of(reader))
+        return letters.letter(reader, form, now=clock.now())
     except (BadAddress, GateRefused, CannotOpen) as error:
         raise Refused(str(error)) from error

@@ -91,12 +91,15 @@ class CheckedTemplate:
         constants, slots = _constants_and_slots(template)
         _check_positions(constants, slots)
         self._check(template, _random_letters(40), _random_letters(12))
-        # The longest plain values, and a name with a sign that domains have, too.
+        # The longest plain token, and a name with a dot in it, as domains have.
         self._check(template, _random_letters(80), f"{_random_letters(8)}.{_random_letters(8)}")
         self._steps = _steps(constants, slots)
 
     def answers_for(self, data: bytes, *, sender: str, recipient: str, own: Collection[str]) -> bool:
-        """Return whether these bytes are a letter of the template to this recipient, with plain values in its slots."""
+        """Return True for "as the template", False for "look closely".
+
+        True: these bytes are a letter of the template to this recipient, with plain values in its slots.
+        """
         if sender != self._sender or (own is not self._own and frozenset(own) != self._own):
             return False
         start = _end_of_signatures(data)

@@ -15,7 +15,7 @@ from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.single_letter import recipient_of, single_letter, unnamed_recipient_of
-from feedback_app.mailing.text.quoting import quoted, shortened
+from feedback_app.mailing.text.quoting import excerpt, without_addresses
 from feedback_app.security.link_lifetimes import LINK_DAYS, sign_link
 from feedback_app.security.tokens import Claim, Purpose
 
@@ -44,7 +44,7 @@ def confirm_answers(session: Session, context: LetterContext, request: LetterReq
         message_id=context.message_id("confirm answers", request.id),
         headers=[("Auto-Submitted", "auto-generated")],
         values={
-            "title": quoted(thread.title),
+            "title": without_addresses(thread.title),
             "days": LINK_DAYS[Purpose.CONFIRM_ANSWERS],
             "confirm_link": _link(context, Claim(Purpose.CONFIRM_ANSWERS, following.id), now),
         },
@@ -62,19 +62,15 @@ def answers(session: Session, context: LetterContext, request: LetterRequest, no
         request.details = json.dumps([notice.id for notice in take_unsent(session, recipient.id, now=now)])
         session.flush()
     threads: dict[int, dict[str, object]] = {}
-    told: list[dict[str, str]]
+    answers_by_thread: dict[int, list[dict[str, str]]] = {}
     for following, comment, thread in still_wanted(session, recipient.id, json.loads(request.details), now=now):
-        about = threads.setdefault(
-            following.id,
-            {
-                "title": quoted(thread.title),
-                "link": f"{context.settings.site_url}{thread.path}",
-                "stop_link": _link(context, Claim(Purpose.STOP_ANSWERS, following.id), now),
-                "answers": [],
-            },
-        )
-        told = about["answers"]  # type: ignore[assignment]
-        told.append(_answer(context, comment, thread))
+        answers_by_thread.setdefault(following.id, []).append(_answer(context, comment, thread))
+        threads[following.id] = {
+            "title": without_addresses(thread.title),
+            "link": f"{context.settings.site_url}{thread.path}",
+            "stop_link": _link(context, Claim(Purpose.STOP_ANSWERS, following.id), now),
+            "answers": answers_by_thread[following.id],
+        }
     if not threads:
         message = "nothing to tell any more"
         raise NotWanted(message)
@@ -123,8 +119,8 @@ def own_comments(session: Session, context: LetterContext, request: LetterReques
 def _answer(context: LetterContext, comment: Comment, thread: Thread) -> dict[str, str]:
     """Return what the letter says about one answer."""
     return {
-        "author": quoted(comment.author),
-        "words": shortened(visible_text(comment.html)),
+        "author": without_addresses(comment.author),
+        "words": excerpt(visible_text(comment.html)),
         "link": f"{context.settings.site_url}{thread.path}#comment-{comment.id}",
     }
 

@@ -1,7 +1,7 @@
-"""DKIM (RFC 6376; RFC 8463 for Ed25519): letters signed in the name of From's domain, both unsubscribe headers covered.
+"""DKIM signatures (RFC 6376; RFC 8463 for Ed25519) for From's domain, which cover both unsubscribe headers.
 
-A key is a file, `INSTANCE/keys/dkim-SELECTOR.pem`, as `openssl genpkey` writes it. One RSA and one Ed25519 key can sign
-side by side. Without a file letters are not signed.
+A key is a file, `INSTANCE/keys/dkim-SELECTOR.pem`, as `openssl genpkey` writes it. An RSA key and an Ed25519 key can
+both sign. Without a key letters are not signed.
 """
 
 import base64
@@ -26,7 +26,7 @@ SHORTEST_RSA = 1024
 MOST_KEYS = 2
 LINE = 72
 _FOLD = "\r\n "
-# Every header that a letter can have; one that is named and not there must not be added on the way (RFC 6376, 5.4.2).
+# Every header that a letter can have. If it is missing, signing its name keeps it from being added (RFC 6376, 5.4.2).
 SIGNED = (
     "from", "to", "reply-to", "subject", "date", "message-id", "mime-version", "content-type",
     "content-transfer-encoding", "list-id", "list-unsubscribe", "list-unsubscribe-post", "auto-submitted",
@@ -38,18 +38,18 @@ _BLANKS_AT_END = re.compile(rb"[ \t]+(?=\r\n)")
 
 @dataclass(frozen=True, slots=True)
 class DkimKey:
-    """A key that signs, and the name under which its public half is published."""
+    """A private key, and the selector under which its public key is published."""
 
     selector: str
     private: RSAPrivateKey | Ed25519PrivateKey
 
     @property
     def algorithm(self) -> str:
-        """The signature's algorithm, by its name in DKIM."""
+        """The algorithm's name in DKIM."""
         return "rsa-sha256" if isinstance(self.private, RSAPrivateKey) else "ed25519-sha256"
 
     def record(self) -> str:
-        """The TXT record to publish (RFC 6376, 3.6.1; RFC 8463, 4)."""
+        """Return the TXT record to publish (RFC 6376, 3.6.1; RFC 8463, 4)."""
         public = self.private.public_key()
         if isinstance(self.private, RSAPrivateKey):
             form, coding = serialization.PublicFormat.SubjectPublicKeyInfo, serialization.Encoding.DER
@@ -59,15 +59,15 @@ class DkimKey:
         return f"v=DKIM1; k={kind}; p={base64.b64encode(public.public_bytes(coding, form)).decode()}"
 
     def sign(self, data: bytes) -> bytes:
-        """A signature's bytes over what is to be signed."""
+        """Return the signature of some data."""
         if isinstance(self.private, RSAPrivateKey):
             return self.private.sign(data, PKCS1v15(), hashes.SHA256())
-        # RFC 8463, 3: the hash is signed, not the text.
+        # RFC 8463, 3: Ed25519 signs the hash, not the data.
         return self.private.sign(hashlib.sha256(data).digest())
 
 
 def dkim_keys(settings: Settings) -> list[DkimKey]:
-    """The keys in the instance's folder, by their selectors. Raises KeyProblem, one line that names the file."""
+    """Return the keys in the instance's folder, sorted by selector. Raises KeyProblem, one line that names the file."""
     paths = sorted(settings.keys.glob("dkim-*.pem"))
     keys = [_read(path) for path in paths]
     if len({key.algorithm for key in keys}) < len(keys) or len(keys) > MOST_KEYS:
@@ -106,7 +106,7 @@ def make_dkim_signer(settings: Settings) -> Callable[[bytes], bytes] | None:
 
 
 def signatures(letter: bytes, keys: list[DkimKey], domain: str, *, moment: int) -> bytes:
-    """The `DKIM-Signature` headers of a letter, one a key, each over headers and body as they are."""
+    """Return a letter's `DKIM-Signature` headers, one per key. `moment` is in seconds since 1970."""
     head, _, body = letter.partition(b"\r\n\r\n")
     headers = _relaxed_headers(head)
     names = ":".join(SIGNED)
@@ -128,6 +128,7 @@ def signatures(letter: bytes, keys: list[DkimKey], domain: str, *, moment: int) 
 
 
 def _folded(text: str, sign: str) -> list[str]:
+    """Split a text behind a sign into lines."""
     lines, line = [], ""
     for piece in text.split(sign):
         if len(line) + len(piece) > LINE:
@@ -138,7 +139,7 @@ def _folded(text: str, sign: str) -> list[str]:
 
 
 def _relaxed_headers(head: bytes) -> dict[str, bytes]:
-    """Headers by their names, canonical (RFC 6376, 3.4.2). A letter has each at most once."""
+    """Return the canonical headers by name (RFC 6376, 3.4.2). A letter has each at most once."""
     found = {}
     for line in re.split(rb"\r\n(?![ \t])", head):
         name, _, value = line.partition(b":")
@@ -148,6 +149,6 @@ def _relaxed_headers(head: bytes) -> dict[str, bytes]:
 
 
 def _relaxed_body(body: bytes) -> bytes:
-    """A body, canonical (RFC 6376, 3.4.4)."""
+    """Return a canonical body (RFC 6376, 3.4.4)."""
     plain = _BLANKS.sub(b" ", _BLANKS_AT_END.sub(b"", body)).rstrip(b"\r\n")
     return plain + b"\r\n" if plain else b""

@@ -57,8 +57,8 @@ class MailingLetters:
                 message_id=message_id.encode(),
                 unsubscribe=context.unsubscribe_token(person.id, self._source.topic, now).encode(),
                 preferences=context.preferences_token(person.id, now, person.series).encode(),
-                name=mime.quoted(name),
-                name_in_html=mime.quoted(escape(name)),
+                name=mime.encode_slot_value(name),
+                name_in_html=mime.encode_slot_value(escape(name)),
             )
         )
         return_to = self._return_addresses.address(self._mailing_id, person.id) if self._mailing_id else self._sender

@@ -1,4 +1,7 @@
-"""Bytes of a message: headers (RFC 5322, RFC 2047) and parts in quoted-printable (RFC 2045), made to be predictable."""
+"""Makes a message's text: headers (RFC 5322, RFC 2047) and parts in quoted-printable (RFC 2045).
+
+Python's EmailMessage is not used: it folds and encodes as it likes, and has let a name add headers.
+"""
 
 import base64
 import re
@@ -7,16 +10,16 @@ from collections.abc import Iterable, Sequence
 from feedback_app.mailing.gate.template import GAP, Slot
 
 LINE = 76
-# A line with an encoded word is shorter than others (RFC 2047, 2), and the header's name stands before the first.
+# A line with an encoded word has at most 76 characters (RFC 2047, 2), and the header's name is on the first one.
 ENCODED_LINE = 76
 ENCODED_WORD = ENCODED_LINE - len("Reply-To: ")
 _PLAIN = re.compile(r"[ -~]*")
-# Stands for itself wherever it stands.
+# Needs no encoding anywhere.
 _LETTERS = re.compile(r"[A-Za-z](?:[A-Za-z ]{0,60}[A-Za-z])?")
 
 
 def encoded_words(text: str) -> list[str]:
-    """A text as base64 encoded words (RFC 2047), each fit for a header's first line, split between characters."""
+    """Return a text as base64 encoded words (RFC 2047), split between characters; each fits on a first line."""
     words, piece = [], ""
     for character in text:
         if len(_word(piece + character)) > ENCODED_WORD:
@@ -32,9 +35,9 @@ def _word(text: str) -> str:
 
 
 def unstructured(text: str) -> str:
-    """The value of a header such as Subject, folded."""
+    """Return the folded value of an unstructured header such as Subject."""
     words = text.split(" ")
-    # A line that is folded between two blanks loses one, or has nothing but blanks: encoded, they stay.
+    # Folding between two blanks would lose one, or make a line of blanks only. In encoded words they are kept.
     if _PLAIN.fullmatch(text) and "=?" not in text and "" not in words and all(len(word) < LINE for word in words):
         return _folded(words)
     return "\r\n ".join(encoded_words(text))
@@ -51,7 +54,7 @@ def _folded(words: Sequence[str]) -> str:
 
 
 def mailbox(name: str | None, address: str) -> str:
-    """A mailbox with its display name, if the name can be said in one word that no parser reads in another way."""
+    """Return a mailbox with its display name, or without if no single word can express the name unambiguously."""
     if not name:
         return address
     if _PLAIN.fullmatch(name) and "=?" not in name and len(name) < LINE:
@@ -62,17 +65,17 @@ def mailbox(name: str | None, address: str) -> str:
 
 
 def quoted_printable(text: str, *, slots: bool = False) -> str:
-    """A text's lines in quoted-printable, ended by CRLF; no line starts with a dot, none needs dot-stuffing.
+    """Return a text in quoted-printable, with CRLF. No line starts with a dot, so that none needs dot-stuffing.
 
-    With `slots`, their gaps stay as they are, each between soft line breaks: what takes its place later is encoded by
-    itself (`quoted`), whatever stands around it.
+    With `slots`, gaps are kept, each between soft line breaks: `encode_slot_value` encodes the value later,
+    independently of the text around it.
     """
     line_of = _quoted_around if slots else _quoted_line
     return "".join(f"{line_of(line)}\r\n" for line in text.strip("\n").split("\n"))
 
 
-def quoted(text: str) -> bytes:
-    """A word or two in quoted-printable, to fill a slot."""
+def encode_slot_value(text: str) -> bytes:
+    """Return a slot's value in quoted-printable."""
     if _LETTERS.fullmatch(text):
         return text.encode()
     return _quoted_piece(text, ends=True).encode()
@@ -83,7 +86,7 @@ def _quoted_line(line: str) -> str:
 
 
 def _quoted_around(line: str) -> str:
-    # Every second one is a slot's name.
+    # Every second piece is a slot's name.
     pieces = GAP.split(line)
     made = _quoted_piece(pieces[0], ends=len(pieces) == 1)
     for place in range(1, len(pieces), 2):
@@ -94,7 +97,7 @@ def _quoted_around(line: str) -> str:
 
 
 def _quoted_piece(text: str, *, ends: bool) -> str:
-    """Text from a line's start; `ends` when a hard line break comes after it, before which no blank may stand."""
+    """Encode text that begins a line. `ends`: a hard line break follows, before which there must be no blank."""
     pieces: list[str] = []
     length = 0
     raw = text.encode()
@@ -114,10 +117,10 @@ def _quoted_piece(text: str, *, ends: bool) -> str:
 def message(
     headers: Iterable[tuple[str, str]], *, date: str, boundary: str, text: str, html: str | None, slots: bool = False
 ) -> str:
-    """A whole message: text alone, or text and HTML as alternatives. `boundary` needs no more than to be unguessable.
+    """Return a whole message: plain text, or text and HTML as alternatives.
 
-    `=_` in the boundary cannot occur in quoted-printable (RFC 2045, section 6.7). With `slots` their gaps stay, in the
-    head as they are, in the parts as `quoted_printable` says.
+    `boundary` must be hard to guess; the `=_` added to it can't occur in quoted-printable (RFC 2045, 6.7). With
+    `slots`, gaps are kept in the head, and in the parts as `quoted_printable` keeps them.
     """
     head = [*headers, ("Date", date), ("MIME-Version", "1.0")]
     if html is None:

@@ -20,7 +20,7 @@ from feedback_app.mailing.letters.single_letter import recipient_of, single_lett
 from feedback_app.mailing.mailings.services import counts
 from feedback_app.mailing.mailings.source import MailingSource
 from feedback_app.mailing.models import LEFT_STATES, DeliveryState, Mailing, MailingState
-from feedback_app.mailing.text.quoting import quoted, shortened
+from feedback_app.mailing.text.quoting import excerpt, without_addresses
 from feedback_app.plurals import counted
 from feedback_app.security.link_lifetimes import LINK_DAYS, sign_link
 from feedback_app.security.tokens import Claim, Purpose
@@ -75,7 +75,7 @@ def comment_waits(session: Session, context: LetterContext, request: LetterReque
     if not waiting:
         message = "the comment does not wait any more"
         raise NotWanted(message)
-    title = quoted(waiting[0][1].title)
+    title = without_addresses(waiting[0][1].title)
     return _waiting_letter(
         context, owner, waiting, count=1, subject=f"A comment waits: {title}", request=request, now=now
     )
@@ -123,11 +123,11 @@ def _waiting_letter(
 
 def _waiting_comment(context: LetterContext, comment: Comment, thread: Thread, now: datetime) -> dict[str, object]:
     return {
-        "author": quoted(comment.author),
-        "title": quoted(thread.title),
+        "author": without_addresses(comment.author),
+        "title": without_addresses(thread.title),
         "post_link": f"{context.settings.site_url}{quote(thread.path)}",
-        "words": shortened(comment.text),
-        "reasons": [quoted(reason) for reason in comment.reasons],
+        "words": excerpt(comment.text),
+        "reasons": [without_addresses(reason) for reason in comment.reasons],
         "links": [(decision.capitalize(), _link(context, comment, decision, now)) for decision in Decision],
     }
 
@@ -145,8 +145,8 @@ def sign_in_notice(session: Session, context: LetterContext, request: LetterRequ
     owner = recipient_of(session, context, request)
     details = json.loads(request.details or "{}")
     change = CHANGES.get(details.get("what", ""))
-    who = str(details.get("who", "somebody"))
-    subject = f"{who} {change}" if change else f"{who}: {details.get('subject', 'a change')}"
+    user_name = str(details.get("who", "somebody"))
+    subject = f"{user_name} {change}" if change else f"{user_name}: {details.get('subject', 'a change')}"
     return single_letter(
         context,
         owner,
@@ -154,7 +154,7 @@ def sign_in_notice(session: Session, context: LetterContext, request: LetterRequ
         subject=subject,
         message_id=context.message_id("sign-in notice", request.id),
         headers=[AUTOMATIC],
-        values={"said": subject, "who": who, "at": f"{request.asked_at:%Y-%m-%d %H:%M}"},
+        values={"change": subject, "who": user_name, "at": f"{request.asked_at:%Y-%m-%d %H:%M}"},
         now=now,
         language=ENGLISH,
     )

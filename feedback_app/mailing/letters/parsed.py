@@ -1,4 +1,4 @@
-"""A letter read back as a mail program reads it, to be looked at."""
+"""Reads a letter back as a mail program does, for showing it."""
 
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -18,8 +18,8 @@ class ParsedLetter:
     html: str | None
 
 
-def shown_letter(data: bytes, name: str = "") -> ParsedLetter:
-    """A letter's bytes, read as a mail program reads them."""
+def parse_letter(data: bytes, name: str = "") -> ParsedLetter:
+    """Return a letter's bytes as a mail program shows them. `name` is its file's."""
     message = message_from_bytes(data, policy=policy.default)
     return ParsedLetter(
         name=name,

@@ -146,7 +146,7 @@ def _check_shown(path: Path, draft: MailingSource, own: Collection[str]) -> str:
         if name in {"title", "alt"} and set(placeholders) & set(LINKS):
             message = f"{path}: the title of a link or an image has no link in it"
             raise SourceRefused(message)
-        if name in {"href", "src"} and not placeholders and not link_checks.good(value):
+        if name in {"href", "src"} and not placeholders and not link_checks.is_web_link(value):
             message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
             raise SourceRefused(message)
     # The cleaner takes a scheme that letters don't have, with its link; the shop's own address may stay as text.
@@ -158,18 +158,18 @@ def _check_shown(path: Path, draft: MailingSource, own: Collection[str]) -> str:
 
 def _check_ends(path: Path, draft: MailingSource, first: int, html: str) -> None:
     """Look for links that Markdown makes none of, and for those of the reader's own that go on with other words."""
-    found = link_checks.left_over(html)
+    found = link_checks.find_broken_link(html)
     if found:
         # Or brackets that are escaped: these look like any.
-        html_of_meant = draft_html(replace(draft, body=link_checks.meant(draft.body)))
-        found = link_checks.left_over(_STAND_IN.sub(r"{{ \1 }}", html_of_meant))
+        html_of_meant = draft_html(replace(draft, body=link_checks.without_literal_signs(draft.body)))
+        found = link_checks.find_broken_link(_STAND_IN.sub(r"{{ \1 }}", html_of_meant))
     if found:
         words, reference = found
         where = _where(path, draft, first, re.escape(f"[{words}"))
         why = "it is not closed" if reference is None else f"there is no line `[{reference[:40]}]: https://…` for it"
         message = f"{where}: the link of “{words[:40]}” is broken: {why}; brackets that are no link are written \\["
         raise SourceRefused(message)
-    name = link_checks.runs_on(plain_text(html))
+    name = link_checks.find_link_that_runs_on(plain_text(html))
     if name:
         where = _where(path, draft, first, rf"\{{\{{\s*{name}\s*\}}\}}[^\s)]")
         message = f"{where}: the link {_known([name])} is broken by what follows it: leave a blank there"
@@ -199,8 +199,8 @@ def _check_line(where: str, line: str, line_without_code: str) -> None:
     if _invisible(line):
         message = f"{where}: there is an invisible character here that letters don't take"
         raise SourceRefused(message)
-    for words, link in link_checks.written(line_without_code):
-        if not _PLACEHOLDER.fullmatch(link) and not link.startswith("{{") and not link_checks.good(link):
+    for words, link in link_checks.links_in(line_without_code):
+        if not _PLACEHOLDER.fullmatch(link) and not link.startswith("{{") and not link_checks.is_web_link(link):
             message = f"{where}: the link of “{words[:40]}” is broken: it starts with https:// (or http://) and a host"
             raise SourceRefused(message)
 

@@ -1,1 +1,1 @@
-"""The text of letters: HTML as plain text, checks of links, quotes, inline styles. No addresses, no database."""
+"""Text of letters: HTML to plain text, checks of links, quotes, inlined styles. Knows no addresses and no database."""

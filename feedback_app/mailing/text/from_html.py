@@ -1,4 +1,4 @@
-"""A letter's HTML as a person reads it who has no HTML: its words, in its order, with the links that it has."""
+"""Turns a letter's HTML into plain text: the same words in the same order, with their links."""
 
 import re
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from html.parser import HTMLParser
 from itertools import takewhile
 from urllib.parse import unquote
 
-# Quotes and lists that stand deeper than this in others are no further to the right.
+# Quotes and lists that are nested more deeply are not indented further.
 DEEPEST = 12
 RULE = "-" * 20
 _UNDERLINES = {"h1": "=", "h2": "-"}
 _HEADINGS = {"h1", "h2", "h3"}
 _LISTS = {"ul", "ol"}
-# What begins and ends a paragraph, wherever it stands.
+# Elements that begin and end a paragraph.
 _BLOCKS = {"p", "pre", "blockquote", "table", "thead", "tbody", "tr", "li"} | _HEADINGS | _LISTS
 _CELLS = {"td", "th"}
-# A cell's end, until its row is whole.
+# Marks the end of a table cell until its row is complete.
 _NEXT_CELL = "\x1f"
-# What may stand right behind a link, which mail programs then take for none of it.
+# What may follow a link directly: mail programs don't take it for a part of the link.
 _APART_FROM_LINK = re.compile(r"""[.,;:!?)\]>"'”’…]*(?:\s|$)""")  # noqa: RUF001 - the quotes that Markdown makes
 _BETWEEN_CELLS = " · "
 
 
 def plain_text(html: str) -> str:
-    """The text of clean HTML, such as `nh3` makes: every tag is closed where it has to be."""
+    """Return the text of clean HTML, such as `nh3` makes: every tag is closed properly."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -32,19 +32,19 @@ def plain_text(html: str) -> str:
 
 @dataclass(eq=False, slots=True)
 class _Margin:
-    """What stands in front of the lines of a quote or an item of a list."""
+    """The prefix of the lines of a quote or a list item."""
 
     first: str
     rest: str
 
     def next(self) -> str:
-        """What stands in front of the next line."""
+        """Return the prefix of the next line."""
         margin, self.first = self.first, self.rest
         return margin
 
 
 class _Reader(HTMLParser):
-    """Takes tags and words as they come, and makes a line of them where one ends. Nothing here calls itself."""
+    """Collects words and writes lines. Nothing here is recursive, so deep nesting does no harm."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -53,27 +53,27 @@ class _Reader(HTMLParser):
         self._words = ""
         self._after_break = False
         self._preformatted = False
-        # The margins that are open, those of the line before, and how many more are too deep to be shown.
+        # The open margins, those of the line before, and how many more are too deep to be shown.
         self._margins: list[_Margin] = []
         self._before: list[_Margin] = []
         self._too_deep = 0
-        # The lists that are open: the number of the next item, or none.
+        # For each open list the number of its next item, or None for a bulleted list.
         self._numbers: list[int | None] = []
         self._tables = 0
-        # An empty line comes before the next one.
+        # Whether an empty line comes before the next line.
         self._apart = False
         self._link = ""
         self._link_words = ""
-        # A link stands as it is at the end of the words: it would go on with theirs.
+        # Whether the words end with a bare link: words that follow directly would become part of it.
         self._after_link = False
 
     def text(self) -> str:
-        """All lines that there are."""
+        """Return all lines."""
         self._end_paragraph()
         return "\n".join([*self._lines, ""])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take a tag that opens; in a table only its rows are lines of their own."""
+        """Handle an opening tag. In a table, only rows are lines of their own."""
         if tag in _CELLS or (self._tables and tag in _BLOCKS - {"tr"}):
             self._take(" ")
         elif tag in _BLOCKS:
@@ -93,7 +93,7 @@ class _Reader(HTMLParser):
         self._tables += tag == "table"
 
     def handle_endtag(self, tag: str) -> None:
-        """Take a tag that closes."""
+        """Handle a closing tag."""
         self._tables -= tag == "table"
         if tag in _CELLS:
             self._words += _NEXT_CELL
@@ -106,12 +106,12 @@ class _Reader(HTMLParser):
             self._end_link()
 
     def handle_data(self, data: str) -> None:
-        """Take words; what stands between blocks is none."""
+        """Handle words."""
         self._take(data)
 
     def _take(self, words: str) -> None:
         if self._after_break and not self._preformatted:
-            # What follows a break in the file is the same line's end.
+            # After <br>, the line break of the file says nothing new.
             words = words.lstrip(" \t\n")
         elif self._after_link and not _APART_FROM_LINK.match(words):
             words = f" {words}"
@@ -145,13 +145,13 @@ class _Reader(HTMLParser):
             self._indent(marker, " " * len(marker))
         elif tag in _LISTS:
             self._numbers.append(1 if tag == "ol" else None)
-        # A list within an item goes on with it.
+        # No empty line comes before a list within an item.
         self._apart |= tag not in {"li", "tr", "thead", "tbody"} and not (tag in _LISTS and len(self._numbers) > 1)
         self._preformatted = tag == "pre"
 
     def _end(self, tag: str) -> None:
         if tag == "li" and not self._too_deep and self._margins[-1].first != self._margins[-1].rest:
-            # An item with nothing in it is one.
+            # An empty item is still an item.
             self._put([""])
         if tag in {"blockquote", "li"}:
             if self._too_deep:
@@ -174,7 +174,7 @@ class _Reader(HTMLParser):
         if self._preformatted:
             lines = words.strip("\n").split("\n")
         elif tag == "tr":
-            # Nothing comes after the last cell's end.
+            # The last piece is what follows the last cell's end: nothing.
             lines = [_BETWEEN_CELLS.join(_line(cell) for cell in words.split(_NEXT_CELL)[:-1])]
         elif tag in _HEADINGS:
             lines = [_line(words)]
@@ -195,5 +195,5 @@ class _Reader(HTMLParser):
 
 
 def _line(words: str) -> str:
-    """Words on one line, with one blank between two: what is typed as two may be shown as one."""
+    """Return words on one line with single blanks, as HTML shows them."""
     return re.sub(r"[ \t\n]+", " ", words).strip(" ")

@@ -1,13 +1,13 @@
-"""A letter's stylesheet, put on the elements themselves: many mail programs read no other."""
+"""Moves a letter's style sheet onto its elements, because many mail programs ignore style sheets."""
 
 import css_inline
 
-# What depends on the reader's screen (dark, small) can't stand on an element, and stays where it was.
+# Media queries (dark mode) can't be inlined; they stay in the sheet.
 _INLINER = css_inline.CSSInliner(
     load_remote_stylesheets=False, keep_style_tags=False, keep_at_rules=True, remove_inlined_selectors=True
 )
 
 
 def inlined(html: str) -> str:
-    """The same page, styled where it stands. Costs a parse: once a mailing, not once a letter."""
+    """Return a page with its styles inlined. This parses the page: do it once per mailing, not once per letter."""
     return _INLINER.inline(html)

@@ -2,9 +2,13 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.transports.results import Answer
+
+if TYPE_CHECKING:
+    # Every command checks its settings with the registry, and most commands have nothing to do with letters.
+    from feedback_app.mailing.gate.letter import Letter
 
 
 class Transport(ABC):
@@ -15,7 +19,7 @@ class Transport(ABC):
     transport may keep several letters on their way; the versions here send one letter after the other.
     """
 
-    # The folder of this machine in which the letters stay, where they go no further.
+    # The folder on this machine in which the letters stay; None if they are sent.
     folder: Path | None = None
     # Whether the owner has allowed letters to cross the network unencrypted.
     allows_unencrypted: bool = False
@@ -36,14 +40,14 @@ class Transport(ABC):
         return bool(url)
 
     @abstractmethod
-    def send(self, letter: Letter) -> Answer:
+    def send(self, letter: "Letter") -> Answer:
         """Send one letter and wait for its answer."""
 
     @abstractmethod
     def close(self) -> None:
         """Close what is open."""
 
-    def submit(self, letter: Letter) -> None:
+    def submit(self, letter: "Letter") -> None:
         """Send one letter; it need not wait for the answer."""
         self._answered.append((letter.message_id, self.send(letter)))
 

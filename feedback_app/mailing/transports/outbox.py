@@ -4,10 +4,13 @@ import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.transports.base import Transport
 from feedback_app.mailing.transports.results import Answer, Outcome
+
+if TYPE_CHECKING:
+    from feedback_app.mailing.gate.letter import Letter
 
 
 class OutboxTransport(Transport):
@@ -28,7 +31,7 @@ class OutboxTransport(Transport):
         """Return whether the URL names a folder."""
         return bool(url.partition(":")[2])
 
-    def send(self, letter: Letter) -> Answer:
+    def send(self, letter: "Letter") -> Answer:
         """Write the letter."""
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}.eml"
         draft = self.folder / f".{name}"

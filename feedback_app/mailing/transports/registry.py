@@ -12,7 +12,7 @@ URL_FORMS = (
     "(signs in a password are written as in URLs: %23 for #)"
 )
 # Scheme to class. A class is imported when its scheme is used.
-_TRANSPORTS = {
+TRANSPORTS = {
     "outbox": "feedback_app.mailing.transports.outbox:OutboxTransport",
     "smtp": "feedback_app.mailing.transports.smtp_pool:SmtpPool",
     "smtp+starttls": "feedback_app.mailing.transports.smtp_pool:SmtpPool",
@@ -22,7 +22,7 @@ _TRANSPORTS = {
 
 def register(scheme: str, transport: str) -> None:
     """Register a transport for a scheme, as `package.module:Class`."""
-    _TRANSPORTS[scheme] = transport
+    TRANSPORTS[scheme] = transport
 
 
 def check_url(url: str) -> None:
@@ -54,5 +54,5 @@ def open_transport(url: str, connections: int = 1) -> Iterator[Transport]:
 
 
 def _transport_class(url: str) -> type[Transport] | None:
-    name = _TRANSPORTS.get(url.partition(":")[0])
+    name = TRANSPORTS.get(url.partition(":")[0])
     return resolve_name(name) if name else None

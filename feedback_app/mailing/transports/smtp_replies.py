@@ -1,6 +1,7 @@
 """What a mail server's replies mean for a letter (RFC 5321, 4.2 and 4.3)."""
 
-from feedback_app.mailing.transports.results import Answer, Outcome, scrub
+from feedback_app.mailing.transports.results import Answer, Outcome
+from feedback_app.mailing.transports.scrub import scrub
 
 # The replies after which the dialogue goes on (RFC 5321, 4.3.2). Any other reply that is no refusal makes no sense: a
 # server that says 250 to DATA would read the letter as commands.

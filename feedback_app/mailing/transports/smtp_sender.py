@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from feedback_app.mailing.gate.letter import Letter
-from feedback_app.mailing.transports.results import Answer, Outcome, scrub
+from feedback_app.mailing.transports.results import Answer, Outcome
+from feedback_app.mailing.transports.scrub import scrub
 from feedback_app.mailing.transports.smtp_connection import (
     SENSELESS,
     ConnectionBroken,

@@ -1,1 +1,1 @@
-"""What comes back."""
+"""Tests of bounces and complaints."""

@@ -1,4 +1,4 @@
-"""What comes back: a report counts for the letter that it was sealed for, once, and a made-up one for nobody."""
+"""Bounces and complaints: a report counts once, for the letter whose return address it came to; a forged one never."""
 
 import base64
 import json
@@ -16,9 +16,9 @@ from feedback_app.customers.consent import frequencies, history
 from feedback_app.customers.models import ConsentAction, ConsentChannel, Frequency, Suppression, SuppressionReason
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
-from feedback_app.mailing.bounces.mailbox import MailboxRefused, messages
+from feedback_app.mailing.bounces.mailbox import MailboxRefused, read_messages
 from feedback_app.mailing.bounces.parser import read_report
-from feedback_app.mailing.bounces.services import Processed, note
+from feedback_app.mailing.bounces.services import BounceCounts, record_report
 from feedback_app.mailing.models import Bounce
 from feedback_app.mailing.return_addresses import ReturnAddresses, ReturnedLetter
 from feedback_app.security.tokens import Signer
@@ -93,7 +93,7 @@ Hello.
 """
 
 
-ODD = """From: MAILER-DAEMON@qmail.example
+NONSTANDARD = """From: MAILER-DAEMON@qmail.example
 To: {to}
 Subject: failure notice
 Message-ID: <odd@qmail.example>
@@ -128,16 +128,16 @@ def letters(sqlite_store: Store, sink: MailServer, clock: Clock) -> list[str]:
     return [letter.sender for letter in sink.letters]
 
 
-def process(store: Store, *texts: str, returns: ReturnAddresses = RETURNS) -> Processed:
-    done = Processed()
+def process(store: Store, *texts: str, returns: ReturnAddresses = RETURNS) -> BounceCounts:
+    found = BounceCounts()
     for text in texts:
         with store.writing() as session:
-            done = note(session, read_report(message_from_string(text), returns), done, now=OPPS_DAY)
-    return done
+            found = record_report(session, read_report(message_from_string(text), returns), found, now=OPPS_DAY)
+    return found
 
 
 def suppressed(store: Store) -> dict[int, SuppressionReason]:
-    """Whose address is barred, and why."""
+    """Return whose address is suppressed, and why."""
     with store.reading() as session:
         found = {number: session.get(Suppression, customer_of(store, number).fingerprint) for number in (1, 2)}
     return {number: row.reason for number, row in found.items() if row}
@@ -156,14 +156,21 @@ def test_a_return_address_is_the_shops_own_mailbox_and_tells_nothing(letters: li
 
 
 @given(st.integers(0, 2**24 - 1), st.integers(0, 2**40 - 1))
-def test_a_return_address_is_read_back_whatever_became_of_its_case(mailing: int, customer: int) -> None:
+def test_a_return_address_is_read_in_any_case(mailing: int, customer: int) -> None:
     address = RETURNS.address(mailing, customer)
     assert RETURNS.read(f"<{address.upper()}>") == ReturnedLetter(mailing, customer)
     assert RETURNS.address(mailing, customer) == address
 
 
+def test_a_return_address_of_an_earlier_version_is_still_read() -> None:
+    """Letters that are on their way when the shop is upgraded may come back later."""
+    address = "hello+bpywnei4r2errm4v56yst752j5bavm5oxsakb6yy@mongrelsocks.example"
+    assert RETURNS.read(address) == ReturnedLetter(7, 300)
+    assert RETURNS.address(7, 300) == address
+
+
 @given(st.text("abcdefghijklmnopqrstuvwxyz234567", min_size=39, max_size=39))
-def test_a_return_address_can_not_be_made_up(token: str) -> None:
+def test_a_return_address_can_not_be_forged(token: str) -> None:
     assert RETURNS.read(f"hello+b{token}@mongrelsocks.example") is None
 
 
@@ -175,30 +182,30 @@ def test_a_shop_with_a_long_name_has_no_return_addresses() -> None:
 
 def test_an_address_that_does_not_exist_gets_no_more_letters(sqlite_store: Store, letters: list[str]) -> None:
     done = process(sqlite_store, report(letters[0]))
-    assert done == Processed(hard=1, suppressed=1)
+    assert done == BounceCounts(hard=1, suppressed=1)
     assert suppressed(sqlite_store) == {1: SuppressionReason.BOUNCED}
     assert reasons(sqlite_store) == ["it came back: the address does not take letters (5.1.1)", "250 ok 2"]
     assert counts(sqlite_store) == {"accepted": 2}
 
 
-def test_what_was_read_before_changes_nothing(sqlite_store: Store, letters: list[str]) -> None:
+def test_a_report_that_was_read_before_changes_nothing(sqlite_store: Store, letters: list[str]) -> None:
     bounce, again = report(letters[0]), "X-Copied: yes\n" + report(letters[0])
-    assert process(sqlite_store, bounce, again, bounce) == Processed(hard=1, suppressed=1, known=2)
+    assert process(sqlite_store, bounce, again, bounce) == BounceCounts(hard=1, suppressed=1, known=2)
 
 
 @pytest.mark.parametrize(
     ("action", "status"), [("failed", "4.2.2"), ("failed", "5.2.2"), ("delayed", "4.4.1"), ("failed", "5.7.1")]
 )
-def test_a_failure_that_passes_is_counted_and_bars_nobody(
+def test_a_soft_bounce_is_counted_and_blocks_no_address(
     action: str, status: str, sqlite_store: Store, letters: list[str]
 ) -> None:
-    assert process(sqlite_store, report(letters[0], action=action, status=status)) == Processed(soft=1)
+    assert process(sqlite_store, report(letters[0], action=action, status=status)) == BounceCounts(soft=1)
     assert suppressed(sqlite_store) == {}
     with sqlite_store.reading() as session:
         assert [row.status for row in session.query(Bounce)] == [status]
 
 
-def test_a_made_up_bounce_bars_nobody(sqlite_store: Store, letters: list[str]) -> None:
+def test_a_forged_bounce_blocks_no_address(sqlite_store: Store, letters: list[str]) -> None:
     other = letters[0][:8] + ("a" if letters[0][8] != "a" else "b") + letters[0][9:]
     strangers = ReturnAddresses(Signer("another signing key than ours!!!", "theirs"), "hello@mongrelsocks.example")
     forged = (
@@ -209,12 +216,12 @@ def test_a_made_up_bounce_bars_nobody(sqlite_store: Store, letters: list[str]) -
         complaint(strangers.address(1, 1)),
         complaint("alice@example.com"),
     )
-    assert process(sqlite_store, *forged) == Processed(others=len(forged))
+    assert process(sqlite_store, *forged) == BounceCounts(others=len(forged))
     assert suppressed(sqlite_store) == {}
 
 
-def test_a_report_of_no_standard_is_read_too(sqlite_store: Store, letters: list[str]) -> None:
-    assert process(sqlite_store, ODD.format(to=letters[1])) == Processed(hard=1, suppressed=1)
+def test_a_report_that_follows_no_standard_is_read_too(sqlite_store: Store, letters: list[str]) -> None:
+    assert process(sqlite_store, NONSTANDARD.format(to=letters[1])) == BounceCounts(hard=1, suppressed=1)
     assert suppressed(sqlite_store) == {2: SuppressionReason.BOUNCED}
 
 
@@ -233,7 +240,7 @@ def test_a_report_about_an_international_address_is_read_like_any_other(
     kind = f"Content-Type: message/global-delivery-status\nContent-Transfer-Encoding: {encoding}\n\n"
     message = message_from_bytes(f"{head}{kind}".encode() + data + f"{end}{rest}".encode())
     with sqlite_store.writing() as session:
-        assert note(session, read_report(message, RETURNS), Processed(), now=OPPS_DAY) == Processed(
+        assert record_report(session, read_report(message, RETURNS), BounceCounts(), now=OPPS_DAY) == BounceCounts(
             hard=1, suppressed=1
         )
     assert reasons(sqlite_store)[0] == "it came back: the address does not take letters (5.1.1)"
@@ -241,13 +248,13 @@ def test_a_report_about_an_international_address_is_read_like_any_other(
 
 def test_an_answer_or_a_delivered_letter_is_no_bounce(sqlite_store: Store, letters: list[str]) -> None:
     delivered = report(letters[0], action="delivered", status="2.0.0")
-    assert process(sqlite_store, HOLIDAY.format(to=letters[0]), delivered) == Processed(others=2)
+    assert process(sqlite_store, HOLIDAY.format(to=letters[0]), delivered) == BounceCounts(others=2)
     assert suppressed(sqlite_store) == {}
 
 
-def test_who_calls_a_letter_spam_has_said_no(sqlite_store: Store, letters: list[str]) -> None:
-    assert process(sqlite_store, complaint(letters[0])) == Processed(complaints=1, suppressed=1)
-    assert process(sqlite_store, complaint(letters[0])) == Processed(known=1)
+def test_a_customer_who_reports_spam_gets_no_more_letters(sqlite_store: Store, letters: list[str]) -> None:
+    assert process(sqlite_store, complaint(letters[0])) == BounceCounts(complaints=1, suppressed=1)
+    assert process(sqlite_store, complaint(letters[0])) == BounceCounts(known=1)
     assert suppressed(sqlite_store) == {1: SuppressionReason.COMPLAINED}
     with sqlite_store.reading() as session:
         alice = customer_of(sqlite_store, 1)
@@ -256,8 +263,8 @@ def test_who_calls_a_letter_spam_has_said_no(sqlite_store: Store, letters: list[
         assert (last.action, last.channel) == (ConsentAction.WITHDRAWN, ConsentChannel.COMPLAINT)
 
 
-def test_a_report_that_is_no_complaint_bars_nobody(sqlite_store: Store, letters: list[str]) -> None:
-    assert process(sqlite_store, complaint(letters[0], kind="not-spam")) == Processed(others=1)
+def test_a_report_that_is_no_complaint_blocks_no_address(sqlite_store: Store, letters: list[str]) -> None:
+    assert process(sqlite_store, complaint(letters[0], kind="not-spam")) == BounceCounts(others=1)
     assert suppressed(sqlite_store) == {}
 
 
@@ -265,17 +272,17 @@ def test_messages_are_read_from_a_maildir_an_mbox_and_a_file(tmp_path: Path) -> 
     maildir, mbox, file = mailbox.Maildir(tmp_path / "dir"), mailbox.mbox(tmp_path / "box"), tmp_path / "one.eml"
     for where in (maildir, mbox):
         where.add(report("a@y.example"))
-        where.add(ODD)
+        where.add(NONSTANDARD)
         where.close()
     file.write_text(report("a@y.example"), encoding="utf-8")
     (tmp_path / "nothing").write_text("", encoding="utf-8")
-    assert len(list(messages(tmp_path / "dir"))) == 2
-    assert len(list(messages(tmp_path / "box"))) == 2
-    assert [message["subject"] for message in messages(file)] == ["Undelivered Mail Returned to Sender"]
-    assert list(messages(tmp_path / "nothing")) == []
+    assert len(list(read_messages(tmp_path / "dir"))) == 2
+    assert len(list(read_messages(tmp_path / "box"))) == 2
+    assert [message["subject"] for message in read_messages(file)] == ["Undelivered Mail Returned to Sender"]
+    assert list(read_messages(tmp_path / "nothing")) == []
     for path, why in ((tmp_path / "no", "No such file"), (tmp_path, "no Maildir")):
         with pytest.raises(MailboxRefused, match=why):
-            list(messages(path))
+            list(read_messages(path))
 
 
 @given(st.binary(max_size=400))
@@ -310,9 +317,9 @@ def test_a_mailbox_is_read_to_its_end_whatever_lies_in_it(sqlite_shop: Shop, sin
     shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
     shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0", "--wait", smtp_url=sink.url)
     alice, bob = (letter.sender for letter in sink.letters)
-    senseless = ODD.format(to=alice).replace("\n\n", "\nContent-Type: text/plain; charset=nonsense\n\n", 1)
+    senseless = NONSTANDARD.format(to=alice).replace("\n\n", "\nContent-Type: text/plain; charset=nonsense\n\n", 1)
     senseless = senseless.replace("Message-ID", "X-Name").replace("qmail-send", "qmäil-send")
-    from_afar = ODD.format(to=bob).replace("From: MAILER", "From: Zustelldienst für Post MAILER")
+    from_afar = NONSTANDARD.format(to=bob).replace("From: MAILER", "From: Zustelldienst für Post MAILER")
     messages = [("Zoë@y.example", report(alice)), ("x@y.example", senseless), ("x@y.example", from_afar)]
     box = "".join(f"From {sender} Wed Oct 10 13:41:00 2007\n{text}\n" for sender, text in messages)
     (shop.folder / "box").write_bytes(box.encode("latin-1"))

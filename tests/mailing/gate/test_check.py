@@ -1,4 +1,4 @@
-"""The gate: bytes that would show somebody to somebody else do not pass, whoever made them."""
+"""The gate: bytes that would show one customer to another do not pass, whatever made them."""
 
 import base64
 import quopri
@@ -28,12 +28,12 @@ HTML = 'text/html; charset="utf-8"'
 
 
 def part(text: str, kind: str = PLAIN, more: str = "") -> str:
-    """A part with its head."""
+    """Return a part with its headers."""
     return f"Content-Type: {kind}\r\nContent-Transfer-Encoding: quoted-printable\r\n{more}\r\n{quoted(text)}\r\n"
 
 
 def quoted(text: str) -> str:
-    """Quoted-printable as another program would make it."""
+    """Return quoted-printable as another program would make it."""
     return quopri.encodestring(text.encode()).decode().replace("\n", "\r\n").replace("\r\n.", "\r\n=2E")
 
 
@@ -47,7 +47,7 @@ def letter(
     after: str = "",
     **changes: str,
 ) -> bytes:
-    """A letter to Alice as the mailer would make it, but for what a test changes in it."""
+    """Return a letter to Alice as the mailer would make it, with a test's changes."""
     head = HEAD | {name.replace("_", "-"): value for name, value in changes.items()}
     lines = "".join(f"{name}: {value}\r\n" for name, value in head.items()) + more
     if html is None:
@@ -59,7 +59,7 @@ def letter(
 
 
 def refusal(data: bytes, recipient: str = ALICE) -> str:
-    """Why the gate stops these bytes; the words repeat no address."""
+    """Return why the gate stops these bytes; the reason repeats no address."""
     with pytest.raises(GateRefused) as refused:
         check(data, sender=SHOP, recipient=recipient, own=[SHOP])
     words = str(refused.value)
@@ -70,16 +70,16 @@ def refusal(data: bytes, recipient: str = ALICE) -> str:
 
 
 def passes(data: bytes, recipient: str = ALICE) -> None:
-    """The gate lets these bytes through."""
+    """Let the gate check these bytes; raises GateRefused if it stops them."""
     check(data, sender=SHOP, recipient=recipient, own=[SHOP])
 
 
 def blob(text: str) -> str:
-    """A text in base64."""
+    """Return a text in base64."""
     return base64.b64encode(text.encode()).decode()
 
 
-def test_a_letter_to_one_reader_passes() -> None:
+def test_a_letter_to_one_recipient_passes() -> None:
     passes(letter())
     passes(letter(html=None))
 
@@ -220,7 +220,7 @@ def test_a_letter_is_stopped_that_has(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", ADDRESSES.values(), ids=ADDRESSES)
-def test_a_letter_is_stopped_that_shows_somebody_elses_address_in(data: bytes) -> None:
+def test_a_letter_is_stopped_that_shows_another_address_in(data: bytes) -> None:
     refusal(data)
 
 
@@ -229,7 +229,7 @@ def test_a_letter_is_stopped_that_is_built_with(data: bytes) -> None:
     refusal(data)
 
 
-def test_a_letter_with_two_recipients_in_its_to_is_stopped_even_if_the_envelope_says_the_same() -> None:
+def test_two_recipients_in_to_are_stopped_even_if_the_envelope_has_them() -> None:
     refusal(letter(To=f"{ALICE},{BOB}"), recipient=f"{ALICE},{BOB}")
     refusal(letter(To=f"{ALICE}@{BOB}"), recipient=f"{ALICE}@{BOB}")
 
@@ -254,7 +254,7 @@ OWN = {
 @pytest.mark.parametrize(
     "address", ["alice", "alice@", "@x.example", "a..b@x.example", "a@[", "a@x.", "a\x01@x.example"]
 )
-def test_what_is_no_address_gets_no_letter(address: str) -> None:
+def test_a_string_that_is_not_an_address_gets_no_letter(address: str) -> None:
     refusal(letter(To=address), recipient=address)
 
 
@@ -280,7 +280,7 @@ def test_a_letter_may_show_an_address_that_is(text: str) -> None:
         "ALICE@X.EXAMPLE",
     ],
 )
-def test_somebody_whose_address_has_rare_letters_gets_their_letter(address: str) -> None:
+def test_an_address_with_rare_letters_gets_its_letter(address: str) -> None:
     passes(letter(To=f'"A. Adams" <{address}>'), recipient=address)
     passes(letter(To=address), recipient=address)
 
@@ -292,7 +292,7 @@ def test_o_brien_is_not_brien() -> None:
     assert address_shaped("to brien@x.example", {"o'brien@x.example"})
 
 
-def test_a_long_text_without_blanks_is_looked_at_in_good_time() -> None:
+def test_a_long_text_without_blanks_is_checked_in_good_time() -> None:
     assert not address_shaped("@" + "x" * 200_000, ())
     assert not address_shaped("x" * 200_000 + f" {SHOP}", {SHOP})
     assert address_shaped("x." * 100_000 + f"x@{BOB}", ())
@@ -303,7 +303,7 @@ def test_there_is_no_letter_without_the_gate() -> None:
         Letter(SHOP, ALICE, HEAD["Message-ID"], letter(more=f"Bcc: {BOB}\r\n"), [SHOP])
 
 
-def test_a_letter_in_a_log_or_a_traceback_shows_nobody() -> None:
+def test_a_letter_in_a_log_or_a_traceback_shows_no_address() -> None:
     made = Letter(SHOP, ALICE, HEAD["Message-ID"], letter(), [SHOP])
     assert ALICE not in repr(made)
     assert ALICE not in str(made)

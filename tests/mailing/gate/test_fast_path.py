@@ -95,7 +95,7 @@ def test_letters_to_people_with_plain_names_need_no_full_check(name: str) -> Non
 )
 def test_a_letter_with_a_name_that_is_not_plain_gets_the_full_check(name: str) -> None:
     one = checked(template())
-    quoted = mime.quoted(name).decode()
+    quoted = mime.encode_slot_value(name).decode()
     encoded = base64.b64encode(name.encode()).decode()
     assert not answers(one, letter(template(), name=name))
     assert not answers(one, letter(template(), name=quoted))
@@ -255,7 +255,9 @@ def test_the_full_check_passes_whatever_is_answered_for(
     found = check_template(one, sender=SHOP, own=[SHOP])
     if found is None:
         return
-    quoted = {name: mime.quoted(value).decode() if "name" in name else value for name, value in values.items()}
+    quoted = {
+        name: mime.encode_slot_value(value).decode() if "name" in name else value for name, value in values.items()
+    }
     answers(found, letter(one, **quoted))
 
 

@@ -1,1 +1,1 @@
-"""What letters say, and their bytes."""
+"""Tests of what letters say, and of their bytes."""

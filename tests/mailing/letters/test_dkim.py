@@ -1,4 +1,4 @@
-"""Signatures: an independent verifier finds them good, and nothing that they cover can be changed or added."""
+"""DKIM signatures: an independent verifier accepts them, and nothing that they cover can be changed or added."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ KEYS: dict[str, Callable[[], PrivateKeyTypes]] = {
 
 
 def settings_with(tmp_path: Path, **keys: PrivateKeyTypes) -> Settings:
-    """A shop with these keys, by their selectors."""
+    """Return the settings of a shop with these keys, by selector."""
     settings = load_settings({"UNDISCLOSED_INSTANCE": str(tmp_path), "UNDISCLOSED_SITE_URL": "https://socks.example"})
     settings.keys.mkdir(exist_ok=True)
     for selector, key in keys.items():
@@ -47,7 +47,7 @@ def letter_of(settings: Settings, form: LetterFormat = LetterFormat.HTML) -> byt
 
 
 def verified(letter: bytes, settings: Settings, number: int = 0) -> bool:
-    """Whether the verifier finds a letter's signature good, with the records that the shop publishes."""
+    """Return whether the verifier accepts a letter's signature, with the DNS records that the shop publishes."""
     records = {f"{key.selector}._domainkey.mongrelsocks.example.": key.record() for key in dkim_keys(settings)}
     verifier = dkim.DKIM(letter)
     try:
@@ -72,9 +72,9 @@ def test_a_letter_is_signed_and_an_independent_verifier_agrees(kind: str, form: 
     ):
         assert was in letter
         assert not verified(letter.replace(was, becomes, 1), settings)
-    # What is named and not there can't be added on the way.
+    # A header that is signed as missing can't be added on the way.
     assert not verified(letter.replace(b"\r\nSubject:", b"\r\nReply-To: x@y.example\r\nSubject:", 1), settings)
-    # What a server on the way may do to blanks does no harm.
+    # Servers on the way may change blanks.
     assert verified(letter.replace(b"Subject: Free socks", b"SUBJECT:  Free\r\n  socks", 1), settings)
 
 
@@ -90,7 +90,7 @@ def test_without_a_key_no_letter_is_signed(tmp_path: Path) -> None:
     assert b"DKIM-Signature" not in letter_of(settings_with(tmp_path))
 
 
-def test_a_file_that_is_no_key_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_file_that_is_no_key_is_refused_by_name(tmp_path: Path) -> None:
     settings = settings_with(tmp_path)
     path = settings.keys / "dkim-a.pem"
     path.write_text("not a key")

@@ -1,4 +1,4 @@
-"""Letters, with everything that people and files can put into them, read back from a real mail server."""
+"""Letters with everything that people and files can put into them, read back from a real mail server."""
 
 import re
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ hostile = st.one_of(
 locals_ = st.text("abzABZ019!#$%&'*+-/=?^_`{|}~.ü", min_size=1, max_size=40)
 domains = st.sampled_from(["x.example", "bücher.example", "xn--bcher-kva.example", "a-b.c-d.example", "X.Example"])
 addresses = st.builds("{}@{}".format, locals_, domains)
-# How one begins (RFC 2047, 2); `=?` alone can be a part of an address.
+# The beginning of an encoded word (RFC 2047, 2); `=?` alone can be part of an address.
 ENCODED_WORD = re.compile(rb"=\?[^?\s]+\?[bq]\?", re.IGNORECASE)
 quickly = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -101,7 +101,7 @@ def made(
     draft: MailingSource = FREE_SOCKS,
     form: LetterFormat = LetterFormat.HTML,
 ) -> Letter | None:
-    """A letter, or None where the gate stopped it."""
+    """Return a letter, or None if the gate stopped it."""
     try:
         return MailingLetters(at or letter_context(), draft, 1).letter(person, form, now=NOON)
     except GateRefused:
@@ -109,7 +109,7 @@ def made(
 
 
 def arrived(letter: Letter, server: MailServer, wire: SmtpPool) -> EmailMessage:
-    """What the server got of a letter; it has one reader, whichever way it is read."""
+    """Return what the server got of a letter. Every parser must find one recipient in it."""
     server.letters.clear()
     assert wire.send(letter).outcome is Outcome.ACCEPTED
     [received] = server.letters
@@ -131,7 +131,7 @@ def arrived(letter: Letter, server: MailServer, wire: SmtpPool) -> EmailMessage:
 
 
 def has_one_reader_by_its_lines(data: bytes, letter: Letter) -> bool:
-    """The same by a parser that shares nothing with Python's own: that of a library that verifies signatures."""
+    """Check a letter with a parser that shares nothing with Python's: dkimpy's."""
     headers, _ = dkim.rfc822_parse(data)
     names = [name.decode("ascii").lower() for name, _ in headers]
     [to] = [value.strip() for name, value in headers if name.lower() == b"to"]
@@ -144,7 +144,7 @@ def has_one_reader_by_its_lines(data: bytes, letter: Letter) -> bool:
 
 
 def is_read_alike_in_another_language(data: bytes, modern: EmailMessage, letter: Letter) -> bool:
-    """By a parser in Rust: for the same reader, from the shop alone, and with the same words in its parts."""
+    """Check a letter with a parser in Rust: one recipient, the shop's From, and the same words in its parts."""
     mail = parse_email(data)
     assert [one.address for one in mail.to] == [letter.recipient]
     assert (mail.cc, mail.bcc, mail.attachments) == ([], [], [])
@@ -153,17 +153,17 @@ def is_read_alike_in_another_language(data: bytes, modern: EmailMessage, letter:
     for kind, found in (("plain", mail.text_plain), ("html", mail.text_html)):
         part = modern.get_body((kind,))
         payload = cast("bytes", part.get_payload(decode=True)) if part else b""
-        # The break before a boundary is the boundary's (RFC 2046, 5.1.1): this parser leaves it where it is.
+        # The line break before a boundary belongs to the boundary (RFC 2046, 5.1.1); this parser keeps it.
         assert [text.rstrip("\r\n").encode() for text in found] == ([payload.rstrip(b"\r\n")] if part else [])
     return True
 
 
 def has_one_reader(message: Message, letter: Letter) -> bool:
-    """Whether a message, as its parser understands it, is for this reader and nobody else."""
+    """Return whether a message, as its parser understands it, is for this recipient only."""
     if isinstance(message, EmailMessage):
         [to] = message.get_all("To", [])
     else:
-        # The old parser has no reading of its own for UTF-8 in a head (RFC 6532): the bytes are what it says.
+        # The old parser does not decode UTF-8 in headers (RFC 6532); compare the bytes.
         [raw] = (value for name, value in message.raw_items() if name.lower() == "to")
         to = raw.encode("ascii", "surrogateescape").decode()
     readers = [address for _, address in getaddresses([str(to).replace("\r\n", "")])]
@@ -180,7 +180,7 @@ def has_one_reader(message: Message, letter: Letter) -> bool:
 @quickly
 @given(name=hostile)
 @example(name=TRICK)
-def test_whatever_somebody_is_called_their_letter_has_one_reader(name: str, server: MailServer, wire: SmtpPool) -> None:
+def test_with_any_name_a_letter_has_one_recipient(name: str, server: MailServer, wire: SmtpPool) -> None:
     letter = made(Person(1, ALICE.address, name))
     if letter:
         arrived(letter, server, wire)
@@ -188,9 +188,7 @@ def test_whatever_somebody_is_called_their_letter_has_one_reader(name: str, serv
 
 @quickly
 @given(name=hostile)
-def test_a_name_that_the_shop_takes_makes_a_letter_and_is_read_as_it_was_given(
-    name: str, server: MailServer, wire: SmtpPool
-) -> None:
+def test_a_name_that_the_shop_accepts_is_read_as_it_was_given(name: str, server: MailServer, wire: SmtpPool) -> None:
     try:
         cleaned = clean_name(name)
     except BadName:
@@ -206,7 +204,7 @@ def test_a_name_that_the_shop_takes_makes_a_letter_and_is_read_as_it_was_given(
 @quickly
 @given(subject=hostile)
 @example(subject=TRICK)
-def test_whatever_a_subject_says_the_letter_has_one_reader(subject: str, server: MailServer, wire: SmtpPool) -> None:
+def test_with_any_subject_a_letter_has_one_recipient(subject: str, server: MailServer, wire: SmtpPool) -> None:
     letter = made(Person(1, ALICE.address, None), draft=MailingSource("s", Topic.SPECIALS, subject, "friend", "Hello."))
     if letter:
         arrived(letter, server, wire)
@@ -236,7 +234,7 @@ def test_a_subject_is_read_as_it_was_written(subject: str, server: MailServer, w
 @example(body="From the mill\n")
 @example(body="x" * 2000 + "ü🧦" * 100)
 @example(body="--=_boundary--\n\n--")
-def test_whatever_a_text_says_the_letter_has_one_reader(body: str, server: MailServer, wire: SmtpPool) -> None:
+def test_with_any_text_a_letter_has_one_recipient(body: str, server: MailServer, wire: SmtpPool) -> None:
     assume("{" not in body and "\ue000" not in body)
     for form in LetterFormat:
         letter = made(
@@ -262,7 +260,7 @@ def test_a_text_in_quoted_printable_is_read_as_it_was_written(text: str) -> None
 @quickly
 @given(shop=hostile, postal=hostile, sender=hostile)
 @example(shop=TRICK, postal=TRICK, sender=TRICK)
-def test_whatever_the_shop_is_called_its_letters_have_one_reader(
+def test_with_any_shop_name_letters_have_one_recipient(
     shop: str, postal: str, sender: str, server: MailServer, wire: SmtpPool
 ) -> None:
     try:
@@ -305,7 +303,7 @@ def test_a_letter_with_a_link_does_not_name_its_recipient(sqlite_store: Store) -
 @example(address="o'brien@x.example")
 @example(address="a&copy@x.example")
 @example(address="100%25@x.example")
-def test_whoever_has_an_address_gets_a_letter_at_it(address: str, server: MailServer, wire: SmtpPool) -> None:
+def test_every_address_gets_a_letter(address: str, server: MailServer, wire: SmtpPool) -> None:
     try:
         written = Address.parse(address).written
     except BadAddress:
@@ -323,7 +321,7 @@ def test_whoever_has_an_address_gets_a_letter_at_it(address: str, server: MailSe
 )
 @example(address="0@x.example=?utf-8?B?ZUB4LmV4YW1wbGU=?=" + "x" * 100)
 @example(address="0" * 69 + "=?@0")
-def test_what_is_no_address_gets_no_letter_or_one_for_itself_alone(
+def test_a_string_that_is_no_address_gets_no_letter_or_its_own_only(
     address: str, server: MailServer, wire: SmtpPool
 ) -> None:
     letter = made(Person(1, address, None))
@@ -331,7 +329,7 @@ def test_what_is_no_address_gets_no_letter_or_one_for_itself_alone(
         arrived(letter, server, wire)
 
 
-def test_a_letter_has_the_links_of_its_reader_in_both_parts_and_in_its_head() -> None:
+def test_a_letter_has_its_recipients_links_in_both_parts_and_its_head() -> None:
     letter = made(Person(7, ALICE.address, ALICE.name))
     assert letter
     message = read(letter.data)
@@ -345,27 +343,27 @@ def test_a_letter_has_the_links_of_its_reader_in_both_parts_and_in_its_head() ->
     assert b"=?" not in letter.data[: letter.data.index(b"\r\n\r\n")]
 
 
-def test_a_reader_of_plain_text_gets_one_part() -> None:
+def test_a_customer_who_chose_plain_text_gets_one_part() -> None:
     letter = made(Person(7, ALICE.address, None), form=LetterFormat.TEXT)
     assert letter
     assert read(letter.data).get_content_type() == "text/plain"
 
 
-def test_somebody_undisclosed_is_a_friend_and_has_no_name_in_the_head() -> None:
+def test_an_undisclosed_customer_is_a_friend_without_a_name_in_to() -> None:
     letter = made(Person(7, ALICE.address, None))
     assert letter
     assert read(letter.data)["To"] == ALICE.address
     assert "Hello friend." in text_of(letter.data)
 
 
-def test_a_name_with_markup_is_shown_and_not_obeyed() -> None:
+def test_a_name_with_markup_is_escaped() -> None:
     letter = made(Person(7, ALICE.address, "<b>Al</b> & {{ shop }}"))
     assert letter
     assert "Hello <b>Al</b> & {{ shop }}." in text_of(letter.data)
     assert "Hello &lt;b&gt;Al&lt;/b&gt; &amp; {{ shop }}." in html_of(letter.data)
 
 
-def test_a_long_name_beyond_ascii_is_left_out_of_the_head_but_not_out_of_the_text() -> None:
+def test_a_long_non_ascii_name_is_in_the_text_but_not_in_to() -> None:
     name = "Þórhildur Æsa " * 5
     letter = made(Person(7, ALICE.address, name.strip()))
     assert letter
@@ -373,7 +371,7 @@ def test_a_long_name_beyond_ascii_is_left_out_of_the_head_but_not_out_of_the_tex
     assert name.strip() in text_of(letter.data)
 
 
-def test_a_name_beyond_ascii_is_one_encoded_word_that_every_parser_reads() -> None:
+def test_a_non_ascii_name_is_one_encoded_word_that_every_parser_reads() -> None:
     letter = made(Person(7, ALICE.address, "Þórhildur"))
     assert letter
     old = message_from_bytes(letter.data, policy=policy.compat32)
@@ -392,7 +390,7 @@ def test_the_same_letter_has_the_same_message_id_and_two_people_have_two() -> No
     assert sample != another_sample
 
 
-def test_answers_go_where_the_shop_says() -> None:
+def test_replies_go_to_the_shops_reply_to() -> None:
     letter = made(Person(1, ALICE.address, None), at=letter_context(reply_to="Wren <wren@mongrelsocks.example>"))
     assert letter
     assert read(letter.data)["Reply-To"].addresses[0].addr_spec == "wren@mongrelsocks.example"

@@ -1,4 +1,4 @@
-"""Every Python that is here makes and reads letters: what one of them reads differently is stopped on all."""
+"""Every Python on this machine makes and reads letters: each must make the same letters and stop the same tricks."""
 
 import json
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tests.support.shop import ROOT
 
-# The oldest that the project runs on.
+# The oldest Python that the project supports.
 OLDEST = (3, 11)
-# Where a machine has its Pythons: on the path, and side by side where a tool installs many.
+# Where Pythons are found: on the path, and where tools install several versions.
 PLACES = (*os.environ["PATH"].split(os.pathsep), str(Path.home() / ".pyenv" / "versions" / "*" / "bin"))
 TRICK = "=?UTF-8?Q?=0A?=Bcc: e@x.example"
 NAMES = [
@@ -23,9 +23,9 @@ NAMES = [
     "ü" * 80,
 ]
 SUBJECTS = ["Free socks", "Grüße 🧦", *NAMES[2:]]
-# The first of them do no harm.
+# The first ones do no harm.
 HARMLESS = 2
-# Letters as a careless maker would make them: no Python's parser may make the gate let them through.
+# Letters as a careless program would make them: with no Python's parser may the gate let them through.
 HEADS = [
     f"To: {TRICK} <alice@x.example>",
     f'To: "{TRICK}" <alice@x.example>',
@@ -35,7 +35,7 @@ HEADS = [
     "To: alice@x.example\r\nSubject: =?utf-8?B?aGk=Ym9iQHkuZXhhbXBsZQ==?=",
     "To: alice@x.example\r\nList-Unsubscribe: =?utf-8?q?=3Chttps=3A//socks=2Eexample/u/t=3E?=",
 ]
-# It needs nothing but the standard library, so that any Python can run it.
+# Uses only the standard library, so that any Python can run it.
 SCRIPT = """
 import json, sys
 from email import message_from_bytes, policy
@@ -90,7 +90,7 @@ print(json.dumps([found, stopped]))
 
 
 def pythons() -> dict[str, Path]:
-    """The Pythons of this machine that are not too old, by their versions; the one that runs the tests among them."""
+    """Return this machine's supported Pythons by version, including the one that runs the tests."""
     names = ["python3", *(f"python3.{minor}" for minor in range(OLDEST[1], 20))]
     folders = [folder for place in PLACES if place for folder in sorted(Path("/").glob(place.strip("/")))]
     found: dict[str, Path] = {}
@@ -103,14 +103,14 @@ def pythons() -> dict[str, Path]:
 
 
 def version_of(path: Path) -> tuple[int, ...]:
-    """The version of a Python; nothing for a stand-in of one that is not there."""
+    """Return the version of a Python; empty for a launcher whose Python is not installed."""
     ask = "import sys; print(*sys.version_info[:3])"
     said = subprocess.run([path, "-I", "-c", ask], capture_output=True, text=True, check=False, timeout=60)
     return tuple(int(number) for number in said.stdout.split()) if said.returncode == 0 else ()
 
 
 def told_by(python: Path) -> tuple[dict[tuple[str, str], list[str]], list[str]]:
-    """What a Python makes of hostile names and subjects, and why it stops what a careless maker makes."""
+    """Return the letters that a Python makes of hostile names and subjects, and why it stops careless letters."""
     done = subprocess.run(
         [python, "-c", SCRIPT],
         cwd=ROOT,
@@ -126,11 +126,11 @@ def told_by(python: Path) -> tuple[dict[tuple[str, str], list[str]], list[str]]:
     return {(name, subject): said for name, subject, said in found}, stopped
 
 
-def test_whichever_python_makes_and_reads_it_a_letter_has_one_reader() -> None:
+def test_with_every_python_a_letter_has_one_recipient() -> None:
     for version, python in pythons().items():
         read, stopped = told_by(python)
         assert [head for head, why in zip(HEADS, stopped, strict=True) if not why] == [], version
-        # Nobody's letter depends on the Python of the day.
+        # Every Python makes the same letters.
         for name in NAMES[:HARMLESS]:
             for subject in SUBJECTS[:HARMLESS]:
                 assert read[name, subject] == [subject, name], version

@@ -1,1 +1,1 @@
-"""A letter's text."""
+"""Tests of the text of letters."""

@@ -1,4 +1,4 @@
-"""The text part of a mailing: what its HTML says, as a person reads it who has no HTML."""
+"""The plain text of a mailing says what its HTML says."""
 
 import re
 
@@ -15,12 +15,12 @@ LINKS = re.compile(r'https?://[^\s)"<]+')
 
 
 def about(body: str) -> MailingSource:
-    """A mailing with this text."""
+    """Return a mailing with this text."""
     return MailingSource("free-socks", Topic.SPECIALS, "Free socks", "friend", body)
 
 
 def read(body: str) -> str:
-    """A mailing's text as a person reads it."""
+    """Return the plain text of a mailing."""
     return plain_text(draft_html(about(body))).strip("\n")
 
 
@@ -85,18 +85,18 @@ SHOWN = {
 
 
 @pytest.mark.parametrize(("body", "text"), SHOWN.values(), ids=SHOWN)
-def test_who_has_no_html_reads(body: str, text: str) -> None:
+def test_the_plain_text_of_markdown_is(body: str, text: str) -> None:
     assert read(body) == text
 
 
 @pytest.mark.parametrize("inner", ["<blockquote>", "<ul><li>", "<ol><li>a", "<em>", "<div>"])
-def test_what_stands_very_deep_is_read_and_is_no_further_to_the_right(inner: str) -> None:
+def test_deeply_nested_text_is_kept_and_not_indented_further(inner: str) -> None:
     text = plain_text(draft_html(about(inner * 5000 + "At the bottom.")))
     assert "At the bottom." in text
     assert max(map(len, text.splitlines())) <= DEEPEST * 4 + len("1. aAt the bottom.")
 
 
-# Words that stand nowhere else in what makes Markdown and HTML.
+# Words that occur nowhere in the syntax of Markdown and HTML.
 words = st.text("xyzü", min_size=1, max_size=4)
 links = words.map("https://s.example/{}".format)
 inline = st.recursive(
@@ -140,14 +140,14 @@ blocks = st.builds(
 @given(st.lists(blocks, max_size=6).map("\n\n".join))
 @example("<table><tr><td>x</td></tr>\n\ny")
 @settings(deadline=None, max_examples=300)
-def test_all_that_the_html_says_is_in_the_text_in_its_order_and_no_link_beside_its_links(body: str) -> None:
+def test_the_text_has_all_words_and_links_of_the_html_in_their_order(body: str) -> None:
     html = draft_html(about(body))
     text = plain_text(html)
     shown = BeautifulSoup(html, "html5lib")
     for image in shown.find_all("img"):
         image.replace_with(str(image["alt"]))
     rest = iter(text)
-    # One letter after the other: where a word ends, a line may.
+    # Compared without blanks: a line may end where a word ends.
     assert all(letter in rest for letter in re.findall(r"[xyzü]", shown.get_text())), text
     assert set(LINKS.findall(text)) <= set(LINKS.findall(html)), text
     assert all(str(link["href"]) in text for link in shown.find_all("a", href=True)), text

@@ -1,1 +1,1 @@
-"""SMTP and the outbox, with servers that behave badly."""
+"""Tests of the transports, also with servers that behave badly."""

@@ -1,4 +1,4 @@
-"""Servers and clocks that misbehave: a clear line, and a ledger that is right afterwards."""
+"""With servers and clocks that misbehave, the reason is one clear line and the ledger is right afterwards."""
 
 import socket
 import ssl
@@ -28,13 +28,13 @@ SIGNED_IN = "socks:a%20pair%20of%20s%40cks@"
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Who vouches for servers."""
+    """A certificate authority."""
     return Authority.at(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def trusted(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    """The same, and this machine trusts it."""
+    """The certificate authority, trusted by this machine."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     return authority
 
@@ -47,7 +47,7 @@ def server() -> Iterator[MailServer]:
 
 
 def outcome(store: Store, clock: Clock, server: MailServer, url: str) -> tuple[dict[str, int], str]:
-    """Where Alice's letter stands after it was sent to this address, and the line that says why."""
+    """Return the counts after a letter to Alice was sent over this URL, and the reason in the ledger."""
     gather(store, ALICE)
     held(store, minutes=0, clock=clock)
     worker = worker_to(server, store)
@@ -58,12 +58,12 @@ def outcome(store: Store, clock: Clock, server: MailServer, url: str) -> tuple[d
 
 
 def said(server: MailServer) -> set[str]:
-    """What was said to a server, in first words."""
+    """Return the verbs of the commands that a server got."""
     return {command.split(" ")[0].upper() for command in server.commands}
 
 
 @pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
-def test_an_encrypted_connection_to_a_server_that_is_who_it_says_takes_the_letter(
+def test_an_encrypted_connection_to_a_genuine_server_takes_the_letter(
     scheme: str, sqlite_store: Store, clock: Clock, server: MailServer, trusted: Authority
 ) -> None:
     server.context, server.from_the_start = trusted.context_for("127.0.0.1"), scheme == "smtps"
@@ -72,17 +72,17 @@ def test_an_encrypted_connection_to_a_server_that_is_who_it_says_takes_the_lette
     assert server.recipients() == [ALICE.address]
 
 
-@pytest.fixture(params=["somebody else", "nobody's friend"])
+@pytest.fixture(params=["another name", "not trusted"])
 def impostor(request: pytest.FixtureRequest, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """A server with somebody else's name, or one for which nobody vouches whom this machine trusts."""
-    if request.param == "somebody else":
+    """The TLS of a server with another name, or with a certificate that this machine does not trust."""
+    if request.param == "another name":
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
         return authority.context_for("somebody-else.example")
     return authority.context_for("127.0.0.1")
 
 
 @pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
-def test_a_server_that_can_not_show_who_it_is_sees_no_letter(
+def test_a_server_with_a_bad_certificate_gets_no_letter(
     scheme: str, sqlite_store: Store, clock: Clock, server: MailServer, impostor: ssl.SSLContext
 ) -> None:
     server.context, server.from_the_start = impostor, scheme == "smtps"
@@ -94,7 +94,7 @@ def test_a_server_that_can_not_show_who_it_is_sees_no_letter(
 
 
 @pytest.mark.parametrize("answer", ["454 4.7.0 not now", "close"])
-def test_a_server_whose_encryption_fails_sees_no_letter(
+def test_a_server_whose_encryption_fails_gets_no_letter(
     answer: str, sqlite_store: Store, clock: Clock, server: MailServer, trusted: Authority
 ) -> None:
     server.context = trusted.context_for("127.0.0.1")
@@ -105,7 +105,7 @@ def test_a_server_whose_encryption_fails_sees_no_letter(
     assert said(server) <= {"EHLO", "STARTTLS"}
 
 
-def test_a_password_is_said_only_where_nobody_can_listen_and_opens_the_door(
+def test_the_password_is_sent_only_over_an_encrypted_connection(
     sqlite_store: Store, clock: Clock, server: MailServer, trusted: Authority
 ) -> None:
     server.context, server.login = trusted.context_for("127.0.0.1"), NAME_AND_PASSWORD
@@ -115,7 +115,7 @@ def test_a_password_is_said_only_where_nobody_can_listen_and_opens_the_door(
     assert verbs.index("STARTTLS") < verbs.index("AUTH") < verbs.index("MAIL")
 
 
-def test_a_wrong_password_is_told_and_no_letter_is_shown(
+def test_a_wrong_password_is_reported_and_no_letter_is_sent(
     sqlite_store: Store, clock: Clock, server: MailServer, trusted: Authority
 ) -> None:
     server.context, server.login = trusted.context_for("127.0.0.1"), NAME_AND_PASSWORD
@@ -125,7 +125,7 @@ def test_a_wrong_password_is_told_and_no_letter_is_shown(
     assert "MAIL" not in said(server)
 
 
-def test_a_server_that_lets_nobody_sign_in_gets_neither_password_nor_letter(
+def test_a_server_without_sign_in_gets_neither_password_nor_letter(
     sqlite_store: Store, clock: Clock, server: MailServer
 ) -> None:
     server.login = NAME_AND_PASSWORD
@@ -136,7 +136,7 @@ def test_a_server_that_lets_nobody_sign_in_gets_neither_password_nor_letter(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_server_that_refuses_everything_gets_nothing_and_all_is_known(
+def test_a_server_that_refuses_everything_leaves_nothing_in_doubt(
     step: str, sqlite_store: Store, clock: Clock, server: MailServer
 ) -> None:
     server.script = lambda verb, _taken: "554 5.7.1 we take nothing" if verb in {step, "HELO"} else None
@@ -145,14 +145,14 @@ def test_a_server_that_refuses_everything_gets_nothing_and_all_is_known(
     worker = worker_to(server, sqlite_store, halt_share="1", max_in_flight="4")
     worker.work_once()
     assert server.letters == []
-    # Who is not let in may be by the next day; who was refused by name was refused.
+    # A refused connection may work the next day; a refused recipient is refused for good.
     assert counts(sqlite_store) == {"deferred" if step in {"CONNECT", "EHLO"} else "failed": len(CROWD)}
     assert all("we take nothing" in str(reason) for reason in reasons(sqlite_store))
 
 
 @pytest.mark.parametrize("way", ["in groups", "one by one"])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_server_that_hangs_up_now_and_then_gets_every_letter_at_most_once(
+def test_a_server_that_hangs_up_now_and_then_gets_no_letter_twice(
     step: str, way: str, sqlite_store: Store, clock: Clock, server: MailServer
 ) -> None:
     server.pipelining = way == "in groups"
@@ -172,19 +172,19 @@ def test_a_server_that_hangs_up_now_and_then_gets_every_letter_at_most_once(
     got = server.recipients()
     found = counts(sqlite_store)
     assert len(set(got)) == len(got) == found["accepted"]
-    # Only where a letter was whole and its answer was lost is it in doubt; this server had not taken it.
+    # A letter is in doubt only if it was whole and its reply was lost; this server had not taken it.
     assert found == {"accepted": len(CROWD)} if step != "DOT" else found["accepted"] + found["unknown"] == len(CROWD)
 
 
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No answer may take longer than a moment."""
+    """Make replies time out after a moment."""
     monkeypatch.setattr(smtp_connection, "REPLY_TIMEOUT", 0.2)
 
 
 @pytest.mark.parametrize(("step", "state"), [("CONNECT", "deferred"), ("RCPT", "deferred"), ("DOT", "unknown")])
 @pytest.mark.usefixtures("impatience")
-def test_a_server_that_takes_too_long_is_left(
+def test_a_server_that_takes_too_long_is_given_up(
     step: str, state: str, sqlite_store: Store, clock: Clock, server: MailServer
 ) -> None:
     over = threading.Event()
@@ -203,7 +203,7 @@ def test_a_server_that_takes_too_long_is_left(
 
 
 @pytest.mark.usefixtures("impatience")
-def test_a_server_that_says_a_digit_at_a_time_is_left_when_its_answer_takes_too_long() -> None:
+def test_a_server_that_sends_one_digit_at_a_time_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
@@ -225,7 +225,7 @@ def test_a_server_that_says_a_digit_at_a_time_is_left_when_its_answer_takes_too_
 
 
 @pytest.mark.usefixtures("impatience")
-def test_of_a_group_that_could_not_be_written_whole_it_is_known_how_much_may_have_left(authority: Authority) -> None:
+def test_it_is_known_how_much_of_a_broken_write_may_have_left(authority: Authority) -> None:
     for context in (None, authority.context_for("127.0.0.1")):
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -243,7 +243,7 @@ def test_of_a_group_that_could_not_be_written_whole_it_is_known_how_much_may_hav
         theirs.close()
 
 
-def test_when_the_clock_is_put_back_a_worker_that_is_gone_does_not_count_as_alive(store: Store, clock: Clock) -> None:
+def test_a_dead_worker_is_not_alive_after_the_clock_is_put_back(store: Store, clock: Clock) -> None:
     gather(store, ALICE, BOB)
     mailing = held(store, minutes=0, clock=clock)
     with mail_server() as server:
@@ -258,9 +258,7 @@ def test_when_the_clock_is_put_back_a_worker_that_is_gone_does_not_count_as_aliv
         assert server.recipients() == [BOB.address]
 
 
-def test_when_the_clock_ran_ahead_for_a_while_nobody_waits_for_the_day_that_it_showed(
-    store: Store, clock: Clock
-) -> None:
+def test_no_letter_waits_for_a_day_that_a_wrong_clock_showed(store: Store, clock: Clock) -> None:
     gather(store, ALICE, BOB)
     held(store, minutes=0, clock=clock)
     with mail_server(lambda verb, _taken: "450 later" if verb == "RCPT" else None) as server:
@@ -275,16 +273,14 @@ def test_when_the_clock_ran_ahead_for_a_while_nobody_waits_for_the_day_that_it_s
     assert sorted(server.recipients()) == [ALICE.address, BOB.address]
 
 
-def test_a_worker_that_slept_for_longer_than_others_believe_in_it_sends_nothing_that_it_had_ready(
-    store: Store, clock: Clock
-) -> None:
+def test_a_worker_that_slept_too_long_sends_none_of_its_letters(store: Store, clock: Clock) -> None:
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
     slept: list[int] = []
 
     def script(verb: str, taken: int) -> str | None:
         if verb == "DOT" and taken == 6 and not slept:
-            # Meanwhile another worker has taken this one for gone.
+            # Meanwhile another worker has declared this one dead.
             slept.append(taken)
             clock.advance(seconds=2 * PATIENCE.total_seconds())
             with store.writing() as session:

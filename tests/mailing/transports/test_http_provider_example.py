@@ -60,7 +60,7 @@ def running_provider() -> Iterator[Provider]:
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     """A provider, with the example's transport registered for its URL."""
     monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
-    monkeypatch.setattr(registry, "_TRANSPORTS", {})
+    monkeypatch.setattr(registry, "TRANSPORTS", {})
     registry.register("example+http", "http_transport:HttpTransport")
     with running_provider() as running:
         yield running

@@ -1,4 +1,4 @@
-"""Several connections at once: few, for many letters only, and whatever becomes of one of them."""
+"""The pool of connections: it opens few, and only for many letters, and survives what happens to one of them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -36,22 +36,22 @@ def server() -> Iterator[MailServer]:
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two letters in a row are work enough for a connection."""
+    """Make two letters in a row enough for another connection."""
     monkeypatch.setattr(smtp_pool, "LETTERS_PER_CONNECTION", 2)
 
 
-class Callers:
-    """What a server says to each of its callers, by when they called."""
+class Scripts:
+    """A server's replies to each of its connections, by the connection's number and the command."""
 
     def __init__(self, server: MailServer) -> None:
         self._numbers: dict[int, int] = {}
         self.answers: dict[tuple[int, str], str] = {}
-        # How often a caller said something.
+        # How often each connection sent each command.
         self.said: dict[tuple[int, str], int] = {}
         server.script = self.answer
 
     def answer(self, verb: str, _taken: int) -> str | None:
-        """The server has a thread for each connection."""
+        """Return the reply to a command. The server has a thread for each connection."""
         thread = threading.get_ident()
         if verb == "CONNECT":
             self._numbers[thread] = len(self._numbers) + 1
@@ -69,7 +69,7 @@ def test_few_letters_leave_over_one_connection(store: Store, server: MailServer,
 
 
 @pytest.mark.usefixtures("eager")
-def test_many_letters_leave_over_a_few_connections_and_only_one_is_left_when_all_have(
+def test_many_letters_leave_over_a_few_connections_that_are_closed_after(
     store: Store, server: MailServer, clock: Clock
 ) -> None:
     gather(store, *CROWD)
@@ -96,11 +96,11 @@ def test_many_letters_leave_over_a_few_connections_and_only_one_is_left_when_all
         ("EHLO", "close"),
     ],
 )
-def test_a_server_that_wants_one_connection_gets_all_letters_over_it_and_is_soon_left_in_peace(
+def test_a_server_that_allows_one_connection_gets_all_letters_over_it(
     store: Store, server: MailServer, clock: Clock, verb: str, answer: str
 ) -> None:
-    callers = Callers(server)
-    callers.answers = {(number, verb): answer for number in range(2, 20)}
+    scripts = Scripts(server)
+    scripts.answers = {(number, verb): answer for number in range(2, 20)}
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
     worker = worker_to(server, store, max_in_flight="5")
@@ -116,20 +116,20 @@ def test_a_server_that_wants_one_connection_gets_all_letters_over_it_and_is_soon
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_server_that_has_had_its_peace_is_asked_for_another_connection(
+def test_after_a_while_a_server_is_asked_for_another_connection_again(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp_pool, "RETRY_CONNECTION_AFTER", 0)
-    callers = Callers(server)
-    callers.answers = {(2, "CONNECT"): "421 4.7.0 too many connections"}
+    scripts = Scripts(server)
+    scripts.answers = {(2, "CONNECT"): "421 4.7.0 too many connections"}
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
     worker_to(server, store, max_in_flight="5").work_once()
     assert counts(store) == {"accepted": 12}
-    assert callers.said[3, "DOT"]
+    assert scripts.said[3, "DOT"]
 
 
-def test_a_server_that_is_away_is_not_knocked_at_for_more(
+def test_a_server_that_is_down_is_not_asked_for_more_connections(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp_pool, "LETTERS_PER_CONNECTION", 1)
@@ -147,13 +147,13 @@ def test_a_server_that_is_away_is_not_knocked_at_for_more(
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_cancel_is_heard_also_where_a_server_puts_connections_out(
+def test_a_cancel_works_also_if_a_server_closes_connections(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the others did not send is put back, and asked for like everything else that is."""
+    """Letters that a closed connection did not send are queued again, and leave only if the mailing goes on."""
     monkeypatch.setattr(batches, "LOOK_SECONDS", 0)
-    callers = Callers(server)
-    callers.answers = {(number, "MAIL"): "421 4.7.0 too many connections" for number in range(2, 20)}
+    scripts = Scripts(server)
+    scripts.answers = {(number, "MAIL"): "421 4.7.0 too many connections" for number in range(2, 20)}
     cancelled = list[int]()
 
     def cancel_then(verb: str, taken: int) -> str | None:
@@ -161,7 +161,7 @@ def test_a_cancel_is_heard_also_where_a_server_puts_connections_out(
             cancelled.append(taken)
             with store.writing() as session:
                 services.cancel(session, FREE_SOCKS.slug, now=clock.now())
-        return callers.answer(verb, taken)
+        return scripts.answer(verb, taken)
 
     server.script = cancel_then
     gather(store, *CROWD)
@@ -170,21 +170,21 @@ def test_a_cancel_is_heard_also_where_a_server_puts_connections_out(
     found = counts(store)
     assert cancelled
     assert found.keys() == {"accepted", "skipped"}
-    # The seventh was being read, and two were on their way.
+    # The server was reading the seventh, and two were on their way.
     assert found["accepted"] == len(server.recipients()) <= 7 + 2
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_server_that_talks_to_one_at_a_time_keeps_nobody_waiting_for_long(
+def test_a_server_that_serves_one_connection_at_a_time_delays_little(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smtp_pool, "OPEN_TIMEOUT", 0.1)
     first_is_done = threading.Event()
-    callers = Callers(server)
+    scripts = Scripts(server)
 
     def one_at_a_time(verb: str, taken: int) -> str | None:
-        said = callers.answer(verb, taken)
-        if verb == "CONNECT" and callers.said.get((2, "CONNECT")):
+        said = scripts.answer(verb, taken)
+        if verb == "CONNECT" and scripts.said.get((2, "CONNECT")):
             first_is_done.wait(30)
         return said
 
@@ -198,21 +198,21 @@ def test_a_server_that_talks_to_one_at_a_time_keeps_nobody_waiting_for_long(
 
 
 @pytest.mark.usefixtures("eager")
-def test_of_a_connection_that_breaks_only_the_letter_that_was_shown_is_in_doubt(
+def test_when_a_connection_breaks_only_the_letter_written_on_it_is_in_doubt(
     store: Store, server: MailServer, clock: Clock
 ) -> None:
-    callers = Callers(server)
-    callers.answers = {(2, "DOT"): "close"}
+    scripts = Scripts(server)
+    scripts.answers = {(2, "DOT"): "close"}
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
     worker_to(server, store, max_in_flight="5").work_once()
     assert counts(store) == {"accepted": 11, "unknown": 1}
-    # Taken, and said by nobody: the server noted it before it hung up, or not at all.
+    # The server took the letter before it hung up, or not at all; no reply says which.
     assert len(server.recipients()) == len(set(server.recipients())) == 11
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_server_that_goes_away_puts_letters_off_once_on_every_connection(
+def test_a_server_that_goes_down_defers_letters_on_every_connection(
     store: Store, server: MailServer, clock: Clock
 ) -> None:
     server.script = lambda verb, taken: "421 4.3.2 going down" if verb == "MAIL" and taken >= 6 else None
@@ -226,7 +226,7 @@ def test_a_server_that_goes_away_puts_letters_off_once_on_every_connection(
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_refusal_on_one_connection_is_its_letters_alone(store: Store, server: MailServer, clock: Clock) -> None:
+def test_a_refusal_on_one_connection_concerns_its_letter_only(store: Store, server: MailServer, clock: Clock) -> None:
     unwanted = CROWD[7].address
     server.script = lambda verb, _taken: (
         "550 5.1.1 nobody here" if verb == "RCPT" and server.commands[-1] == f"RCPT TO:<{unwanted}>" else None
@@ -238,7 +238,7 @@ def test_a_refusal_on_one_connection_is_its_letters_alone(store: Store, server: 
     assert sorted(server.recipients()) == [address for address in EVERYBODY if address != unwanted]
 
 
-def test_who_sends_nothing_calls_nobody(server: MailServer) -> None:
+def test_a_pool_without_letters_opens_no_connection(server: MailServer) -> None:
     transport = SmtpPool(server.url, 3)
     assert transport.answers_so_far() == transport.all_answers() == []
     transport.rest()
@@ -251,10 +251,10 @@ def rolling(
     eager: None,  # noqa: ARG001 - with several connections
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[int]:
-    """Letters stay on their way over the next claim, also of small windows; returns how many did, each time."""
+    """Let letters stay on their way during the next claim, also in small batches; how many did, at each claim."""
     monkeypatch.setattr(batches, "FEW", 1)
     stayed = list[int]()
-    claim = BatchSender._claim  # noqa: SLF001 - where it is seen
+    claim = BatchSender._claim  # noqa: SLF001 - counted there
 
     def counted(self: BatchSender, mailing_id: int, now: datetime) -> claims.Batch:
         stayed.append(len(self._on_their_way))
@@ -265,14 +265,14 @@ def rolling(
 
 
 def without_canary(store: Store, clock: Clock) -> None:
-    """Let the mailing begin, with nobody who goes first."""
+    """Let the mailing begin without a canary."""
     held(store, minutes=0, clock=clock)
     with store.writing() as session:
         services.release_due(session, now=clock.now())
         services.find_mailing(session, FREE_SOCKS.slug).canary = 0
 
 
-def test_letters_that_are_on_their_way_while_the_next_are_claimed_are_in_flight_too(
+def test_letters_on_their_way_during_the_next_claim_count_as_in_flight(
     store: Store, server: MailServer, clock: Clock, rolling: list[int]
 ) -> None:
     most = list[int]()
@@ -291,7 +291,7 @@ def test_letters_that_are_on_their_way_while_the_next_are_claimed_are_in_flight_
     assert max(most) <= 6
 
 
-def test_a_store_that_fails_while_letters_are_on_their_way_learns_of_them_when_it_works_again(
+def test_answers_are_recorded_after_a_failing_store_works_again(
     store: Store, server: MailServer, clock: Clock, rolling: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gather(store, *CROWD)
@@ -308,7 +308,7 @@ def test_a_store_that_fails_while_letters_are_on_their_way_learns_of_them_when_i
     monkeypatch.setattr(store, "write_lightly", fail_once)
     with pytest.raises(OperationalError):
         worker.work_once()
-    # It hangs up on everybody: what it said before was heard.
+    # From now on the server hangs up; its replies before that were read.
     taken = len(server.letters)
     server.script = lambda verb, _taken: "close" if verb == "MAIL" else None
     worker.work_once()
@@ -316,7 +316,7 @@ def test_a_store_that_fails_while_letters_are_on_their_way_learns_of_them_when_i
     assert "unknown" not in counts(store)
 
 
-def test_letters_of_a_claim_that_gave_way_are_not_sent(
+def test_letters_of_a_claim_that_was_rolled_back_are_not_sent(
     store: Store, server: MailServer, clock: Clock, rolling: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, gave_way = Driver.commit, list[int]()
@@ -336,10 +336,10 @@ def test_letters_of_a_claim_that_gave_way_are_not_sent(
     assert sorted(server.recipients()) == EVERYBODY
 
 
-def test_a_link_that_somebody_waits_for_is_sent_between_the_letters_of_a_mailing(
+def test_a_link_letter_is_sent_between_the_letters_of_a_mailing(
     store: Store, server: MailServer, clock: Clock, rolling: list[int]
 ) -> None:
-    """Those that are on their way are heard of first: the answer to a single letter is its own."""
+    """Letters on their way are answered first, so that the link letter's answer is its own."""
     gather(store, *CROWD)
     without_canary(store, clock)
     worker = worker_to(server, store, max_in_flight="6")

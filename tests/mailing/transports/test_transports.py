@@ -1,4 +1,4 @@
-"""One letter and one server: what every answer means, where nothing else is known."""
+"""One letter and one server: what every reply means for the letter."""
 
 import socket
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.transports.outbox import OutboxTransport
 from feedback_app.mailing.transports.registry import open_transport
-from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused, scrub
+from feedback_app.mailing.transports.results import Answer, Outcome, TransportRefused
+from feedback_app.mailing.transports.scrub import scrub
 from feedback_app.mailing.transports.smtp_connection import SmtpConnection
 from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from feedback_app.security.tokens import Signer
@@ -37,14 +38,14 @@ def letter() -> Letter:
 
 @pytest.fixture(params=["in groups", "one by one"])
 def server(request: pytest.FixtureRequest) -> Iterator[MailServer]:
-    """A mail server that takes commands so."""
+    """A mail server, with and without pipelining."""
     with mail_server() as running:
         running.pipelining = request.param == "in groups"
         yield running
 
 
 def sent(letter: Letter, server: MailServer) -> Answer:
-    """What became of a letter on a new connection; only commands were said where the server waits for them."""
+    """Return the answer to a letter on a new connection. The server must have got nothing but commands as commands."""
     with open_transport(server.url) as transport:
         answer = transport.send(letter)
     assert {command.split(" ")[0].lower() for command in server.commands} <= COMMANDS
@@ -52,13 +53,13 @@ def sent(letter: Letter, server: MailServer) -> Answer:
 
 
 def says(server: MailServer, verb: str, answer: str) -> None:
-    """The server answers one command so."""
+    """Let the server give this reply to one command."""
     server.script = lambda said, _taken: answer if said == verb else None
 
 
 @pytest.mark.parametrize("answer", ["close", "421 4.3.2 shutting down", *GARBAGE])
 @pytest.mark.parametrize("verb", ["CONNECT", "MAIL", "RCPT", "DATA"])
-def test_a_letter_was_not_sent_where_before_it_the_server_says(
+def test_a_letter_was_not_sent_if_before_it_the_server_says(
     answer: str, verb: str, letter: Letter, server: MailServer
 ) -> None:
     says(server, verb, answer)
@@ -67,7 +68,7 @@ def test_a_letter_was_not_sent_where_before_it_the_server_says(
 
 
 @pytest.mark.parametrize("answer", ["close", *GARBAGE, "199 what", "354 go on"])
-def test_a_letter_is_in_doubt_where_after_it_the_server_says(answer: str, letter: Letter, server: MailServer) -> None:
+def test_a_letter_is_in_doubt_if_after_it_the_server_says(answer: str, letter: Letter, server: MailServer) -> None:
     says(server, "DOT", answer)
     assert sent(letter, server).outcome is Outcome.UNKNOWN
     assert server.connections == 1
@@ -77,7 +78,7 @@ def test_a_letter_is_in_doubt_where_after_it_the_server_says(answer: str, letter
     ("verb", "answer"),
     [("MAIL", "220 hello"), ("MAIL", "354 go on"), ("RCPT", "200 fine"), ("RCPT", "354 go on"), ("DATA", "250 ok")],
 )
-def test_an_answer_to_something_else_is_not_taken_for_yes(
+def test_a_reply_to_another_command_is_not_taken_for_yes(
     verb: str, answer: str, letter: Letter, server: MailServer
 ) -> None:
     says(server, verb, answer)
@@ -87,7 +88,7 @@ def test_an_answer_to_something_else_is_not_taken_for_yes(
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "DOT"])
 @pytest.mark.parametrize(("code", "outcome"), [(450, Outcome.DEFERRED), (452, Outcome.DEFERRED), (554, Outcome.FAILED)])
-def test_a_refusal_is_for_now_or_for_good(
+def test_a_refusal_is_temporary_or_permanent(
     verb: str, code: int, outcome: Outcome, letter: Letter, server: MailServer
 ) -> None:
     says(server, verb, f"{code} no, <alice@example.com>")
@@ -95,7 +96,7 @@ def test_a_refusal_is_for_now_or_for_good(
     assert server.letters == []
 
 
-def test_a_server_that_speaks_only_the_old_language_gets_the_letter(letter: Letter, server: MailServer) -> None:
+def test_a_server_without_ehlo_gets_the_letter(letter: Letter, server: MailServer) -> None:
     says(server, "EHLO", "502 what is EHLO")
     assert sent(letter, server).outcome is Outcome.ACCEPTED
 
@@ -105,7 +106,7 @@ def test_a_recipient_who_is_forwarded_is_no_refusal(letter: Letter, server: Mail
     assert sent(letter, server).outcome is Outcome.ACCEPTED
 
 
-def test_where_nobody_listens_nothing_is_sent(letter: Letter) -> None:
+def test_if_no_server_listens_nothing_is_sent(letter: Letter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         nowhere = MailServer(port=unused.getsockname()[1])
     answer = sent(letter, nowhere)
@@ -138,11 +139,11 @@ def test_a_servers_words_are_kept_as_one_short_line_without_an_address() -> None
         "550 5.1.1 Ym9iQHkuZXhhbXBsZQ== is nobody's",
     ],
 )
-def test_of_a_servers_words_with_an_address_in_a_disguise_only_the_codes_are_kept(words: str) -> None:
+def test_of_words_with_a_disguised_address_only_the_codes_are_kept(words: str) -> None:
     assert scrub(words) == "550 5.1.1 (with an address in its words, which are not kept)"
 
 
-def test_what_a_server_says_without_an_address_is_kept_as_it_is() -> None:
+def test_a_servers_words_without_an_address_are_kept_as_they_are() -> None:
     for words in (
         "250 2.0.0 Ok: queued as 4XqYzR2kTnz3hSxL",
         "250 2.0.0 OK 1700000000 a1-20020a05600c2e0100b0040d5ae2c1f8si123456wmf.85 - gsmtp",
@@ -151,9 +152,7 @@ def test_what_a_server_says_without_an_address_is_kept_as_it_is() -> None:
         assert scrub(words) == words
 
 
-def test_a_letter_in_the_outbox_can_be_read_by_its_owner_only_and_its_name_tells_nothing(
-    letter: Letter, tmp_path: Path
-) -> None:
+def test_a_letter_in_the_outbox_is_private_and_its_name_tells_nothing(letter: Letter, tmp_path: Path) -> None:
     with open_transport(f"outbox:{tmp_path / 'new' / 'outbox'}") as transport:
         assert transport.send(letter).outcome is Outcome.ACCEPTED
         assert transport.send(letter).outcome is Outcome.ACCEPTED
@@ -165,15 +164,15 @@ def test_a_letter_in_the_outbox_can_be_read_by_its_owner_only_and_its_name_tells
     assert not any(word in file.name for file in files for word in ("alice", "example", "free-socks"))
 
 
-def test_an_outbox_that_can_not_be_written_to_sends_nothing_and_leaves_nothing(letter: Letter, tmp_path: Path) -> None:
+def test_an_outbox_that_can_not_be_written_to_leaves_nothing_behind(letter: Letter, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     answer = OutboxTransport(f"outbox:{tmp_path / 'file'}").send(letter)
     assert answer.outcome is Outcome.NOT_SENT
     assert answer.words == "the outbox can't be written to: File exists"
 
 
-def said_by(server: MailServer) -> list[str]:
-    """The first words of what a server was told after the greeting."""
+def commands_of(server: MailServer) -> list[str]:
+    """Return the commands that a server got after the greeting."""
     return [
         command.split(" ")[0] for command in server.commands if command.split(" ")[0].upper() not in {"EHLO", "QUIT"}
     ]
@@ -204,13 +203,13 @@ def test_an_envelope_travels_with_the_letter_before_it(letter: Letter, monkeypat
     ("verb", "between"),
     [("MAIL", []), ("RCPT", []), ("DATA", ["RSET"])],
 )
-def test_what_was_refused_is_forgotten_only_where_that_has_to_be_said(
+def test_a_refused_envelope_is_reset_only_if_that_is_needed(
     verb: str, between: list[str], letter: Letter, server: MailServer
 ) -> None:
     refusals = ["550 no"]
     server.script = lambda said, _taken: refusals.pop() if said == verb and refusals else None
     if verb == "MAIL":
-        # As servers do that were told of no sender: they want nothing else of this letter.
+        # Servers that know of no sender refuse the rest of the envelope, too.
         rest = ["503 no sender", "503 no sender"]
         server.script = lambda said, _taken: (
             refusals.pop() if said == "MAIL" and refusals else rest.pop() if said in {"RCPT", "DATA"} and rest else None
@@ -225,16 +224,16 @@ def test_what_was_refused_is_forgotten_only_where_that_has_to_be_said(
         outcomes = [answer.outcome for _, answer in transport.all_answers() if answer]
     assert outcomes == [Outcome.FAILED, Outcome.ACCEPTED]
     assert server.connections == 1
-    told = said_by(server)
+    told = commands_of(server)
     assert told[-3 - len(between) :] == [*between, "MAIL", "RCPT", "DATA"]
     assert ("RSET" in told) == bool(between)
 
 
-def test_a_server_that_asks_for_a_letter_to_nobody_gets_an_empty_one(letter: Letter) -> None:
+def test_a_server_that_asks_for_a_letter_without_recipients_gets_an_empty_one(letter: Letter) -> None:
     refusals = ["550 no such user"]
     with mail_server(lambda said, _taken: refusals.pop() if said == "RCPT" and refusals else None) as server:
         assert sent(letter, server).outcome is Outcome.FAILED
-    assert server.for_nobody == [b""]
+    assert server.without_recipients == [b""]
     assert server.letters == []
 
 
@@ -242,4 +241,4 @@ def test_a_server_that_asks_for_a_letter_that_it_refused_gets_nothing(letter: Le
     with mail_server(lambda said, _taken: "550 not from you" if said == "MAIL" else None) as server:
         assert sent(letter, server).outcome is Outcome.FAILED
     assert server.letters == []
-    assert server.for_nobody == []
+    assert server.without_recipients == []

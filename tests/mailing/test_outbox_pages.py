@@ -1,4 +1,4 @@
-"""The outbox as pages: for somebody who tries the shop out, on this machine, and for nobody else."""
+"""The outbox's pages: for trying the shop out, reachable from this machine only."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ from tests.support.people import ALICE
 
 @pytest.fixture
 def backend() -> str:
-    """Pages of files: the database has no part in them."""
+    """SQLite only: these pages show files, and the database does not matter."""
     return "sqlite"
 
 
@@ -36,7 +36,7 @@ def outbox(settings: Settings) -> Path:
 
 @pytest.fixture
 def letters(store: Store, settings: Settings, desk: LetterContext, clock: Clock, outbox: Path) -> list[str]:
-    """A link and a mailing for Alice, in the outbox; returns the names of their files."""
+    """A link letter and a mailing to Alice in the outbox, as the names of their files."""
     gather(store, ALICE)
     with store.writing() as session:
         request_link(session, Address.parse(ALICE.address), now=clock.now(), quiet=False)
@@ -47,17 +47,17 @@ def letters(store: Store, settings: Settings, desk: LetterContext, clock: Clock,
 
 
 def visitor(settings: Settings, store: Store, serving: Serving | None) -> FlaskClient:
-    """Somebody's browser."""
+    """A browser on another machine."""
     return create_app(settings, store, serving).test_client()
 
 
 @pytest.fixture
 def here(settings: Settings, store: Store) -> FlaskClient:
-    """The browser of whoever ran `undisclosed serve`."""
+    """A browser on the machine on which `undisclosed serve` runs."""
     return visitor(settings, store, Serving(loopback=True, workers=frozenset()))
 
 
-def test_every_letter_can_be_looked_at_newest_first(here: FlaskClient, letters: list[str]) -> None:
+def test_every_letter_is_listed_newest_first(here: FlaskClient, letters: list[str]) -> None:
     page = BeautifulSoup(here.get("/outbox/").data, "html5lib")
     listed = [str(link["href"]) for link in page.select("ul.outbox a")]
     assert listed == [f"/outbox/{name}" for name in reversed(letters)]
@@ -89,7 +89,7 @@ def test_there_is_no_outbox_where_others_could_reach_it(
         assert browser.get(path).status_code == 404
 
 
-def test_there_is_no_outbox_where_letters_really_leave(
+def test_there_is_no_outbox_if_letters_really_leave(
     make_settings: Callable[..., Settings], store: Store, letters: list[str]
 ) -> None:
     settings = make_settings(smtp_url="smtp://127.0.0.1:25")
@@ -98,7 +98,7 @@ def test_there_is_no_outbox_where_letters_really_leave(
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "192.0.2.1:8000"])
-def test_a_page_elsewhere_that_gives_its_name_to_this_machine_gets_nothing(
+def test_a_foreign_name_that_points_to_this_machine_gets_nothing(
     host: str, here: FlaskClient, letters: list[str]
 ) -> None:
     for path in ("/outbox/", f"/outbox/{letters[0]}", f"/outbox/{letters[0]}/html"):
@@ -126,7 +126,7 @@ def test_this_machine_is_known_by_all_its_names(host: str, here: FlaskClient, le
         "20071010T134100000000-00000000.eml%0a",
     ],
 )
-def test_there_is_nothing_but_letters_in_the_outbox(name: str, here: FlaskClient, outbox: Path) -> None:
+def test_the_outbox_serves_nothing_but_letters(name: str, here: FlaskClient, outbox: Path) -> None:
     outbox.mkdir()
     for file in ("notes.eml", ".20071010T134100000000-00000000.eml"):
         (outbox / file).write_bytes(b"Subject: not a letter\r\n\r\nsecret\r\n")
@@ -137,7 +137,7 @@ def test_there_is_nothing_but_letters_in_the_outbox(name: str, here: FlaskClient
     assert b"not a letter" not in here.get("/outbox/").data
 
 
-def test_a_letter_is_framed_so_that_nothing_in_it_can_run(here: FlaskClient, letters: list[str]) -> None:
+def test_no_script_in_a_framed_letter_can_run(here: FlaskClient, letters: list[str]) -> None:
     page = here.get(f"/outbox/{letters[-1]}")
     assert "frame-src 'self'" in page.headers["Content-Security-Policy"]
     frame = here.get(f"/outbox/{letters[-1]}/html")
@@ -150,16 +150,14 @@ def test_a_letter_is_framed_so_that_nothing_in_it_can_run(here: FlaskClient, let
     assert frame.headers["Cache-Control"] == page.headers["Cache-Control"] == "no-store"
 
 
-def test_the_letters_own_style_is_allowed_as_a_browser_reads_it(here: FlaskClient, letters: list[str]) -> None:
+def test_the_letters_own_style_is_allowed_by_its_hash(here: FlaskClient, letters: list[str]) -> None:
     frame = here.get(f"/outbox/{letters[-1]}/html")
     [style] = BeautifulSoup(frame.text, "html5lib").find_all("style")
     digest = base64.b64encode(hashlib.sha256(str(style.string).encode()).digest()).decode()
     assert re.findall(r"'sha256-([^']+)'", frame.headers["Content-Security-Policy"]) == [digest]
 
 
-def test_a_letters_file_can_be_read_by_its_owner_only_and_its_name_tells_nothing(
-    letters: list[str], outbox: Path
-) -> None:
+def test_a_letters_file_is_private_and_its_name_tells_nothing(letters: list[str], outbox: Path) -> None:
     assert len(letters) == 2
     for name in letters:
         assert re.fullmatch(r"\d{8}T\d{12}-[0-9a-f]{8}\.eml", name)

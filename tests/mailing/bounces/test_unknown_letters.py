@@ -1,4 +1,4 @@
-"""What is in doubt is settled: by the owner's word, or by the log of the server that letters were handed to."""
+"""Letters in doubt are resolved by what the owner knows, or with the log of the server that they were sent to."""
 
 import gzip
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from feedback_app.db.store import Store
-from feedback_app.mailing.bounces import postfix_log
-from feedback_app.mailing.bounces.postfix_log import CannotResend, Settled, Word
+from feedback_app.mailing.bounces import unknown_letters
+from feedback_app.mailing.bounces.unknown_letters import CannotResend, Resolution, Resolved
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import MailingState
 from tests.support.clock import Clock
@@ -19,7 +19,7 @@ from tests.support.smtp import MailServer, mail_server
 
 @pytest.fixture
 def broken(store: Store, clock: Clock) -> MailServer:
-    """A server that took three letters and told of one."""
+    """A server that took three letters and answered for one."""
     gather(store, ALICE, BOB, CAROL)
     held(store, minutes=0, clock=clock)
     silent = ["close", "close"]
@@ -29,39 +29,44 @@ def broken(store: Store, clock: Clock) -> MailServer:
     return server
 
 
-def doubtful(store: Store) -> list[str]:
+def unknown(store: Store) -> list[str]:
+    """Return the Message-IDs of the letters in doubt."""
     with store.reading() as session:
         mailing = services.find_mailing(session, "free-socks")
-        return list(postfix_log._doubtful(session, mailing))  # noqa: SLF001 - their identifiers, as a log has them
+        return list(unknown_letters.find_unknown(session, mailing))
 
 
-def settle(store: Store, word: Word, clock: Clock) -> Settled:
+def resolve(store: Store, resolution: Resolution, clock: Clock) -> Resolved:
+    """Resolve the letters in doubt as the owner says."""
     with store.writing() as session:
-        return postfix_log.settle(session, services.find_mailing(session, "free-socks"), word, now=clock.now())
+        return unknown_letters.resolve_all(
+            session, services.find_mailing(session, "free-socks"), resolution, now=clock.now()
+        )
 
 
-def settle_by(store: Store, log: str, clock: Clock) -> Settled:
+def resolve_with(store: Store, log: str, clock: Clock) -> Resolved:
+    """Resolve the letters in doubt with a log."""
     with store.writing() as session:
         mailing = services.find_mailing(session, "free-socks")
-        return postfix_log.settle_from_log(session, mailing, log.splitlines(), now=clock.now())
+        return unknown_letters.resolve_from_log(session, mailing, log.splitlines(), now=clock.now())
 
 
-def test_what_the_owner_calls_accepted_is_never_sent_again(
+def test_a_letter_that_the_owner_calls_accepted_is_never_sent_again(
     store: Store, broken: MailServer, sink: MailServer, clock: Clock
 ) -> None:
-    assert settle(store, Word.ACCEPTED, clock) == Settled(accepted=2)
+    assert resolve(store, Resolution.ACCEPTED, clock) == Resolved(accepted=2)
     assert counts(store) == {"accepted": 3}
     worker_to(sink, store).work_once()
     assert sink.letters == []
     assert len(broken.letters) == 1
 
 
-def test_what_the_owner_wants_sent_again_goes_once_with_the_same_identifier(
+def test_a_letter_that_is_sent_again_goes_once_with_the_same_message_id(
     store: Store, broken: MailServer, sink: MailServer, clock: Clock
 ) -> None:
     assert broken.letters
-    names = doubtful(store)
-    assert settle(store, Word.RESEND, clock) == Settled(queued=2)
+    names = unknown(store)
+    assert resolve(store, Resolution.RESEND, clock) == Resolved(queued=2)
     assert state(store) is MailingState.SENDING
     worker_to(sink, store).work_once()
     assert [read(letter.data)["Message-ID"] for letter in sink.letters] == names
@@ -69,18 +74,18 @@ def test_what_the_owner_wants_sent_again_goes_once_with_the_same_identifier(
     assert state(store) is MailingState.SENT
 
 
-def test_what_is_cancelled_is_not_sent_again(store: Store, broken: MailServer, clock: Clock) -> None:
+def test_the_letters_of_a_cancelled_mailing_are_not_sent_again(store: Store, broken: MailServer, clock: Clock) -> None:
     assert broken.letters
     with store.writing() as session:
         services.find_mailing(session, "free-socks").state = MailingState.CANCELLED
     with pytest.raises(CannotResend, match="is cancelled"):
-        settle(store, Word.RESEND, clock)
-    assert settle(store, Word.ACCEPTED, clock) == Settled(accepted=2)
+        resolve(store, Resolution.RESEND, clock)
+    assert resolve(store, Resolution.ACCEPTED, clock) == Resolved(accepted=2)
 
 
 def test_the_servers_log_tells_what_it_took(store: Store, broken: MailServer, clock: Clock) -> None:
     assert broken.letters
-    taken, begun = doubtful(store)
+    taken, begun = unknown(store)
     log = f"""
 Oct 10 13:41:00 mx postfix/cleanup[42]: 4F2A1B: message-id={taken}
 Oct 10 13:41:00 mx postfix/qmgr[7]: 4F2A1B: from=<hello@mongrelsocks.example>, size=5900, nrcpt=1 (queue active)
@@ -89,22 +94,22 @@ Oct 10 13:41:00 mx postfix/smtpd[44]: lost connection after DATA (5900 bytes) fr
 Oct 10 13:41:00 mx postfix/cleanup[43]: 4F2A1D: message-id=<somebody-elses@y.example>
 Oct 10 14:41:00 mx postfix/anvil[45]: statistics: max connection rate 1/60s
 """
-    assert settle_by(store, log, clock) == Settled(accepted=1, queued=1)
+    assert resolve_with(store, log, clock) == Resolved(accepted=1, queued=1)
     assert counts(store) == {"accepted": 2, "queued": 1}
 
 
 @pytest.mark.parametrize("between", ["cleanup[43]: 4F2A1B: message-id=<another@y.example>", "qmgr[7]: 4F2A1B: removed"])
-def test_a_name_in_the_queue_that_is_used_again_is_another_letters(
+def test_a_queue_id_that_is_used_again_is_another_letters(
     between: str, store: Store, broken: MailServer, clock: Clock
 ) -> None:
     assert broken.letters
     log = f"""
-Oct 10 13:41:00 mx postfix/cleanup[42]: 4F2A1B: message-id={doubtful(store)[0]}
+Oct 10 13:41:00 mx postfix/cleanup[42]: 4F2A1B: message-id={unknown(store)[0]}
 Oct 10 13:41:02 mx postfix/{between}
 Oct 10 13:41:03 mx postfix/qmgr[7]: 4F2A1B: from=<hello@mongrelsocks.example>, size=5900, nrcpt=1 (queue active)
 Oct 10 14:42:00 mx postfix/anvil[45]: statistics: max connection rate 1/60s
 """
-    assert settle_by(store, log, clock) == Settled(queued=1, in_doubt=1)
+    assert resolve_with(store, log, clock) == Resolved(queued=1, in_doubt=1)
     assert counts(store) == {"accepted": 1, "queued": 1, "unknown": 1}
 
 
@@ -124,29 +129,29 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("begun", "end", "goes_on"), ENDS.values(), ids=ENDS)
-def test_what_a_log_began_with_was_not_taken_only_if_the_log_goes_on_for_an_hour(
+def test_a_letter_was_not_taken_only_if_the_log_goes_on_for_an_hour(
     begun: str, end: str, *, goes_on: bool, store: Store, broken: MailServer, clock: Clock
 ) -> None:
     assert broken.letters
-    log = f"{begun} mx postfix/cleanup[42]: 4F2A1B: message-id={doubtful(store)[0]}\n"
+    log = f"{begun} mx postfix/cleanup[42]: 4F2A1B: message-id={unknown(store)[0]}\n"
     log += f"{end} mx postfix/anvil[45]: statistics: max connection rate 1/60s\n\n" if end else ""
-    assert settle_by(store, log, clock) == (
-        Settled(queued=1, in_doubt=1) if goes_on else Settled(in_doubt=2, cut_off=1)
+    assert resolve_with(store, log, clock) == (
+        Resolved(queued=1, in_doubt=1) if goes_on else Resolved(in_doubt=2, cut_off=1)
     )
 
 
-def test_what_the_log_does_not_name_stays_in_doubt(store: Store, broken: MailServer, clock: Clock) -> None:
+def test_a_letter_that_the_log_does_not_name_stays_in_doubt(store: Store, broken: MailServer, clock: Clock) -> None:
     assert broken.letters
-    taken, _ = doubtful(store)
+    taken, _ = unknown(store)
     log = (
         f"2007-10-10T13:41:00+00:00 mx postfix/cleanup[42]: 3xyzQ: message-id={taken}\n"
         "2007-10-10T13:41:01+00:00 mx postfix/smtp[9]: 3xyzQ: to=<x@y.example>, dsn=2.0.0, status=sent (250 ok)\n"
     )
-    assert settle_by(store, log, clock) == Settled(accepted=1, in_doubt=1)
-    assert settle_by(store, log, clock) == Settled(in_doubt=1)
+    assert resolve_with(store, log, clock) == Resolved(accepted=1, in_doubt=1)
+    assert resolve_with(store, log, clock) == Resolved(in_doubt=1)
 
 
-def test_status_names_what_is_in_doubt_and_the_command_settles_it(sqlite_shop: Shop, tmp_path: Path) -> None:
+def test_status_names_the_letters_in_doubt_and_the_command_resolves_them(sqlite_shop: Shop, tmp_path: Path) -> None:
     shop = sqlite_shop
     (shop.folder / "customers.csv").write_text(f"email\n{ALICE.address}\n", encoding="utf-8")
     shop.run("customers", "import", "customers.csv", "--topic", "specials", "--evidence", "paper list, 2007")
@@ -190,6 +195,6 @@ def test_status_names_what_is_in_doubt_and_the_command_settles_it(sqlite_shop: S
         ["--resend", "--from-log", "mail.log"],
     ],
 )
-def test_who_says_two_things_at_once_is_asked_again_and_nothing_is_sent(said: list[str], sqlite_shop: Shop) -> None:
+def test_two_answers_at_once_are_refused_and_nothing_is_sent(said: list[str], sqlite_shop: Shop) -> None:
     wrong = sqlite_shop.run("mail", "resolve", "free-socks", *said, expect=2)
     assert "say one of --accepted, --resend and --from-log FILE, and no more than one" in wrong.stderr
