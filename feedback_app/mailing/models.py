@@ -132,5 +132,5 @@ class DigestItem(Base):
     digest_id: Mapped[int | None] = mapped_column(ForeignKey("mailings.id"), index=True)
 
 
-# The ledger's rows, for statements that are made for the driver itself.
-ROWS = cast("Table", Delivery.__table__)
+# For Core statements that go past the session's objects.
+DELIVERIES = cast("Table", Delivery.__table__)

@@ -27,7 +27,7 @@ from feedback_app.mailing.delivery import batches
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.composer import MailingMaker
-from feedback_app.mailing.mailings import services
+from feedback_app.mailing.mailings import audience, services
 from feedback_app.mailing.mailings.services import MailingRefused
 from feedback_app.mailing.models import Delivery, DeliveryState, MailingState
 from tests.support.clock import Clock
@@ -445,8 +445,8 @@ def test_the_numbers_say_who_is_left_out_and_why(store: Store, clock: Clock) -> 
     paused(store, everybody[1], clock)
     suppressed(store, everybody[2], clock)
     with store.reading() as session:
-        assert services.audience_count(session, Topic.SPECIALS, now=clock.now()) == 2
-        left = services.left_out(session, Topic.SPECIALS, now=clock.now())
+        assert audience.audience_count(session, Topic.SPECIALS, now=clock.now()) == 2
+        left = audience.excluded(session, Topic.SPECIALS, now=clock.now())
     assert (left.no, left.paused, left.suppressed, left.in_digests) == (1, 1, 1, 0)
 
 
@@ -456,8 +456,8 @@ def test_who_gets_a_digest_is_counted_apart_and_goes_not_first(store: Store, clo
     paused(store, paused_one, clock)
     gather(store, *CROWD[6:])
     with store.reading() as session:
-        assert services.audience_count(session, Topic.SPECIALS, now=clock.now()) == 6
-        left = services.left_out(session, Topic.SPECIALS, now=clock.now())
+        assert audience.audience_count(session, Topic.SPECIALS, now=clock.now()) == 6
+        left = audience.excluded(session, Topic.SPECIALS, now=clock.now())
     assert (left.no, left.paused, left.suppressed, left.in_digests) == (0, 1, 0, 5)
     for slug, first in (("one", 5), ("two", 0)):
         held(store, about(slug), minutes=0, clock=clock)
