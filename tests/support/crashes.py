@@ -114,7 +114,7 @@ def _work(environment: dict[str, str], ahead: Ahead, through: bool) -> None:  # 
     clock.now = lambda: datetime.now(UTC) + timedelta(seconds=ahead.value)
     # Several connections from the second letter on, and letters that are on their way while the next are claimed. Who
     # opens one waits as long as anywhere: the server stops until somebody is killed.
-    smtp_pool.WORK_FOR_ONE, smtp_pool.SHORT, batches.FEW = 1, SECONDS, 1
+    smtp_pool.WORK_FOR_ONE, smtp_pool.SHORT, batches.SMALL_SHARE = 1, SECONDS, 1
     settings = load_settings(environment)
     store = open_store(settings)
     stop = threading.Event()

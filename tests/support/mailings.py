@@ -4,10 +4,13 @@ from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
+from sqlalchemy.orm import Session
+
 from feedback_app.config import load_settings
 from feedback_app.customers.models import Frequency, NameDisplay, Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery import ledger
+from feedback_app.mailing.delivery.claims import Batch, claim_batch
 from feedback_app.mailing.delivery.worker import MailWorker
 from feedback_app.mailing.letters.composer import LetterContext
 from feedback_app.mailing.mailings import services
@@ -60,6 +63,32 @@ def held(store: Store, draft: MailingSource = FREE_SOCKS, *, minutes: float = 10
     """A mailing in its hold."""
     with store.writing() as session:
         return services.hold(session, draft, minutes=minutes, now=clock.now())
+
+
+def claim(
+    session: Session,
+    mailing: Mailing | int,
+    *,
+    worker_id: str,
+    limit: int,
+    clock: Clock,
+    daily_cap: int = 0,
+    untried_limit: int | None = None,
+    after_id: int = 0,
+) -> Batch:
+    """Claim deliveries of a mailing for a worker, without sending them."""
+    number = mailing if isinstance(mailing, int) else mailing.id
+    return claim_batch(
+        session,
+        number,
+        worker_id=worker_id,
+        limit=limit,
+        daily_cap=daily_cap,
+        now=clock.now(),
+        message_id_for=lambda customer_id: f"<{number}.{customer_id}@socks.example>",
+        untried_limit=untried_limit,
+        after_id=after_id,
+    )
 
 
 def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) -> MailWorker:

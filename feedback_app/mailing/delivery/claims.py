@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import Row, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import welcome
@@ -249,10 +250,18 @@ def _customers(
     The rows are locked where there is a daily cap: otherwise the workers of two mailings could both send the last
     letter of the day.
     """
-    query = select(*SEALED, welcome(topic, now).label("frequency")).where(Customer.id.in_(customer_ids))
-    if daily_cap:
+    query = _customers_query(topic, now.date(), is_locking=bool(daily_cap))
+    return {row[0]: Sealed(*row) for row in session.execute(query, {"customer_ids": customer_ids})}
+
+
+@lru_cache(maxsize=16)
+def _customers_query(topic: Topic, today: date, *, is_locking: bool) -> Select[*tuple[Any, ...]]:
+    # Any time of the day will do: a pause ends with a date.
+    frequency = welcome(topic, datetime.combine(today, time(12), UTC)).label("frequency")
+    query = select(*SEALED, frequency).where(Customer.id.in_(bindparam("customer_ids", expanding=True)))
+    if is_locking:
         query = query.order_by(Customer.id).with_for_update(of=Customer, key_share=True)
-    return {row[0]: Sealed(*row) for row in session.execute(query)}
+    return query
 
 
 def _is_tried_again(session: Session, digest: Mailing, customer_id: int, now: datetime) -> bool:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import select, update
 
 from feedback_app.db.store import Store
-from feedback_app.mailing.delivery import claims
+from feedback_app.mailing.delivery.claims import DAILY_CAP_REACHED
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing
 from tests.support.clock import Clock
-from tests.support.mailings import CROWD, about, counts, gather, held, reasons, worker_to
+from tests.support.mailings import CROWD, about, claim, counts, gather, held, reasons, worker_to
 from tests.support.people import Person
 from tests.support.smtp import MailServer
 
@@ -38,13 +38,13 @@ def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter
         for _ in range(len(crowd) // AT_ONCE):
             # Both are at the same people.
             together.wait()
-            window = store.write(
-                lambda session: claims.claim(
-                    session, mailing, worker_id=f"worker-{mailing}", most=AT_ONCE, daily_cap=1, now=clock.now()
+            batch = store.write(
+                lambda session: claim(
+                    session, mailing, worker_id=f"worker-{mailing}", limit=AT_ONCE, daily_cap=1, clock=clock
                 )
             )
-            assert len(window.claimed) + window.skipped == AT_ONCE
-            claimed += len(window.claimed)
+            assert len(batch.claimed) + batch.skipped == AT_ONCE
+            claimed += len(batch.claimed)
         return claimed
 
     with ThreadPoolExecutor(len(MAILINGS)) as pool:
@@ -57,7 +57,7 @@ def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter
     assert got == dict.fromkeys(numbers, 1)
     assert sum(claimed) == len(crowd)
     left_out = [reason for slug in MAILINGS for reason in reasons(store, slug) if reason]
-    assert left_out == [claims.CROWDED] * len(crowd)
+    assert left_out == [DAILY_CAP_REACHED] * len(crowd)
 
 
 def test_two_workers_of_two_mailings_send_nobody_more_than_a_day_may_have(

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import PoolProxiedConnection, text
 from sqlalchemy.exc import OperationalError
 
-from feedback_app.db.prepared import Driver
 from feedback_app.db.store import Store
-from feedback_app.mailing.delivery.worker import STORE_PAUSE, run_until
+from feedback_app.mailing.delivery.worker import STORE_RETRY_SECONDS, run_until
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Mailing, MailingState
 from tests.support.clock import Clock
@@ -134,7 +133,7 @@ def test_a_worker_on_a_full_disk_says_one_line_at_a_time_and_goes_on_when_there_
         waited = 0
 
         def wait(self, timeout: float | None = None) -> bool:
-            if timeout == STORE_PAUSE:
+            if timeout == STORE_RETRY_SECONDS:
                 self.waited += 1
                 if self.waited == 2:
                     disk.clear()
@@ -165,17 +164,18 @@ def test_what_was_claimed_though_the_worker_was_told_otherwise_goes_back_and_is_
     with store.writing() as session:
         services.release_due(session, now=clock.now())
         session.get_one(Mailing, mailing.id).canary = 0
-    commit, lost = Driver.commit, False
+    dialect = store.engine.dialect
+    commit, lost = dialect.do_commit, False
     hung_up = OperationalError("COMMIT", {}, OSError("the server hung up"))
 
-    def commit_and_break(driver: Driver) -> None:
+    def commit_and_break(connection: PoolProxiedConnection) -> None:
         nonlocal lost
-        commit(driver)
+        commit(connection)
         if not lost and (first or "accepted" in counts(store)) and counts(store).get("submitting"):
             lost = True
             raise hung_up
 
-    monkeypatch.setattr(Driver, "commit", commit_and_break)
+    monkeypatch.setattr(dialect, "do_commit", commit_and_break)
     with mail_server() as server:
         worker = worker_to(server, store, max_in_flight="4")
         with pytest.raises(OperationalError):

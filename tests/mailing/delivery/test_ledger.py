@@ -13,18 +13,17 @@ from sqlalchemy import select, text
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
-from feedback_app.db.prepared import driver_of
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE
 from feedback_app.letter_queue import LetterRequest
-from feedback_app.mailing.delivery import claims, ledger
+from feedback_app.mailing.delivery import ledger
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Delivery, Mailing, MailingState
 from feedback_app.mailing.transports.results import Answer, Outcome
 from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from tests.support.clock import Clock
 from tests.support.databases import POSTGRESQL
-from tests.support.mailings import CROWD, about, counts, gather, held, reasons, state, worker_to
+from tests.support.mailings import CROWD, about, claim, counts, gather, held, reasons, state, worker_to
 from tests.support.people import ALICE, BOB, CAROL
 from tests.support.smtp import MailServer, mail_server
 
@@ -302,10 +301,10 @@ def test_the_letters_of_a_worker_that_is_gone_are_in_doubt_within_its_patience_a
     mailing = held(store, minutes=0, clock=clock)
     with mail_server() as server:
         gone, other = (worker_to(server, store, number) for number in (1, 2))
-        gone._beat(clock.now())  # noqa: SLF001 - it lives, it takes two, and is not heard of again
+        gone.send_heartbeat(clock.now())  # it lives, it takes two, and is not heard of again
         with store.writing() as session:
             services.release_due(session, now=clock.now())
-            claims.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
+            claim(session, mailing, worker_id=gone.id, limit=2, clock=clock)
         other.work_once()
         assert counts(store) == {"submitting": 2, "accepted": 1}
         assert state(store) is MailingState.SENDING
@@ -334,11 +333,11 @@ def test_the_letters_of_a_worker_that_is_gone_are_in_doubt_though_a_long_mailing
 
     with mail_server(script) as server:
         gone, other = worker_to(server, store, 1), worker_to(server, store, 2, max_in_flight="1")
-        gone._beat(clock.now())  # noqa: SLF001 - as above
+        gone.send_heartbeat(clock.now())
         with store.writing() as session:
             services.release_due(session, now=clock.now())
             session.get_one(Mailing, mailing.id).canary = 0
-            claims.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
+            claim(session, mailing, worker_id=gone.id, limit=2, clock=clock)
         other.work_once()
     assert "unknown" not in seen[0]
     assert seen[-1]["unknown"] == 2
@@ -353,7 +352,7 @@ def test_a_worker_that_lives_keeps_its_letters_however_long_the_server_takes(sto
         if verb == "DOT":
             clock.advance(seconds=7)
             with store.writing() as session:
-                assert ledger.rescue(session, now=clock.now()) == 0
+                assert ledger.mark_lost_letters_unknown(session, now=clock.now()) == 0
         return None
 
     with mail_server(script) as server:
@@ -366,8 +365,8 @@ def test_a_worker_that_was_given_up_and_comes_back_tells_what_it_knows(store: St
     mailing = held(store, minutes=0, clock=clock)
     with store.writing() as session:
         services.release_due(session, now=clock.now())
-        window = claims.claim(session, mailing.id, worker_id="slow", most=2, daily_cap=0, now=clock.now())
-        first, second = (one.id for one in window.claimed)
+        batch = claim(session, mailing, worker_id="slow", limit=2, clock=clock)
+        first, second = (one.id for one in batch.claimed)
     clock.advance(minutes=1)
     with mail_server() as server:
         other = worker_to(server, store)
@@ -376,7 +375,7 @@ def test_a_worker_that_was_given_up_and_comes_back_tells_what_it_knows(store: St
         assert state(store) is MailingState.SENT
         with store.writing() as session:
             known = {first: Answer(Outcome.ACCEPTED, "250 ok"), second: Answer(Outcome.NOT_SENT, "no connection")}
-            ledger.record(session, known, now=clock.now())
+            ledger.record_answers(session, known, now=clock.now())
         assert state(store) is MailingState.SENDING
         clock.advance(minutes=10)
         other.work_once()
@@ -487,10 +486,11 @@ def test_the_next_letters_are_found_without_a_look_at_all_that_wait(sqlite_store
 
     with sqlite_store.writing() as session:
         services.release_due(session, now=clock.now())
-        driver = driver_of(session).connection
+        driver = session.connection().connection.driver_connection
+        assert driver
         # With the values in their places, as they were when it was run.
         driver.set_trace_callback(note)
-        claims.claim(session, mailing.id, worker_id="one", most=4, daily_cap=2, now=clock.now(), after=1)
+        claim(session, mailing, worker_id="one", limit=4, clock=clock, daily_cap=2, after_id=1)
         driver.set_trace_callback(None)
         plans = [" ".join(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")) for statement in asked]
     assert len(plans) == 3
@@ -502,9 +502,10 @@ def test_the_next_letters_are_found_without_a_look_at_all_that_wait(sqlite_store
 def test_what_is_in_flight_is_found_without_a_look_at_all_that_ever_left(sqlite_store: Store, clock: Clock) -> None:
     asked: list[str] = []
     with sqlite_store.writing() as session:
-        driver = driver_of(session).connection
+        driver = session.connection().connection.driver_connection
+        assert driver
         driver.set_trace_callback(lambda statement: asked.append(statement) if "deliveries" in statement else None)
-        ledger.rescue(session, now=clock.now())
+        ledger.mark_lost_letters_unknown(session, now=clock.now())
         ledger.in_flight_elsewhere(session, "one", since=clock.now())
         driver.set_trace_callback(None)
         plans = [" ".join(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")) for statement in asked]
@@ -557,11 +558,11 @@ def test_postgresql_too_finds_the_next_letters_without_a_look_at_all_that_wait(
     with store.writing() as session:
         for after in (0, 6):
             clock.advance(seconds=4)
-            window = claims.claim(
-                session, mailing.id, worker_id="one", most=8, fresh=4, daily_cap=2, now=clock.now(), after=after
+            batch = claim(
+                session, mailing, worker_id="one", limit=8, untried_limit=4, daily_cap=2, clock=clock, after_id=after
             )
-            # Nobody is behind those that were put off.
-            assert (len(window.claimed), window.skipped) == (4, 4)
+            # The deferred rows have no customer.
+            assert (len(batch.claimed), batch.skipped) == (4, 4)
     assert len(plans) == 6
     for statement, plan in plans:
         for step in steps(plan):
@@ -593,11 +594,11 @@ def test_who_works_once_waits_for_word_of_another_worker(lives: str, sqlite_stor
     said: list[str] = []
     with mail_server() as server:
         other, worker = (worker_to(server, sqlite_store, number) for number in (1, 2))
-        other._beat(clock.now())  # noqa: SLF001 - it has taken two
+        other.send_heartbeat(clock.now())  # it has taken two
         with sqlite_store.writing() as session:
             services.release_due(session, now=clock.now())
-            claims.claim(session, mailing.id, worker_id=other.id, most=2, daily_cap=0, now=clock.now())
-        stop = Waiting(clock, (lambda: other._beat(clock.now())) if lives == "lives" else (lambda: None))  # noqa: SLF001 - or is not heard of
+            claim(session, mailing, worker_id=other.id, limit=2, clock=clock)
+        stop = Waiting(clock, (lambda: other.send_heartbeat(clock.now())) if lives == "lives" else (lambda: None))
         assert worker.work_through(stop, tell=said.append).accepted == 1
     assert said == ["2 letters are in flight at another worker: waiting to hear from it."]
     in_doubt = {"submitting": 2} if lives == "lives" else {"unknown": 2}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback_app.db.store import Store
-from feedback_app.mailing.delivery.send_rates import SECOND, Limit, SendRates
+from feedback_app.mailing.delivery.send_rates import SECOND, RateLimit, SendRates
 from feedback_app.mailing.delivery.worker import MailWorker
 from feedback_app.mailing.mailings import services
 from tests.support.clock import OPPS_DAY, Clock
@@ -110,25 +110,25 @@ def test_a_letter_that_waits_for_its_turn_is_stopped_by_cancelling(sqlite_store:
 def test_whatever_is_asked_for_and_when_no_second_has_more_than_the_rate(
     rate: float, steps: list[tuple[float, int]]
 ) -> None:
-    limit, now = Limit(rate), OPPS_DAY
+    limit, now = RateLimit(rate), OPPS_DAY
     left: list[datetime] = []
     for seconds, wanted in steps:
         if seconds < 0:
             # The clock is put back: what was sent by it is no more to be compared.
             left.clear()
-            limit.free(now + timedelta(seconds=seconds))
+            limit.available(now + timedelta(seconds=seconds))
         now += timedelta(seconds=seconds)
-        for _ in range(min(wanted, limit.free(now))):
-            limit.take(now)
+        for _ in range(min(wanted, limit.available(now))):
+            limit.count(now)
             left.append(now)
         assert sum(now - SECOND < one <= now for one in left) <= max(1, rate)
 
 
 @pytest.mark.parametrize("count", [20, 3000])
 def test_however_many_letters_wait_for_their_turn_only_so_many_are_given_one(count: int) -> None:
-    pace, given_away = SendRates(0, 10), 0
+    send_rates, slots = SendRates(0, 10), 0
     for _ in range(count):
-        if pace.fresh(OPPS_DAY, 1):
-            pace.later("somebody@x.example", OPPS_DAY, waited=False)
-            given_away += 1
-    assert given_away == count if count < 1000 else 1000 <= given_away <= 1020
+        if send_rates.untried_limit(OPPS_DAY, 1):
+            send_rates.later_slot("somebody@x.example", OPPS_DAY, was_deferred=False)
+            slots += 1
+    assert slots == count if count < 1000 else 1000 <= slots <= 1020

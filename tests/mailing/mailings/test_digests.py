@@ -184,7 +184,7 @@ def test_what_was_cancelled_on_its_way_is_in_no_digest(store: Store, sink: MailS
         row = session.scalars(select(Delivery).order_by(Delivery.id)).first()
         assert row
         row.state = DeliveryState.SKIPPED
-        digests.put_off(session, [row.id], now=clock.now())
+        digests.collect(session, [row.id], now=clock.now())
         cancel(session, mailing.slug, now=clock.now())
     comes(store, sink, clock, MONDAY)
     assert sink.letters == []

@@ -473,7 +473,7 @@ def test_a_long_mailing_keeps_nobody_waiting_for_a_link(
     in_flight: str, store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every window takes too long.
-    monkeypatch.setattr(batches, "WINDOW_SECONDS", 0.0)
+    monkeypatch.setattr(batches, "BATCH_SECONDS", 0.0)
     gather(store, *CROWD)
 
     def script(verb: str, taken: int) -> str | None:
@@ -496,7 +496,7 @@ def stopped_after_one(
     stop: Callable[[Session], object], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, int], str | None]:
     """A server that has taken a letter when somebody stops the mailing, in the middle of a window."""
-    monkeypatch.setattr(batches, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(batches, "STOP_CHECK_SECONDS", 0.0)
 
     def script(verb: str, taken: int) -> str | None:
         if verb == "DOT" and taken == 0:
