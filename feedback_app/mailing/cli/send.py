@@ -24,7 +24,7 @@ from feedback_app.mailing.letters.composer import LetterContext, MailingMaker
 from feedback_app.mailing.letters.parsed import shown_letter
 from feedback_app.mailing.mailings import alarms, audience, services
 from feedback_app.mailing.mailings.services import MailingRefused
-from feedback_app.mailing.mailings.source import MailingSource, SourceRefused, read_draft
+from feedback_app.mailing.mailings.source import MailingSource, SourceRefused, read_source
 from feedback_app.mailing.models import OPEN_STATES, DeliveryState, MailingState
 from feedback_app.mailing.transports.base import opened
 from feedback_app.mailing.transports.results import Outcome, TransportRefused
@@ -212,12 +212,12 @@ def run(context: Context, *, once: bool) -> None:
 def _run_once(context: Context, worker: MailWorker, stop: threading.Event, tell: Callable[[SendCounts], None]) -> None:
     began = clock.now()
     with context.store.reading() as session:
-        before = alarms.standing(session)
+        before = alarms.needs_attention(session)
     done = worker.work_through(stop, tell=click.echo)
     tell(done)
     with context.store.reading() as session:
-        said = alarms.most_said(session, since=began) if done.other else None
-        alarm = alarms.since(before, alarms.standing(session))
+        said = alarms.commonest_reason(session, since=began) if done.other else None
+        alarm = alarms.new_alarms(before, alarms.needs_attention(session))
     if said:
         click.echo(f"Of the {done.other} that were not, most with: {said}")
     if alarm:
@@ -241,7 +241,7 @@ def _desk(context: Context) -> LetterContext:
 
 def _draft(context: Context, file: Path) -> MailingSource:
     try:
-        return read_draft(file, context.settings)
+        return read_source(file, context.settings)
     except SourceRefused as error:
         raise Refused(str(error)) from error
 

@@ -20,7 +20,7 @@ from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.gate.template import Filling, LetterTemplate, Slot
 from feedback_app.mailing.letters import mime
 from feedback_app.mailing.letters.dkim import sealer
-from feedback_app.mailing.mailings.source import PLACEHOLDERS, MailingSource, draft_html, fill_html, fill_text
+from feedback_app.mailing.mailings.source import PLACEHOLDERS, MailingSource, fill_html, fill_text, source_html
 from feedback_app.mailing.return_addresses import ReturnAddresses
 from feedback_app.mailing.text.from_html import plain_text
 from feedback_app.mailing.text.inline_css import inlined
@@ -176,7 +176,7 @@ class MailingMaker:
             "preferences_link": self._desk.preferences_place + Slot.PREFERENCES.gap,
             "unsubscribe_link": self._desk.unsubscribe_place + Slot.UNSUBSCRIBE.gap,
         }
-        rendered = draft_html(self._draft)
+        rendered = source_html(self._draft)
         template = templates(self._language).get_template("mailing/mailing.txt")
         text = template.render(around, body=plain_text(rendered))
         body = fill_html(rendered, gaps)

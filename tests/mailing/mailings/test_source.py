@@ -9,10 +9,10 @@ from feedback_app.config import load_settings
 from feedback_app.mailing.mailings.source import (
     MailingSource,
     SourceRefused,
-    draft_html,
     fill_html,
     fill_text,
-    read_draft,
+    read_source,
+    source_html,
 )
 from feedback_app.mailing.text.from_html import plain_text
 from tests.support.shop import ROOT
@@ -30,7 +30,7 @@ def draft_of(tmp_path: Path, text: str | bytes) -> MailingSource:
     """The draft that a file with this text is. Raises DraftRefused."""
     path = tmp_path / "mailing.md"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_draft(path, load_settings({}))
+    return read_source(path, load_settings({}))
 
 
 def refusal(tmp_path: Path, text: str | bytes) -> str:
@@ -52,12 +52,12 @@ def body(tmp_path: Path, text: str) -> MailingSource:
 
 def html(tmp_path: Path, text: str) -> BeautifulSoup:
     """A text's HTML, filled."""
-    return BeautifulSoup(fill_html(draft_html(body(tmp_path, text)), VALUES), "html5lib")
+    return BeautifulSoup(fill_html(source_html(body(tmp_path, text)), VALUES), "html5lib")
 
 
 def plain(tmp_path: Path, text: str) -> str:
     """A text's plain text, filled."""
-    return fill_text(plain_text(draft_html(body(tmp_path, text))), VALUES).strip()
+    return fill_text(plain_text(source_html(body(tmp_path, text))), VALUES).strip()
 
 
 HEADS = {
@@ -201,9 +201,9 @@ def test_brackets_and_links_that_are_well_are_taken(text: str, tmp_path: Path) -
 
 def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(SourceRefused, match=r"nothing\.md: No such file or directory"):
-        read_draft(tmp_path / "nothing.md", load_settings({}))
+        read_source(tmp_path / "nothing.md", load_settings({}))
     with pytest.raises(SourceRefused, match="Is a directory"):
-        read_draft(tmp_path, load_settings({}))
+        read_source(tmp_path, load_settings({}))
 
 
 def test_a_file_from_another_system_is_read_like_any(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_file_from_another_system_is_read_like_any(tmp_path: Path) -> None:
 
 
 def test_the_shops_own_mailing_is_good() -> None:
-    draft = read_draft(ROOT / "content" / "mailings" / "free-socks.md", load_settings({}))
+    draft = read_source(ROOT / "content" / "mailings" / "free-socks.md", load_settings({}))
     assert (draft.slug, draft.topic, draft.nameless) == ("free-socks", "specials", "friend")
 
 
@@ -239,7 +239,7 @@ def test_every_placeholder_is_filled_in_text_and_in_html(tmp_path: Path) -> None
 def test_a_name_with_markup_is_escaped_in_html_wherever_it_stands(tmp_path: Path) -> None:
     values = VALUES | {"name": '"><script>alert(1)</script>'}
     text = '{{ name }} *{{ name }}* `{{ name }}` [{{ name }}](https://s.example/ "{{ name }}") ![{{ name }}](https://s.example/i.png)'
-    shown = BeautifulSoup(fill_html(draft_html(body(tmp_path, text)), values), "html5lib")
+    shown = BeautifulSoup(fill_html(source_html(body(tmp_path, text)), values), "html5lib")
     assert shown.find("script") is None
     assert shown.get_text().count(values["name"]) == 4
     assert shown.find("a")["title"] == values["name"]  # type: ignore[index]
@@ -249,10 +249,10 @@ def test_a_name_with_markup_is_escaped_in_html_wherever_it_stands(tmp_path: Path
 def test_a_name_that_looks_like_a_placeholder_stays_a_name(tmp_path: Path) -> None:
     values = VALUES | {"name": "{{ preferences_link }}"}
     assert (
-        fill_text(plain_text(draft_html(body(tmp_path, "Hello {{ name }}."))), values).strip()
+        fill_text(plain_text(source_html(body(tmp_path, "Hello {{ name }}."))), values).strip()
         == "Hello {{ preferences_link }}."
     )
-    assert "href" not in fill_html(draft_html(body(tmp_path, "Hello {{ name }}.")), values)
+    assert "href" not in fill_html(source_html(body(tmp_path, "Hello {{ name }}.")), values)
 
 
 @pytest.mark.parametrize("name", ["preferences_link", "unsubscribe_link"])

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feedback_app.customers.models import Topic
-from feedback_app.mailing.mailings.source import MailingSource, draft_html
+from feedback_app.mailing.mailings.source import MailingSource, source_html
 from feedback_app.mailing.text.from_html import DEEPEST, plain_text
 
 LINKS = re.compile(r'https?://[^\s)"<]+')
@@ -21,7 +21,7 @@ def about(body: str) -> MailingSource:
 
 def read(body: str) -> str:
     """A mailing's text as a person reads it."""
-    return plain_text(draft_html(about(body))).strip("\n")
+    return plain_text(source_html(about(body))).strip("\n")
 
 
 SHOWN = {
@@ -91,7 +91,7 @@ def test_who_has_no_html_reads(body: str, text: str) -> None:
 
 @pytest.mark.parametrize("inner", ["<blockquote>", "<ul><li>", "<ol><li>a", "<em>", "<div>"])
 def test_what_stands_very_deep_is_read_and_is_no_further_to_the_right(inner: str) -> None:
-    text = plain_text(draft_html(about(inner * 5000 + "At the bottom.")))
+    text = plain_text(source_html(about(inner * 5000 + "At the bottom.")))
     assert "At the bottom." in text
     assert max(map(len, text.splitlines())) <= DEEPEST * 4 + len("1. aAt the bottom.")
 
@@ -141,7 +141,7 @@ blocks = st.builds(
 @example("<table><tr><td>x</td></tr>\n\ny")
 @settings(deadline=None, max_examples=300)
 def test_all_that_the_html_says_is_in_the_text_in_its_order_and_no_link_beside_its_links(body: str) -> None:
-    html = draft_html(about(body))
+    html = source_html(about(body))
     text = plain_text(html)
     shown = BeautifulSoup(html, "html5lib")
     for image in shown.find_all("img"):
