@@ -1,4 +1,4 @@
-"""What the mailer's tests share: mailings, workers, and letters read back."""
+"""Shared by the mailer's tests: mailings, workers, and letters read back."""
 
 from dataclasses import replace
 from email import message_from_bytes, policy
@@ -24,45 +24,45 @@ from tests.support.people import Person, welcome
 from tests.support.smtp import MailServer
 
 FREE_SOCKS = MailingSource("free-socks", Topic.SPECIALS, "Free socks", "friend", "Hello {{ name }}.\n")
-# Everybody who was hired in a test.
+# All workers of a test: their transports are closed at its end.
 WORKERS: list[MailWorker] = []
 CROWD = [Person(f"Customer {number}", f"customer{number}@example.com") for number in range(12)]
 
 
 def about(slug: str, body: str = FREE_SOCKS.body) -> MailingSource:
-    """A mailing of another name."""
+    """Return the same mailing under another slug."""
     return replace(FREE_SOCKS, slug=slug, body=body)
 
 
 def read(data: bytes) -> EmailMessage:
-    """A letter as a mail program reads it."""
+    """Return a letter as a mail program parses it."""
     return message_from_bytes(data, policy=policy.default)
 
 
 def text_of(data: bytes) -> str:
-    """The plain text of a letter."""
+    """Return the plain text of a letter."""
     body = read(data).get_body(("plain",))
     assert body
     return str(body.get_content())
 
 
 def html_of(data: bytes) -> str:
-    """The HTML of a letter."""
+    """Return the HTML of a letter."""
     body = read(data).get_body(("html",))
     assert body
     return str(body.get_content())
 
 
 def gather(store: Store, *people: Person, frequency: Frequency = Frequency.EACH) -> list[int]:
-    """Customers who want the specials; returns their numbers."""
+    """Add customers who want the specials; return their ids."""
     named = NameDisplay.FULL
     return [welcome(store, person, now=OPPS_DAY, named=named, specials=frequency) for person in people]
 
 
-def held(store: Store, draft: MailingSource = FREE_SOCKS, *, minutes: float = 10, clock: Clock) -> Mailing:
-    """A mailing in its hold."""
+def held(store: Store, source: MailingSource = FREE_SOCKS, *, minutes: float = 10, clock: Clock) -> Mailing:
+    """Put a mailing into its hold and return it."""
     with store.writing() as session:
-        return services.hold(session, draft, minutes=minutes, now=clock.now())
+        return services.hold(session, source, minutes=minutes, now=clock.now())
 
 
 def claim(
@@ -92,23 +92,25 @@ def claim(
 
 
 def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) -> MailWorker:
-    """A worker whose letters go to this server; it has a number for a name."""
+    """Return a worker that sends to this server, with an id made of the number."""
     values = {"instance": "no such folder", "smtp_url": server.url, **more}
     settings = load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
-    desk = LetterContext(settings, Signer(SECRET_KEY, "the signing key"))
-    worker = MailWorker(store, settings, desk, SmtpPool(server.url, settings.smtp_connections), id=f"worker-{number}")
+    context = LetterContext(settings, Signer(SECRET_KEY, "the signing key"))
+    worker = MailWorker(
+        store, settings, context, SmtpPool(server.url, settings.smtp_connections), id=f"worker-{number}"
+    )
     WORKERS.append(worker)
     return worker
 
 
 def state(store: Store, slug: str = FREE_SOCKS.slug) -> MailingState:
-    """Where a mailing stands."""
+    """Return the state of a mailing."""
     with store.reading() as session:
         return services.find_mailing(session, slug).state
 
 
 def counts(store: Store, slug: str = FREE_SOCKS.slug) -> dict[str, int]:
-    """How many of a mailing's deliveries stand where; what there is none of is left out."""
+    """Return how many of a mailing's deliveries are in each state, without the states that have none."""
     with store.reading() as session:
         found = services.counts(session, services.find_mailing(session, slug))
     assert list(found) == list(DeliveryState)
@@ -116,7 +118,7 @@ def counts(store: Store, slug: str = FREE_SOCKS.slug) -> dict[str, int]:
 
 
 def reasons(store: Store, slug: str = FREE_SOCKS.slug) -> list[str | None]:
-    """What is noted at each of a mailing's deliveries, in their order."""
+    """Return the reason noted at each of a mailing's deliveries, in their order."""
     with store.reading() as session:
         rows = ledger.deliveries(session, services.find_mailing(session, slug))
         return [delivery.reason for delivery, _ in rows]
@@ -126,5 +128,5 @@ SIGNER = Signer("a signing key that only tests use!", "the signing key")
 
 
 def desk(**more: str) -> LetterContext:
-    """A shop's desk. Raises SettingsError."""
+    """Return the letter context of a shop with these settings. Raises SettingsError."""
     return LetterContext(load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in more.items()}), SIGNER)

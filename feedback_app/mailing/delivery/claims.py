@@ -188,7 +188,7 @@ def _decide(
             decisions.skipped[delivery_id] = _why_not(session, customer.id, topic, now)
             if digest:
                 # A customer who paused during the hold gets it in the next digest; after a no it is in none.
-                digests.release(session, digest, customer.id)
+                digests.leave_for_next(session, digest, customer.id)
         elif not digest and customer.frequency in COLLECTED:
             decisions.skipped[delivery_id] = f"put off for the {customer.frequency} digest"
             decisions.for_digest.append(delivery_id)
@@ -268,7 +268,7 @@ def _is_tried_again(session: Session, digest: Mailing, customer_id: int, now: da
     """Return whether a digest that the daily cap keeps back is tried again; if not, its text waits for the next one."""
     if now + DAILY_CAP_RETRY_DELAY <= (digest.started_at or now) + DAILY_CAP_RETRY_SPAN:
         return True
-    digests.release(session, digest, customer_id)
+    digests.leave_for_next(session, digest, customer_id)
     return False
 
 

@@ -73,7 +73,7 @@ def make_due(session: Session, *, hold_minutes: float, now: datetime) -> list[st
     return slugs
 
 
-def freeze(session: Session, mailing: Mailing, *, now: datetime) -> None:
+def freeze_digest(session: Session, mailing: Mailing, *, now: datetime) -> None:
     """At the end of a digest's hold, queue a letter for every customer who has an item in it and may be written to.
 
     The items of the other customers, those who have paused, say, wait for the next digest.
@@ -84,7 +84,7 @@ def freeze(session: Session, mailing: Mailing, *, now: datetime) -> None:
     _unbind(session, mailing, Delivery.customer_id.not_in(frozen))
 
 
-def release(session: Session, mailing: Mailing, customer_id: int) -> None:
+def leave_for_next(session: Session, mailing: Mailing, customer_id: int) -> None:
     """Let the items that a digest has for a customer wait for the next digest."""
     _unbind(session, mailing, Delivery.customer_id == customer_id)
 

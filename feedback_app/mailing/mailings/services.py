@@ -183,7 +183,7 @@ def release_due(session: Session, *, now: datetime) -> list[str]:
                 mailing.canary = canary_of(audience_count(session, mailing.topic, now=now))
                 want_letter(session, LetterKind.MAILING_COPY, None, now=now, about=number)
             else:
-                digests.freeze(session, mailing, now=now)
+                digests.freeze_digest(session, mailing, now=now)
             released.append(mailing.slug)
     return released
 

@@ -1,4 +1,4 @@
-"""So many letters a day and no more: also where two mailings reach somebody in the same moment."""
+"""The daily cap: a customer gets no more letters a day, even from two mailings at the same moment."""
 
 import threading
 from collections import Counter
@@ -20,7 +20,7 @@ AT_ONCE = 3
 
 
 def released(store: Store, clock: Clock) -> list[int]:
-    """Two mailings to the same people, whose holds are over and whose first letters are not waited for."""
+    """Return the ids of two mailings to the same customers; their holds are over and they have no canary."""
     numbers = [held(store, about(slug), minutes=0, clock=clock).id for slug in MAILINGS]
     with store.writing() as session:
         services.release_due(session, now=clock.now())
@@ -28,7 +28,7 @@ def released(store: Store, clock: Clock) -> list[int]:
     return numbers
 
 
-def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter(store: Store, clock: Clock) -> None:
+def test_two_mailings_at_the_same_moment_give_a_customer_one_letter(store: Store, clock: Clock) -> None:
     crowd = [Person("Customer", f"customer{number}@example.com") for number in range(8 * AT_ONCE)]
     numbers = gather(store, *crowd)
     together = threading.Barrier(len(MAILINGS))
@@ -36,7 +36,7 @@ def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter
     def claim_all(mailing: int) -> int:
         claimed = 0
         for _ in range(len(crowd) // AT_ONCE):
-            # Both are at the same people.
+            # Both claim the same customers.
             together.wait()
             batch = store.write(
                 lambda session: claim(
@@ -53,16 +53,14 @@ def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter
         got = Counter(
             session.scalars(select(Delivery.customer_id).where(Delivery.state == DeliveryState.SUBMITTING)).all()
         )
-    # Nobody has two, and nobody has none because each mailing left them to the other.
+    # No customer has two letters, and none has gone without because each mailing left it to the other.
     assert got == dict.fromkeys(numbers, 1)
     assert sum(claimed) == len(crowd)
     left_out = [reason for slug in MAILINGS for reason in reasons(store, slug) if reason]
     assert left_out == [DAILY_CAP_REACHED] * len(crowd)
 
 
-def test_two_workers_of_two_mailings_send_nobody_more_than_a_day_may_have(
-    store: Store, clock: Clock, sink: MailServer
-) -> None:
+def test_two_workers_of_two_mailings_keep_the_daily_cap(store: Store, clock: Clock, sink: MailServer) -> None:
     gather(store, *CROWD)
     released(store, clock)
     start = threading.Barrier(2)
