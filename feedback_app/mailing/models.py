@@ -1,4 +1,4 @@
-"""The tables of the mailer: mailing, delivery, and what is put off for a digest."""
+"""The mailer's tables: mailings, deliveries, bounces, and what is put off for a digest."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -39,23 +39,23 @@ class DeliveryState(StrEnum):
 
 
 class BounceKind(StrEnum):
-    """What came back about a letter that the next server had taken."""
+    """The kinds of report about a letter that the next server had accepted."""
 
     # The address does not exist, or no longer.
     HARD = "hard"
-    # Not now: the mailbox is full, or the server had its reasons.
+    # The mailbox is full, or the server could not take it at the time.
     SOFT = "soft"
-    # The reader called it spam.
+    # The reader marked it as spam.
     COMPLAINT = "complaint"
 
 
-# Somebody has the letter, or may have it.
+# The customer has the letter, or may have it.
 LEFT_STATES = (DeliveryState.SUBMITTING, DeliveryState.ACCEPTED, DeliveryState.UNKNOWN)
-# Something is still to be done.
+# The delivery is not over.
 OPEN_STATES = (DeliveryState.QUEUED, DeliveryState.SUBMITTING, DeliveryState.DEFERRED)
 
 
-# In these words, not with a parameter: a database uses a part's index only where it can see that it is asked for it.
+# Written out, not with a parameter: a database uses a partial index only where the statement repeats its condition.
 IS_DEFERRED = text("state = 'deferred'")
 
 
@@ -63,7 +63,7 @@ class Mailing(Base):
     """One text to many customers, frozen when it was sent off. `due_at` is the end of its hold.
 
     `canary` is how many letters go first and have to be answered before the rest; 0 when that is over.
-    `digest` is the rhythm of a digest, whose letters are made of what was put off; None for any other mailing.
+    `digest` is the frequency of a digest, whose letters are made of what was put off; None for any other mailing.
     """
 
     __tablename__ = "mailings"
@@ -86,12 +86,12 @@ class Mailing(Base):
 
 
 class Delivery(Base):
-    """The ledger's row for one mailing and one customer. Kept without a person when the person is erased."""
+    """The ledger's row for one mailing and one customer; kept without its customer when the customer is erased."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
         UniqueConstraint("mailing_id", "customer_id"),
-        # What is queued, in its order, and what is deferred, by its time: neither is sorted to find the next few.
+        # Queued rows by id, and deferred rows by time: the next few are found without sorting.
         Index(None, "mailing_id", "state", "id"),
         few("mailing_id", "next_try_at", where=IS_DEFERRED),
     )
@@ -105,13 +105,13 @@ class Delivery(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     worker_id: Mapped[str | None] = mapped_column(String(32))
     next_try_at: Mapped[datetime | None]
-    # When a server put it off for the first time: from then on it is tried for two days.
+    # When a server deferred it for the first time; it is tried for two days from then on.
     deferred_since: Mapped[datetime | None]
     changed_at: Mapped[datetime]
 
 
 class Bounce(Base):
-    """What came back about a letter, once: `digest` knows the message again. It holds nothing of its words."""
+    """A report about a letter, kept once: `digest` is the hash of the message, of whose text nothing is kept."""
 
     __tablename__ = "bounces"
 
@@ -124,7 +124,7 @@ class Bounce(Base):
 
 
 class DigestItem(Base):
-    """A delivery that was put off for a digest; `digest_id` is the mailing that brings it, when there is one."""
+    """A delivery that was put off for a digest; `digest_id` is the digest's mailing, once there is one."""
 
     __tablename__ = "digest_items"
 
@@ -133,5 +133,5 @@ class DigestItem(Base):
     digest_id: Mapped[int | None] = mapped_column(ForeignKey("mailings.id"), index=True)
 
 
-# The ledger's rows, for statements that are made for the driver itself.
-ROWS = cast("Table", Delivery.__table__)
+# The table itself, for Core statements.
+DELIVERIES = cast("Table", Delivery.__table__)

@@ -22,7 +22,7 @@ from feedback_app.db.setup import StoreProblem, head_revision, open_store
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE, Worker
 from feedback_app.mailing.letters.dkim import dkim_keys
-from feedback_app.mailing.mailings.alarms import in_doubt, standing
+from feedback_app.mailing.mailings.alarms import in_doubt, needs_attention
 from feedback_app.mailing.return_addresses import LONGEST_FROM
 from feedback_app.mailing.transports.registry import make_transport
 from feedback_app.mailing.transports.results import TransportRefused
@@ -211,7 +211,7 @@ def _workers(session: Session, now: datetime) -> Finding:
 
 
 def _mailings(session: Session) -> Iterator[Finding]:
-    found = standing(session)
+    found = needs_attention(session)
     for slug, reason in found.halted.items():
         then = f"`undisclosed mail status {slug}`, then `mail resume` or `mail cancel`."
         yield Finding(Level.PROBLEM, "mailings", f"The mailing {slug} is halted ({without_addresses(reason)}): {then}")

@@ -1,7 +1,7 @@
-"""The mailer's figures, side by side against one local sink: letters a second of ours and of others.
+"""The mailer's rate beside other programs' at the same local sink, in letters a second.
 
-Ours with all that it does: the ledger's commit a window, every address opened, every letter made for its reader
-and looked at by the gate. The others with what they do: one message a recipient, made and sent over one connection.
+Our mailer does all its work: one commit of the ledger a batch, every address decrypted, every letter made for its
+reader and checked by the gate. The others make one message a recipient and send it over one connection.
 """
 
 import gc
@@ -43,20 +43,20 @@ from tests.support.postgres import running_postgres
 ROUNDS = 5
 LIMIT = "the limit: bytes made before, one pipelined connection"
 LOOP = "smtplib and EmailMessage, in a loop"
-# What a shop with very many customers could set, beside what everybody has who sets nothing.
+# For a shop with very many customers; the other runs use the default.
 MANY = 200
 PARAGRAPH = (
     "Hello {{ name }}, this is offer number %d: [free socks](https://socks.example/socks/%d) for everybody who writes "
     "to us before Friday, in **any colour** you like, knitted by people who like what they do."
 )
 BODY = "\n\n".join([PARAGRAPH.replace("{{ name }}", "you") % (n, n) for n in range(6)])
-DRAFT = MailingSource(
+SOURCE = MailingSource(
     "bench", Topic.SPECIALS, "Free socks for everybody", "friend", f"Hello {{{{ name }}}},\n\n{BODY}\n"
 )
 
 
 def main() -> None:
-    """Measure everything in one run, the rounds of all in turn, so that a busy minute is everybody's."""
+    """Measure all contenders in one run, round by round, so that a busy minute slows all of them."""
     letters = int(os.environ.get("BENCH_LETTERS", "20000"))
     few = max(200, letters // 10)
     with tempfile.TemporaryDirectory() as folder, running_postgres() as server, running_sink() as sink:
@@ -69,7 +69,7 @@ def main() -> None:
         }
         made = _made(letters)
         limit = partial(_limit, SmtpPool(sink.url), made)
-        # What is here is not looked at again: a worker is a fork, and would have to copy it.
+        # Workers are forks: a garbage collection in them would copy all that is here.
         gc.freeze()
         others: dict[str, Callable[[], float]] = {
             "the same bytes over three connections": lambda: _limit(_wide(sink, made), made),
@@ -94,7 +94,7 @@ def main() -> None:
             rates[LIMIT].append(limit())
             for name, contender in ours.items():
                 rates[name].append(contender())
-                # What the machine is able to changes within seconds: the limit is measured before and after.
+                # The machine's speed changes within seconds: the limit is measured before and after.
                 rates[LIMIT].append(limit())
                 of_the_limit[name].append(rates[name][-1] / mean(rates[LIMIT][-2:]))
     _say(rates, of_the_limit)
@@ -120,7 +120,7 @@ def _compare_checks() -> None:
 
 
 def large() -> None:
-    """One mailing to very many: memory at the peak, and whether the last letter costs what the first did."""
+    """Measure one mailing to very many customers: peak memory, and whether the last letters take longer."""
     letters = int(os.environ.get("BENCH_LETTERS", "1000000"))
     with tempfile.TemporaryDirectory() as folder, running_sink() as sink:
         settings = _filled(Path(folder) / "sqlite", letters, sink)
@@ -129,7 +129,7 @@ def large() -> None:
         started, last, peak = time.perf_counter(), 0, 0
         while last < letters:
             time.sleep(0.5)
-            # A worker that is done has none any more.
+            # Kept here, since a worker that has ended has no memory any more.
             peak = max(peak, _peak_of(child))
             done = sink.taken()
             if done >= (len(tenths) + 1) * letters // 10:
@@ -144,7 +144,7 @@ def large() -> None:
 
 
 def _peak_of(child: int) -> int:
-    """The most memory that a process has had so far, in kilobytes; 0 when it has ended."""
+    """Return the peak memory of a process in kilobytes; 0 when it has ended."""
     lines = Path(f"/proc/{child}/status").read_text(encoding="ascii").splitlines()
     return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
@@ -184,13 +184,13 @@ def _address(step: int) -> str:
 
 
 def _released(settings: Settings) -> str:
-    """A new mailing at the end of its hold, its audience in the ledger; returns its slug."""
+    """Make a mailing whose hold is over, with its audience in the ledger; return its slug."""
     store = open_store(settings)
     slug = f"bench-{time.time_ns()}"
     with store.writing() as session:
         services.hold(
             session,
-            MailingSource(slug, DRAFT.topic, DRAFT.subject, DRAFT.nameless, DRAFT.body),
+            MailingSource(slug, SOURCE.topic, SOURCE.subject, SOURCE.nameless, SOURCE.body),
             minutes=0,
             now=clock.now(),
         )
@@ -200,7 +200,7 @@ def _released(settings: Settings) -> str:
 
 
 def _worker(settings: Settings, slug: str, go: int | None = None) -> int:
-    """A worker in a process of its own, which begins when it is told to and works until the mailing is sent."""
+    """Fork a worker that starts at a byte from `go` and works until the mailing is sent; return its process id."""
     child = os.fork()
     if child:
         return child
@@ -263,7 +263,7 @@ def _wide(sink: Sink, made: list[Letter]) -> SmtpPool:
 def _shop() -> tuple[Settings, MailingLetters]:
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings({"UNDISCLOSED_INSTANCE": folder, "UNDISCLOSED_SITE_URL": "https://socks.example"})
-        return settings, MailingLetters(LetterContext(settings, signer(settings)), DRAFT, 1)
+        return settings, MailingLetters(LetterContext(settings, signer(settings)), SOURCE, 1)
 
 
 def _made(letters: int) -> list[Letter]:
@@ -273,7 +273,7 @@ def _made(letters: int) -> list[Letter]:
 
 
 def _parts() -> tuple[str, str]:
-    """What the others send: the same text and HTML."""
+    """Return the text and HTML of our letter, which the others send too."""
     [letter] = _made(1)
     from email import message_from_bytes, policy  # noqa: PLC0415 - only here
 
@@ -291,7 +291,7 @@ def _loop(sink: Sink, letters: int) -> float:
             message = EmailMessage()
             message["From"] = "Mongrel Socks <hello@socks.example>"
             message["To"] = f"First Last <{_address(step)}>"
-            message["Subject"] = DRAFT.subject
+            message["Subject"] = SOURCE.subject
             message["Date"] = format_datetime(clock.now())
             message["Message-ID"] = make_msgid(domain="socks.example")
             message["List-Unsubscribe"] = f"<https://socks.example/u/{step}>"

@@ -12,9 +12,8 @@ from feedback_app.customers.models import Customer, LetterFormat, NameDisplay
 from feedback_app.customers.topics import Topic
 from feedback_app.db.base import Base
 from feedback_app.db.bulk import find_many, insert_many, update_many
-from feedback_app.db.prepared import AnyNumber, Prepared
 from feedback_app.db.store import Store
-from feedback_app.mailing.delivery.claims import _reading
+from feedback_app.mailing.delivery.claims import _customers_query
 from tests.support.databases import SQLITE
 
 CUSTOMERS = Base.metadata.tables["customers"]
@@ -71,24 +70,16 @@ def test_somebody_who_is_there_already_is_no_second_row(store: Store) -> None:
         assert session.scalar(select(Customer.id)) is None
 
 
-def test_who_is_one_of_many_numbers_is_found(store: Store) -> None:
-    people = [{"fingerprint": bytes([number]) * 32, "address": b"sealed", "name": None} for number in range(5)]
-    found = Prepared(select(Customer.id).where(AnyNumber(Customer.id, "numbers"), Customer.confirmed_at.is_(None)))
-    with store.writing() as session:
-        insert_many(session, CUSTOMERS, people, **SAME)
-        numbers = list(session.scalars(select(Customer.id).order_by(Customer.id)))
-    with store.asking() as driver:
-        assert sorted(found.run(driver, numbers=numbers[1:3])) == [(number,) for number in numbers[1:3]]
-        assert found.run(driver, numbers=[]) == []
-
-
 @pytest.mark.parametrize("backend", [SQLITE], indirect=True)
-def test_nobody_goes_through_all_customers_for_a_window_of_a_mailing(store: Store) -> None:
-    question = _reading(Topic.SPECIALS, MOMENT.date(), locked=False)
-    with store.asking() as driver:
-        assert question.run(driver, numbers=[1, 2]) == []
-        made = question._made[driver.dialect.name]  # noqa: SLF001 - what the database is asked
-        plan = driver.connection.execute(f"EXPLAIN QUERY PLAN {made.text}", [None] * made.text.count("?")).fetchall()
-    steps = [step for *_, step in plan]
+def test_a_batch_of_a_mailing_does_not_scan_all_customers(store: Store) -> None:
+    query = _customers_query(Topic.SPECIALS, MOMENT.date(), is_locking=False)
+    asked: list[str] = []
+    with store.reading() as session:
+        driver = session.connection().connection.driver_connection
+        assert driver
+        driver.set_trace_callback(asked.append)
+        assert session.execute(query, {"customer_ids": [1, 2]}).all() == []
+        driver.set_trace_callback(None)
+        steps = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
     assert "SEARCH customers USING INTEGER PRIMARY KEY (rowid=?)" in steps
     assert not any(step.startswith(("SCAN customers", "SCAN preferences", "SCAN suppressions")) for step in steps)

@@ -608,7 +608,7 @@ def test_a_mailing_that_went_out_after_the_backup_is_not_sent_twice(
 def work(worker: MailWorker) -> None:
     worker.work_once()
     worker.sign_off()
-    worker._last_beat = None  # noqa: SLF001 - as if it were stopped and started
+    worker._last_heartbeat = None  # noqa: SLF001 - as if it were stopped and started
 
 
 def test_a_mailing_cancelled_after_the_backup_stays_cancelled(busy: Store, monday: Path, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Workers that are killed, and a mail server that remembers: each a process of its own, forked from a warm one."""
+"""Workers that can be killed, and a mail server that keeps a record: each a process, forked from a warm one."""
 
 import multiprocessing
 import os
@@ -24,8 +24,8 @@ from feedback_app.mailing.transports import smtp_pool
 from feedback_app.security import keys
 
 SECONDS = 60
-# Where the server can stop: before it answers what is named; in a letter's middle; at its end, before and after it was
-# taken; and when it has answered.
+# Where the server can stop: before it answers a command; in the middle of a letter; at its end, before and after it was
+# recorded; and after the answer.
 STEPS = ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "MIDDLE", "END", "TAKEN", "ANSWERED")
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__])
@@ -33,7 +33,7 @@ _processes.set_forkserver_preload([__name__])
 
 @dataclass(slots=True)
 class _Stops:
-    """At which step of which letter from now the server stops."""
+    """The step at which the server stops, and after how many more letters."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     step: str = ""
@@ -42,23 +42,23 @@ class _Stops:
 
 @dataclass(slots=True)
 class Sink:
-    """A mail server in a process of its own. What it takes is on the disk before it says so."""
+    """A mail server in a process of its own. A letter is recorded on the disk before it is accepted."""
 
     port: int
     record: Path
     control: Connection
 
     def taken(self) -> Counter[str]:
-        """Who got something, and how often."""
+        """Return how many letters each address got."""
         return Counter(self.record.read_text(encoding="ascii").split())
 
     def stop_at(self, step: str, letters: int) -> None:
-        """Stop at a step, after so many letters."""
+        """Let the server stop at a step, after so many letters."""
         self.control.send((step, letters))
         self.hear("ready")
 
     def hear(self, word: str, seconds: float = SECONDS) -> None:
-        """Wait for a word of the server's: `ready`, `took` or `stopped`."""
+        """Wait for a report of the server: `ready`, `took` or `stopped`."""
         while self.control.poll(seconds):
             if self.control.recv() == word:
                 return
@@ -66,14 +66,14 @@ class Sink:
         raise TimeoutError(message)
 
     def forget(self) -> None:
-        """Listen to nothing that was said before."""
+        """Discard the reports so far."""
         while self.control.poll():
             self.control.recv()
 
 
 @contextmanager
 def durable_sink(folder: Path) -> Iterator[Sink]:
-    """Run a mail server that remembers."""
+    """Run a mail server that keeps a record of its letters."""
     record = folder / "taken.txt"
     record.touch()
     here, there = _processes.Pipe()
@@ -88,19 +88,19 @@ def durable_sink(folder: Path) -> Iterator[Sink]:
 
 
 class Ahead(Protocol):
-    """How many seconds a worker's clock is ahead of the wall's; it can be put forward while the worker runs."""
+    """How many seconds a worker's clock is ahead of the real one; it can be changed while the worker runs."""
 
     value: float
 
 
 def fast_clock(seconds: float) -> Ahead:
-    """How far ahead a worker's clock is."""
+    """Return a clock's lead, shared between processes."""
     return cast("Ahead", _processes.Value("d", seconds))
 
 
 @contextmanager
 def worker_process(environment: dict[str, str], ahead: Ahead, *, through: bool = False) -> Iterator[ForkServerProcess]:
-    """Run a worker whose clock is so many seconds ahead; killed at the end, if it still runs."""
+    """Run a worker whose clock is so many seconds ahead; kill it at the end, if it still runs."""
     process = _processes.Process(target=_work, args=(environment, ahead, through), daemon=True)
     process.start()
     try:
@@ -112,9 +112,9 @@ def worker_process(environment: dict[str, str], ahead: Ahead, *, through: bool =
 
 def _work(environment: dict[str, str], ahead: Ahead, through: bool) -> None:  # noqa: FBT001 - passed on to a process
     clock.now = lambda: datetime.now(UTC) + timedelta(seconds=ahead.value)
-    # Several connections from the second letter on, and letters that are on their way while the next are claimed. Who
-    # opens one waits as long as anywhere: the server stops until somebody is killed.
-    smtp_pool.LETTERS_PER_CONNECTION, smtp_pool.OPEN_TIMEOUT, batches.FEW = 1, SECONDS, 1
+    # Several connections from the second letter on, and letters in flight while the next are claimed. Opening a
+    # connection may take as long as anything else: the server stops until the worker is killed.
+    smtp_pool.LETTERS_PER_CONNECTION, smtp_pool.OPEN_TIMEOUT, batches.SMALL_SHARE = 1, SECONDS, 1
     settings = load_settings(environment)
     store = open_store(settings)
     stop = threading.Event()
@@ -160,7 +160,7 @@ class _Stopped(OSError):  # noqa: N818 - ends one conversation
 
 
 class _Conversation:
-    """One connection to the server that remembers."""
+    """One connection to the server."""
 
     def __init__(self, connection: socket.socket, stops: _Stops, record: int, say: Callable[[object], None]) -> None:
         self._connection = connection
@@ -205,7 +205,7 @@ class _Conversation:
         self._say("took")
         self._answer("TAKEN", "250 ok")
         if new:
-            # The next connection is the one that does not come about.
+            # Hang up, so that the worker opens another connection, at which the server stops.
             raise _Stopped
         self._pass("ANSWERED")
 
@@ -214,7 +214,7 @@ class _Conversation:
         self._connection.sendall(words.encode() + b"\r\n")
 
     def _pass(self, step: str) -> None:
-        """Stop here, if that was asked for: nothing more is said until the other side is gone."""
+        """Stop here, if that was asked for: answer nothing more until the client is gone."""
         with self._stops.lock:
             stops = self._stops.step == step and self._stops.letters <= 0
             if stops:

@@ -4,11 +4,14 @@ from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
+from sqlalchemy.orm import Session
+
 from feedback_app.config import load_settings
 from feedback_app.customers.models import Frequency, NameDisplay
 from feedback_app.customers.topics import Topic
 from feedback_app.db.store import Store
 from feedback_app.mailing.delivery import ledger
+from feedback_app.mailing.delivery.claims import Batch, claim_batch
 from feedback_app.mailing.delivery.worker import MailWorker
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.mailings import services
@@ -52,37 +55,63 @@ def html_of(data: bytes) -> str:
 
 
 def gather(store: Store, *people: Person, frequency: Frequency = Frequency.EACH) -> list[int]:
-    """Add customers who want the specials; return their numbers."""
+    """Add customers who want the specials; return their ids."""
     named = NameDisplay.FULL
     return [welcome(store, person, now=OPPS_DAY, named=named, specials=frequency) for person in people]
 
 
-def held(store: Store, draft: MailingSource = FREE_SOCKS, *, minutes: float = 10, clock: Clock) -> Mailing:
-    """Hold a mailing, and return it."""
+def held(store: Store, source: MailingSource = FREE_SOCKS, *, minutes: float = 10, clock: Clock) -> Mailing:
+    """Put a mailing into its hold and return it."""
     with store.writing() as session:
-        return services.hold(session, draft, minutes=minutes, now=clock.now())
+        return services.hold(session, source, minutes=minutes, now=clock.now())
+
+
+def claim(
+    session: Session,
+    mailing: Mailing | int,
+    *,
+    worker_id: str,
+    limit: int,
+    clock: Clock,
+    daily_cap: int = 0,
+    untried_limit: int | None = None,
+    after_id: int = 0,
+) -> Batch:
+    """Claim deliveries of a mailing for a worker, without sending them."""
+    number = mailing if isinstance(mailing, int) else mailing.id
+    return claim_batch(
+        session,
+        number,
+        worker_id=worker_id,
+        limit=limit,
+        daily_cap=daily_cap,
+        now=clock.now(),
+        message_id_for=lambda customer_id: f"<{number}.{customer_id}@socks.example>",
+        untried_limit=untried_limit,
+        after_id=after_id,
+    )
 
 
 def worker_to(server: MailServer, store: Store, number: int = 1, **more: str) -> MailWorker:
-    """Return a worker whose letters go to this server; the number becomes part of its name."""
+    """Return a worker that sends to this server, with an id made of the number."""
     values = {"instance": "no such folder", "smtp_url": server.url, **more}
     settings = load_settings({f"UNDISCLOSED_{name.upper()}": value for name, value in values.items()})
-    desk = LetterContext(settings, Signer(SECRET_KEY, "the signing key"))
+    context = LetterContext(settings, Signer(SECRET_KEY, "the signing key"))
     worker = MailWorker(
-        store, settings, desk, make_transport(settings.smtp_url, settings.smtp_connections), id=f"worker-{number}"
+        store, settings, context, make_transport(settings.smtp_url, settings.smtp_connections), id=f"worker-{number}"
     )
     WORKERS.append(worker)
     return worker
 
 
 def state(store: Store, slug: str = FREE_SOCKS.slug) -> MailingState:
-    """Return a mailing's state."""
+    """Return the state of a mailing."""
     with store.reading() as session:
         return services.find_mailing(session, slug).state
 
 
 def counts(store: Store, slug: str = FREE_SOCKS.slug) -> dict[str, int]:
-    """Return how many of a mailing's deliveries are in each state, without the zeros."""
+    """Return how many of a mailing's deliveries are in each state, without the states that have none."""
     with store.reading() as session:
         found = services.counts(session, services.find_mailing(session, slug))
     assert list(found) == list(DeliveryState)
@@ -90,7 +119,7 @@ def counts(store: Store, slug: str = FREE_SOCKS.slug) -> dict[str, int]:
 
 
 def reasons(store: Store, slug: str = FREE_SOCKS.slug) -> list[str | None]:
-    """Return the reason of each of a mailing's deliveries, in order."""
+    """Return the reason noted at each of a mailing's deliveries, in their order."""
     with store.reading() as session:
         rows = ledger.deliveries(session, services.find_mailing(session, slug))
         return [delivery.reason for delivery, _ in rows]

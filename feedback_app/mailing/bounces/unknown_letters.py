@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from feedback_app.db.store import rows_changed
 from feedback_app.mailing.bounces.postfix_log import LogReader
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
+from feedback_app.mailing.words import CANCELLED
 
 
 class Resolution(StrEnum):

@@ -16,16 +16,16 @@ from feedback_app.customers.addresses import Address, BadAddress
 from feedback_app.customers.models import LetterFormat
 from feedback_app.customers.services import Person, find_customer, person
 from feedback_app.mailing.cli.manage import in_numbers
-from feedback_app.mailing.delivery.batches import Done
+from feedback_app.mailing.delivery.batches import SendCounts
 from feedback_app.mailing.delivery.worker import IDLE_SECONDS, MailWorker, mail_worker, run_until
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.gate.letter import Letter
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.mailing_letters import MailingLetters
 from feedback_app.mailing.letters.parsed import parse_letter
-from feedback_app.mailing.mailings import alarms, services
+from feedback_app.mailing.mailings import alarms, audience, services
 from feedback_app.mailing.mailings.services import MailingRefused
-from feedback_app.mailing.mailings.source import MailingSource, SourceRefused, read_draft
+from feedback_app.mailing.mailings.source import MailingSource, SourceRefused, read_source
 from feedback_app.mailing.models import OPEN_STATES, DeliveryState, MailingState
 from feedback_app.mailing.transports.registry import open_transport
 from feedback_app.mailing.transports.results import Outcome, TransportRefused
@@ -112,8 +112,8 @@ def send(context: Context, file: Path, minutes: float | None, *, wait: bool, yes
             services.check_free(session, draft.slug)
         except MailingRefused as error:
             raise Refused(str(error)) from error
-        count = services.audience_count(session, draft.topic, now=clock.now())
-        left_out = services.left_out(session, draft.topic, now=clock.now())
+        count = audience.audience_count(session, draft.topic, now=clock.now())
+        left_out = audience.excluded(session, draft.topic, now=clock.now())
     click.echo(f"{draft.slug}: {counted(count, 'letter')} about {draft.topic}: {draft.subject}")
     click.echo(
         f"Left out: {left_out.no} did not choose {draft.topic}, {left_out.paused} paused, "
@@ -173,7 +173,7 @@ def _wait(context: Context, slug: str) -> None:
                 if mailing.state not in UNFINISHED or stop.is_set():
                     break
                 stop.wait(IDLE_SECONDS)
-            worker.last_look(Done())
+            worker.send_last_letters(SendCounts())
     except TransportRefused as error:
         raise Refused(str(error)) from error
     click.echo(f"{mailing.state}: {in_numbers(found)}.")
@@ -200,7 +200,7 @@ def run(context: Context, *, once: bool) -> None:
     Any number of workers can run at the same time.
     """
 
-    def tell(done: Done) -> None:
+    def tell(done: SendCounts) -> None:
         click.echo(
             f"{counted(done.accepted, 'letter')} accepted, {done.other} not, {done.singles} single letters sent."
         )
@@ -220,15 +220,15 @@ def run(context: Context, *, once: bool) -> None:
         raise Refused(str(error)) from error
 
 
-def _run_once(context: Context, worker: MailWorker, stop: threading.Event, tell: Callable[[Done], None]) -> None:
+def _run_once(context: Context, worker: MailWorker, stop: threading.Event, tell: Callable[[SendCounts], None]) -> None:
     began = clock.now()
     with context.store.reading() as session:
-        before = alarms.standing(session)
+        before = alarms.needs_attention(session)
     done = worker.work_through(stop, tell=click.echo)
     tell(done)
     with context.store.reading() as session:
-        said = alarms.most_said(session, since=began) if done.other else None
-        alarm = alarms.since(before, alarms.standing(session))
+        said = alarms.commonest_reason(session, since=began) if done.other else None
+        alarm = alarms.new_alarms(before, alarms.needs_attention(session))
     if said:
         click.echo(f"Of the {done.other} that were not, most with: {said}")
     if alarm:
@@ -256,7 +256,7 @@ def _letter_context(context: Context) -> LetterContext:
 
 def _draft(context: Context, file: Path) -> MailingSource:
     try:
-        return read_draft(file, context.settings)
+        return read_source(file, context.settings)
     except SourceRefused as error:
         raise Refused(str(error)) from error
 

@@ -1,4 +1,1 @@
-"""Delivery: the worker, the batches it claims, the ledger it writes before and after the wire, and its send rates.
-
-The only room that may use prepared statements below SQLAlchemy's sessions.
-"""
+"""Delivery: the worker, the batches it claims, the ledger it writes before and after sending, and its send rates."""

@@ -1,15 +1,12 @@
-"""Claims: the next rows of the ledger that a worker takes, with every customer's preference asked again.
-
-The statements are made once: making them anew for every window would cost more than the database does.
-"""
+"""Claims: the next ledger rows that a worker takes, after asking every customer's preference again."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, bindparam, func, or_, select
+from sqlalchemy import Row, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from feedback_app.customers.consent import allowed_frequency
@@ -18,209 +15,266 @@ from feedback_app.customers.models import Customer, Suppression
 from feedback_app.customers.services import SEALED_COLUMNS, SealedCustomer
 from feedback_app.customers.topics import Topic
 from feedback_app.db.bulk import update_many
-from feedback_app.db.prepared import AnyNumber, Driver, Prepared, driver_of, session_of
 from feedback_app.mailing import words
 from feedback_app.mailing.mailings import digests
 from feedback_app.mailing.mailings.source import MailingSource
-from feedback_app.mailing.models import IS_DEFERRED, LEFT_STATES, ROWS, Delivery, DeliveryState, Mailing, MailingState
+from feedback_app.mailing.models import (
+    DELIVERIES,
+    IS_DEFERRED,
+    LEFT_STATES,
+    Delivery,
+    DeliveryState,
+    Mailing,
+    MailingState,
+)
 
-# How soon, and how long, a digest is tried again for somebody who has had as many letters today as there may be.
-CROWDED_DELAY, CROWDED_PATIENCE = timedelta(hours=6), timedelta(days=2)
-_SENDING = Prepared(
+# When the daily cap is reached, a digest is tried again after this delay, until its mailing is this old.
+DAILY_CAP_RETRY_DELAY, DAILY_CAP_RETRY_SPAN = timedelta(hours=6), timedelta(days=2)
+# The statements of every batch are built once, so that SQLAlchemy finds their compiled form without looking at them.
+_SENDING_MAILING = (
     select(Mailing.slug, Mailing.topic, Mailing.subject, Mailing.nameless, Mailing.body, Mailing.digest)
-    .where(Mailing.id == bindparam("mailing"), Mailing.state == MailingState.SENDING)
+    .where(Mailing.id == bindparam("mailing_id"), Mailing.state == MailingState.SENDING)
     .with_for_update(read=True)
 )
-_STANDS = Prepared(select(Mailing.state).where(Mailing.id == bindparam("mailing")))
-_COLUMNS = (
-    select(
-        Delivery.id,
-        Delivery.customer_id,
-        Delivery.attempts,
-        Delivery.message_id,
-    )
-    .where(Delivery.mailing_id == bindparam("mailing"))
-    .limit(bindparam("most", type_=Integer))
+_ROWS = (
+    select(Delivery.id, Delivery.customer_id, Delivery.attempts)
+    .where(Delivery.mailing_id == bindparam("mailing_id"))
+    .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
-_DUE = Prepared(_COLUMNS.where(IS_DEFERRED, Delivery.next_try_at <= bindparam("now")).order_by(Delivery.next_try_at))
-_QUEUED = _COLUMNS.where(Delivery.state == DeliveryState.QUEUED).order_by(Delivery.id)
-_BEHIND = Prepared(_QUEUED.where(Delivery.id > bindparam("after")))
-_BEFORE = Prepared(_QUEUED.where(Delivery.id <= bindparam("after")))
+_DEFERRED_ROWS = _ROWS.where(IS_DEFERRED, Delivery.next_try_at <= bindparam("now")).order_by(Delivery.next_try_at)
+_QUEUED_ROWS = _ROWS.where(Delivery.state == DeliveryState.QUEUED).order_by(Delivery.id)
+_QUEUED_ROWS_AFTER = _QUEUED_ROWS.where(Delivery.id > bindparam("after_id"))
+_QUEUED_ROWS_UP_TO = _QUEUED_ROWS.where(Delivery.id <= bindparam("after_id"))
 
-_HAD = Prepared(
-    select(Delivery.customer_id)
-    .where(
-        AnyNumber(Delivery.customer_id, "numbers"),
-        or_(*(Delivery.state == state for state in LEFT_STATES)),
-        Delivery.changed_at > bindparam("since"),
-    )
-    .group_by(Delivery.customer_id)
-    .having(func.count() >= bindparam("cap", type_=Integer))
-)
+# A ledger row's id, its customer's id, and its attempts.
+_LedgerRow = Row[int, int | None, int]
 
 
-# A row of the ledger: its number, its customer's, its attempts, and its letter's identifier.
-_Row = tuple[int, int | None, int, str | None]
+class ClaimedDelivery(NamedTuple):
+    """A delivery that this worker has claimed: it is `submitting`, and no other worker takes it.
 
-
-class Claimed(NamedTuple):
-    """A delivery that this worker has taken: it stands as `submitting` and belongs to nobody else.
-
-    `draft` is what a digest says to this customer; None where the mailing says the same to all. `waited` says that it
-    had been deferred. `message_id` is its letter's identifier, if it was given one.
+    `source` is the text of a digest, which differs by customer; None where all customers get the mailing's own text.
+    `was_deferred` says that its letter had been put off before.
     """
 
     id: int
-    reader: SealedCustomer
-    draft: MailingSource | None
-    waited: bool
-    message_id: str | None
+    customer: SealedCustomer
+    source: MailingSource | None
+    was_deferred: bool
+    message_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a claim took, and how many rows it skipped on the way. `last` is the last row that nobody had tried yet."""
+    """The deliveries of one claim; how many rows it skipped; and the last row id that was claimed for the first time.
 
-    claimed: list[Claimed]
+    `source` is the mailing's text; None where nothing was claimed.
+    """
+
+    claimed: list[ClaimedDelivery]
     skipped: int
-    draft: MailingSource | None = None
-    last: int = 0
+    source: MailingSource | None = None
+    last_id: int = 0
 
 
-def claim(
-    at: Session | Driver,
+@dataclass(slots=True)
+class _Decisions:
+    """What becomes of the rows of a batch."""
+
+    claimed: list[ClaimedDelivery] = field(default_factory=list)
+    # The number of attempts that each claimed row has now.
+    attempts: list[int] = field(default_factory=list)
+    # Row ids with the reason.
+    skipped: dict[int, str] = field(default_factory=dict)
+    # Some of the skipped: their customers get the text in a digest.
+    for_digest: list[int] = field(default_factory=list)
+    postponed: list[int] = field(default_factory=list)
+
+
+def claim_batch(
+    session: Session,
     mailing_id: int,
     *,
     worker_id: str,
-    most: int,
+    limit: int,
     daily_cap: int,
     now: datetime,
-    fresh: int | None = None,
-    after: int = 0,
-    named: Callable[[int], str] | None = None,
+    message_id_for: Callable[[int], str],
+    untried_limit: int | None = None,
+    after_id: int = 0,
 ) -> Batch:
-    """Take the next deliveries of a mailing for a worker, asking every customer's preference again.
+    """Claim the next deliveries of a mailing for a worker, asking every customer's preference again.
 
-    Once this is committed the rows are `submitting`: in doubt, if the worker is never heard of again. Rows of people
-    who may not be written to any more are skipped, with the reason. Of rows that nobody has tried, at most `fresh` are
-    looked at, first those `after` the last of the window before. `named` gives a customer's letter its identifier.
-    Raises NeedsSession, for what most windows have nothing of.
+    Once this is committed the rows are `submitting`: in doubt, should the worker end without a word. Rows of customers
+    who may not be written to any more are skipped, with the reason. At most `untried_limit` rows that were never tried
+    are looked at; those after `after_id`, the last row of the batch before, come first. `message_id_for` returns the
+    Message-ID of a customer's letter.
     """
-    driver = driver_of(at)
-    mailing = _SENDING.run(driver, mailing=mailing_id)
-    if not mailing or most <= 0:
+    mailing = session.execute(_SENDING_MAILING, {"mailing_id": mailing_id}).one_or_none()
+    if mailing is None or limit <= 0:
         return Batch([], 0)
-    [(slug, topic, subject, nameless, body, rhythm)] = mailing
-    digest = session_of(at).get_one(Mailing, mailing_id) if rhythm else None
-    again = _DUE.run(driver, mailing=mailing_id, now=now, most=most)
-    wanted = most - len(again)
-    new = _fresh(driver, mailing_id, most=wanted if fresh is None else min(fresh, wanted), after=after)
-    rows = again + new
-    waited = {delivery for delivery, *_ in again}
-    last = max((delivery for delivery, *_ in new), default=after)
-    found = _readers(driver, topic, [number for _, number, *_ in rows], locked=bool(daily_cap), now=now)
-    welcomed = [number for number, reader in found.items() if reader.wants_letters] if daily_cap or digest else []
-    crowded = _crowded(driver, welcomed, daily_cap=daily_cap, now=now)
-    said = digests.drafts(session_of(at), digest, welcomed) if digest else {}
-    claimed, skipped, put_off, later = list[Claimed](), dict[int, str](), list[int](), list[int]()
-    attempts = list[int]()
-    for delivery, number, tried, known_as in rows:
-        reader = found.get(number) if number is not None else None
-        if number is None or reader is None:
-            skipped[delivery] = "the customer was erased"
-        elif not reader.wants_letters:
-            skipped[delivery] = _why_not(session_of(at), number, topic, now)
-            if digest:
-                # Paused within the hold, say. After a no, it is in no digest that comes.
-                digests.release(session_of(at), digest, number)
-        elif not digest and reader.frequency in COLLECTED:
-            skipped[delivery] = words.PUT_OFF[reader.frequency]
-            put_off.append(delivery)
-        elif number in crowded:
-            if digest and _is_left_for_later(session_of(at), digest, number, now):
-                later.append(delivery)
-            else:
-                skipped[delivery] = words.DAILY_CAP_REACHED
-        elif digest and number not in said:
-            skipped[delivery] = words.NOTHING_LEFT
-        else:
-            message_id = named(number) if named else known_as
-            claimed.append(Claimed(delivery, reader, said.get(number), delivery in waited, message_id))
-            attempts.append(tried + 1)
-    reasons: dict[str, list[int] | list[str]] = {"id": list(skipped), "reason": list(skipped.values())}
-    update_many(at, ROWS, reasons, state=DeliveryState.SKIPPED, changed_at=now)
-    again_at = now + CROWDED_DELAY
-    waiting = {"id": later}
-    update_many(
-        at,
-        ROWS,
-        waiting,
-        state=DeliveryState.DEFERRED,
-        reason=words.DAILY_CAP_REACHED,
-        next_try_at=again_at,
-        changed_at=now,
+    digest = session.get_one(Mailing, mailing_id) if mailing.digest else None
+    deferred = _deferred_rows(session, mailing_id, limit=limit, now=now)
+    room = limit - len(deferred)
+    queued = _queued_rows(
+        session, mailing_id, limit=room if untried_limit is None else min(untried_limit, room), after_id=after_id
     )
-    digests.put_off(at, put_off, now=now)
-    taken: dict[str, list[Any]] = {
-        "id": [one.id for one in claimed],
-        "attempts": attempts,
-        "message_id": [one.message_id for one in claimed],
-    }
-    update_many(at, ROWS, taken, state=DeliveryState.SUBMITTING, reason=None, worker_id=worker_id, changed_at=now)
-    draft = MailingSource(slug, topic, subject, nameless, body)
-    return Batch(claimed, len(skipped) + len(later), draft, last)
+    decisions = _decide(
+        session,
+        [*deferred, *queued],
+        topic=mailing.topic,
+        digest=digest,
+        daily_cap=daily_cap,
+        message_id_for=message_id_for,
+        deferred={row.id for row in deferred},
+        now=now,
+    )
+    _write(session, decisions, worker_id=worker_id, now=now)
+    return Batch(
+        decisions.claimed,
+        len(decisions.skipped) + len(decisions.postponed),
+        MailingSource(mailing.slug, mailing.topic, mailing.subject, mailing.nameless, mailing.body),
+        max((row.id for row in queued), default=after_id),
+    )
 
 
-def is_sending(driver: Driver, mailing_id: int) -> bool:
-    """Whether a mailing's letters still leave: nobody has cancelled or halted it."""
-    return _STANDS.run(driver, mailing=mailing_id) == [(MailingState.SENDING,)]
+def is_sending(session: Session, mailing_id: int) -> bool:
+    """Return whether a mailing's letters may leave: it was neither cancelled nor halted."""
+    return session.scalar(select(Mailing.state).where(Mailing.id == mailing_id)) is MailingState.SENDING
 
 
-def _fresh(driver: Driver, mailing_id: int, *, most: int, after: int) -> list[_Row]:
-    """The next rows that nobody has tried: in a question of their own, since each is answered by an index of its own.
+def _deferred_rows(session: Session, mailing_id: int, *, limit: int, now: datetime) -> Sequence[_LedgerRow]:
+    return session.execute(_DEFERRED_ROWS, {"mailing_id": mailing_id, "now": now, "limit": limit}).all()
 
-    The rows behind are left out where they were done: on PostgreSQL what was changed stays in the index for a while.
-    They are asked for when there are no others: one that was taken back is queued again.
+
+def _queued_rows(session: Session, mailing_id: int, *, limit: int, after_id: int) -> Sequence[_LedgerRow]:
+    """Return the next rows that were never tried.
+
+    Rows up to `after_id` are mostly done, and on PostgreSQL a row that was changed stays in the index for a while: so
+    they are asked for only when no others are left. A delivery that was requeued is among them.
     """
-    rows: list[_Row] = []
-    for part in (_BEHIND, _BEFORE) if after else (_BEHIND,):
-        if most > len(rows):
-            rows += part.run(driver, mailing=mailing_id, after=after, most=most - len(rows))
+    rows: list[_LedgerRow] = []
+    for statement in (_QUEUED_ROWS_AFTER, _QUEUED_ROWS_UP_TO) if after_id else (_QUEUED_ROWS_AFTER,):
+        if limit > len(rows):
+            values = {"mailing_id": mailing_id, "after_id": after_id, "limit": limit - len(rows)}
+            rows += session.execute(statement, values).all()
     return rows
 
 
-def _readers(
-    driver: Driver, topic: Topic, numbers: Collection[int | None], *, locked: bool, now: datetime
-) -> dict[int, SealedCustomer]:
-    """The customers of these numbers, with what they chose, in one question.
+def _decide(
+    session: Session,
+    rows: Sequence[_LedgerRow],
+    *,
+    topic: Topic,
+    digest: Mailing | None,
+    daily_cap: int,
+    message_id_for: Callable[[int], str],
+    deferred: Collection[int],
+    now: datetime,
+) -> _Decisions:
+    """Decide for every row whether its letter may leave now. Preferences are asked anew."""
+    customers = _customers(
+        session, topic, [row.customer_id for row in rows if row.customer_id is not None], daily_cap, now
+    )
+    welcoming = [number for number, customer in customers.items() if customer.wants_letters]
+    capped = _at_daily_cap(session, welcoming, daily_cap=daily_cap, now=now)
+    sources = digests.sources(session, digest, welcoming) if digest else {}
+    decisions = _Decisions()
+    for delivery_id, customer_id, attempts in rows:
+        customer = customers.get(customer_id) if customer_id is not None else None
+        if customer is None:
+            decisions.skipped[delivery_id] = "the customer was erased"
+        elif not customer.wants_letters:
+            decisions.skipped[delivery_id] = _why_not(session, customer.id, topic, now)
+            if digest:
+                # A customer who paused during the hold gets it in the next digest; after a no it is in none.
+                digests.leave_for_next(session, digest, customer.id)
+        elif not digest and customer.frequency in COLLECTED:
+            decisions.skipped[delivery_id] = words.PUT_OFF[customer.frequency]
+            decisions.for_digest.append(delivery_id)
+        elif customer.id in capped:
+            if digest and _is_tried_again(session, digest, customer.id, now):
+                decisions.postponed.append(delivery_id)
+            else:
+                decisions.skipped[delivery_id] = words.DAILY_CAP_REACHED
+        elif digest and customer.id not in sources:
+            decisions.skipped[delivery_id] = words.NOTHING_LEFT
+        else:
+            source, message_id = sources.get(customer.id), message_id_for(customer.id)
+            decisions.claimed.append(
+                ClaimedDelivery(delivery_id, customer, source, delivery_id in deferred, message_id)
+            )
+            decisions.attempts.append(attempts + 1)
+    return decisions
 
-    Locked where letters are counted: two mailings' workers would otherwise both give the day's last one.
+
+def _write(session: Session, decisions: _Decisions, *, worker_id: str, now: datetime) -> None:
+    """Write the decisions into the ledger."""
+    update_many(
+        session,
+        DELIVERIES,
+        {"id": list(decisions.skipped), "reason": list(decisions.skipped.values())},
+        state=DeliveryState.SKIPPED,
+        changed_at=now,
+    )
+    update_many(
+        session,
+        DELIVERIES,
+        {"id": decisions.postponed},
+        state=DeliveryState.DEFERRED,
+        reason=words.DAILY_CAP_REACHED,
+        next_try_at=now + DAILY_CAP_RETRY_DELAY,
+        changed_at=now,
+    )
+    digests.collect(session, decisions.for_digest, now=now)
+    update_many(
+        session,
+        DELIVERIES,
+        {
+            "id": [delivery.id for delivery in decisions.claimed],
+            "attempts": decisions.attempts,
+            "message_id": [delivery.message_id for delivery in decisions.claimed],
+        },
+        state=DeliveryState.SUBMITTING,
+        reason=None,
+        worker_id=worker_id,
+        changed_at=now,
+    )
+
+
+def _customers(
+    session: Session, topic: Topic, customer_ids: Collection[int], daily_cap: int, now: datetime
+) -> dict[int, SealedCustomer]:
+    """Return these customers by id, each with the frequency chosen for the topic, in one query.
+
+    The rows are locked where there is a daily cap: otherwise the workers of two mailings could both send the last
+    letter of the day.
     """
-    question = _reading(topic, now.date(), locked=locked)
-    rows = question.run(driver, numbers=[number for number in numbers if number is not None])
-    return {row[0]: SealedCustomer(*row) for row in rows}
+    query = _customers_query(topic, now.date(), is_locking=bool(daily_cap))
+    return {row[0]: SealedCustomer(*row) for row in session.execute(query, {"customer_ids": customer_ids})}
 
 
 @lru_cache(maxsize=16)
-def _reading(topic: Topic, today: date, *, locked: bool) -> Prepared:
-    # The rule looks at the day alone.
-    noon = datetime.combine(today, time(12), UTC)
-    query = select(*SEALED_COLUMNS, allowed_frequency(topic, noon).label("frequency"))
-    query = query.where(AnyNumber(Customer.id, "numbers"))
-    return Prepared(query.order_by(Customer.id).with_for_update(of=Customer, key_share=True) if locked else query)
+def _customers_query(topic: Topic, today: date, *, is_locking: bool) -> Select[*tuple[Any, ...]]:
+    # Any time of the day will do: a pause ends with a date.
+    frequency = allowed_frequency(topic, datetime.combine(today, time(12), UTC)).label("frequency")
+    query = select(*SEALED_COLUMNS, frequency).where(Customer.id.in_(bindparam("customer_ids", expanding=True)))
+    if is_locking:
+        query = query.order_by(Customer.id).with_for_update(of=Customer, key_share=True)
+    return query
 
 
-def _is_left_for_later(session: Session, digest: Mailing, number: int, now: datetime) -> bool:
-    """A letter would be one too many today: a mailing is left out; a digest is tried again, or waits for the next."""
-    if now + CROWDED_DELAY <= (digest.started_at or now) + CROWDED_PATIENCE:
+def _is_tried_again(session: Session, digest: Mailing, customer_id: int, now: datetime) -> bool:
+    """Return whether a digest that the daily cap keeps back is tried again; if not, its text waits for the next one."""
+    if now + DAILY_CAP_RETRY_DELAY <= (digest.started_at or now) + DAILY_CAP_RETRY_SPAN:
         return True
-    digests.release(session, digest, number)
+    digests.leave_for_next(session, digest, customer_id)
     return False
 
 
-def _why_not(session: Session, number: int, topic: Topic, now: datetime) -> str:
-    customer = session.get_one(Customer, number)
+def _why_not(session: Session, customer_id: int, topic: Topic, now: datetime) -> str:
+    customer = session.get_one(Customer, customer_id)
     if session.get(Suppression, customer.fingerprint):
         return words.SUPPRESSED
     if customer.pause_until and customer.pause_until > now.date():
@@ -228,8 +282,18 @@ def _why_not(session: Session, number: int, topic: Topic, now: datetime) -> str:
     return topic.info.not_wanted
 
 
-def _crowded(driver: Driver, numbers: Sequence[int], *, daily_cap: int, now: datetime) -> set[int]:
-    """The customers for whom another letter today would be one too many."""
+def _at_daily_cap(session: Session, customer_ids: Collection[int], *, daily_cap: int, now: datetime) -> set[int]:
+    """Return those of the customers who have had as many letters in the last 24 hours as the cap allows."""
     if not daily_cap:
         return set()
-    return {number for (number,) in _HAD.run(driver, numbers=numbers, since=now - timedelta(days=1), cap=daily_cap)}
+    query = (
+        select(Delivery.customer_id)
+        .where(
+            Delivery.customer_id.in_(customer_ids),
+            Delivery.state.in_(LEFT_STATES),
+            Delivery.changed_at > now - timedelta(days=1),
+        )
+        .group_by(Delivery.customer_id)
+        .having(func.count() >= daily_cap)
+    )
+    return {customer_id for customer_id in session.scalars(query) if customer_id is not None}

@@ -15,7 +15,7 @@ from feedback_app.mailing.gate.template import LetterTemplate, Slot, SlotValues
 from feedback_app.mailing.letters import mime
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.mailing.letters.templates import render_html, render_text
-from feedback_app.mailing.mailings.source import PLACEHOLDERS, MailingSource, draft_html, fill_html, fill_text
+from feedback_app.mailing.mailings.source import PLACEHOLDERS, MailingSource, fill_html, fill_text, source_html
 from feedback_app.mailing.return_addresses import ReturnAddresses
 from feedback_app.mailing.text.from_html import plain_text
 
@@ -95,7 +95,7 @@ class MailingLetters:
             "preferences_link": self._context.preferences_url + Slot.PREFERENCES.gap,
             "unsubscribe_link": self._context.unsubscribe_url + Slot.UNSUBSCRIBE.gap,
         }
-        body = draft_html(self._source)
+        body = source_html(self._source)
         text = render_text("mailing", self._language, {**values, "body": plain_text(body)})
         html = render_html("mailing", self._language, {**values, "body": fill_html(body, gaps)})
         return fill_text(text, fillings), fill_html(html, {**fillings, "name": Slot.NAME_IN_HTML.gap})

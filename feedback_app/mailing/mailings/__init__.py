@@ -1,1 +1,1 @@
-"""A mailing's life: its file, holding and cancelling, the audience, digests, the first letters, and what halts it."""
+"""A mailing's life: its file, hold, cancelling, audience, digests, canary, and the alarms of what needs a person."""

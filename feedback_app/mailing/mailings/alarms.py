@@ -1,4 +1,4 @@
-"""What needs a person: mailings that are halted and letters in doubt, now, or since a worker's run began."""
+"""Alarms: halted mailings and letters in doubt, which need a person, now or since a worker's run began."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,14 +14,14 @@ NOT_ACCEPTED = (DeliveryState.FAILED, DeliveryState.DEFERRED, DeliveryState.UNKN
 
 @dataclass(frozen=True, slots=True)
 class NeedsAttention:
-    """Which mailings are halted and why, and how many letters of which are in doubt, by their slugs."""
+    """The reasons of halted mailings, and the numbers of letters in doubt, by slug."""
 
     halted: dict[str, str]
     doubtful: dict[str, int]
 
 
-def standing(session: Session) -> NeedsAttention:
-    """What needs a person at this moment."""
+def needs_attention(session: Session) -> NeedsAttention:
+    """Return what needs a person at this moment."""
     halted = select(Mailing.slug, Mailing.reason).where(Mailing.state == MailingState.HALTED).order_by(Mailing.id)
     doubtful = (
         select(Mailing.slug, func.count())
@@ -36,33 +36,34 @@ def standing(session: Session) -> NeedsAttention:
     )
 
 
-def since(before: NeedsAttention, after: NeedsAttention) -> str | None:
-    """What has come to need a person meanwhile, in one line; None where nothing has."""
-    said = [
+def new_alarms(before: NeedsAttention, after: NeedsAttention) -> str | None:
+    """Return in one line what has come to need a person between two moments; None if nothing has."""
+    alarms = [
         f"{slug} was halted: {reason} (undisclosed mail status {slug})"
         for slug, reason in after.halted.items()
         if slug not in before.halted
     ]
     for slug, number in after.doubtful.items():
         if (more := number - before.doubtful.get(slug, 0)) > 0:
-            said.append(f"{in_doubt(slug, more)} (undisclosed mail resolve {slug})")
-    return "; ".join(said) or None
+            alarms.append(f"{in_doubt(slug, more)} (undisclosed mail resolve {slug})")
+    return "; ".join(alarms) or None
 
 
 def in_doubt(slug: str, number: int) -> str:
-    """`2 letters of free-socks are in doubt`."""
+    """Return `2 letters of free-socks are in doubt`, for these numbers."""
     return f"{counted(number, 'letter')} of {slug} {'is' if number == 1 else 'are'} in doubt"
 
 
-def most_said(session: Session, *, since: datetime) -> str | None:
-    """What was noted most often at letters that were tried since a moment and not accepted; never an address."""
-    # What no server was asked to take has been deferred all the same; what waits for its turn has not.
+def commonest_reason(session: Session, *, since: datetime) -> str | None:
+    """Return the commonest reason of letters that were tried since then and not accepted; it has no address in it."""
+    # A letter without a connection counts too: no attempt, but a first deferral. One that waits for its domain's rate
+    # has neither.
     tried = or_(Delivery.attempts > 0, Delivery.deferred_since.is_not(None))
-    at_hand = or_(Mailing.state.in_((MailingState.SENDING, MailingState.HALTED)), Mailing.ended_at >= since)
+    is_current = or_(Mailing.state.in_((MailingState.SENDING, MailingState.HALTED)), Mailing.ended_at >= since)
     query = (
         select(Delivery.reason)
         .join(Mailing, Mailing.id == Delivery.mailing_id)
-        .where(at_hand, Delivery.state.in_(NOT_ACCEPTED), Delivery.changed_at >= since, tried)
+        .where(is_current, Delivery.state.in_(NOT_ACCEPTED), Delivery.changed_at >= since, tried)
         .group_by(Delivery.reason)
         .order_by(func.count().desc(), Delivery.reason)
         .limit(1)

@@ -1,21 +1,22 @@
-"""Who goes first: the owner's copy, then a few letters; when too many of these are refused the rest stays here."""
+"""The canary: the owner's copy leaves first, then a few letters; if too many of these are refused, the rest stays."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from feedback_app.db.prepared import Driver, Prepared, driver_of, session_of
 from feedback_app.letter_queue import LetterKind, LetterRequest, queue_letter
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing, MailingState
 
-SHARE = 100
+# The canary is one letter in a hundred, and at least five.
+ONE_IN = 100
 SMALLEST = 5
-# A mailing does not wait longer for the owner's copy to be taken: a full mailbox there is not the customers' matter.
-# Nor does one that seems to begin in times to come: the clock was put back.
+# A mailing waits no longer than this for the owner's copy to be accepted: a full mailbox there must not stop the
+# customers' letters. A mailing that started in the future does not wait at all: the clock was put back.
 COPY_PATIENCE = timedelta(minutes=30)
 
-_COPY_WAITS = (
+_WAITS_FOR_COPY = (
     select(LetterRequest.id)
     .where(
         LetterRequest.kind == LetterKind.MAILING_COPY,
@@ -26,66 +27,69 @@ _COPY_WAITS = (
         Mailing.started_at > bindparam("since"),
     )
     .exists()
+    .label("waits_for_copy")
 )
-_STANDING = Prepared(select(Mailing.state, Mailing.canary, _COPY_WAITS).where(Mailing.id == bindparam("mailing")))
+_MAILING = select(Mailing.state, Mailing.canary, _WAITS_FOR_COPY).where(Mailing.id == bindparam("mailing_id"))
 
 
 def canary_of(total: int) -> int:
-    """How many of a mailing's letters go first. A mailing that is no larger has no rest to keep back: 0."""
-    canary = max(SMALLEST, -(-total // SHARE))
+    """Return how many of a mailing's letters go first; 0 where the mailing is too small to keep any back."""
+    canary = max(SMALLEST, -(-total // ONE_IN))
     return canary if canary < total else 0
 
 
-def allowance(at: Session | Driver, mailing_id: int, *, most: int, halt_share: float, now: datetime) -> int:
-    """How many letters of a mailing may be claimed now, at most.
+def allowance(session: Session, mailing_id: int, *, limit: int, halt_share: float, now: datetime) -> int:
+    """Return how many letters of a mailing may be claimed now, up to `limit`.
 
-    None before the owner has got the copy that was made for them. The first hundredth, at least five, goes ahead as a
-    canary: no more until these are answered, and when more of them were refused than `halt_share` the mailing is
-    halted, with all that has not left. Raises NeedsSession.
+    None may be claimed before the owner has got the copy. The canary, the first hundredth and at least five letters,
+    goes ahead: no other letter may be claimed until all of these are answered. If more than `halt_share` of them were
+    refused, the mailing is halted with everything that has not left.
     """
-    since = now - COPY_PATIENCE
-    [(state, canary, copy_waits)] = _STANDING.run(driver_of(at), mailing=mailing_id, now=now, since=since)
+    values = {"mailing_id": mailing_id, "now": now, "since": now - COPY_PATIENCE}
+    state, canary, waits = session.execute(_MAILING, values).one()
     if state is not MailingState.SENDING:
-        return most
-    if copy_waits:
+        return limit
+    if waits:
         return 0
     if not canary:
-        return most
-    # One worker at a time counts: two would let twice as many go.
-    session = session_of(at)
+        return limit
+    # Locked, so that one worker at a time counts: two would let twice as many go.
     mailing = session.scalars(
         select(Mailing).where(Mailing.id == mailing_id).with_for_update().execution_options(populate_existing=True)
     ).one()
-    refused = _count(session, mailing, DeliveryState.FAILED)
-    # To be asked to try again is an answer, and no refusal.
-    put_off = _count(session, mailing, DeliveryState.DEFERRED, Delivery.attempts > 0)
-    answered = refused + put_off + _count(session, mailing, DeliveryState.ACCEPTED, DeliveryState.UNKNOWN)
+    refused = _count(session, mailing, [DeliveryState.FAILED])
+    # "Try again later" is an answer, but no refusal.
+    deferred = _count(session, mailing, [DeliveryState.DEFERRED], Delivery.attempts > 0)
+    answered = refused + deferred + _count(session, mailing, [DeliveryState.ACCEPTED, DeliveryState.UNKNOWN])
     if refused > halt_share * mailing.canary:
-        reason = f"{refused} of the first {answered} letters were refused; {_most_said(session, mailing)}"
-        # Who resumes it has seen the refusals: it is not kept back for the same ones again.
+        reason = f"{refused} of the first {answered} letters were refused; {_commonest_refusal(session, mailing)}"
+        # An owner who resumes the mailing has seen the refusals: the same ones must not halt it again.
         mailing.canary, mailing.state, mailing.reason = 0, MailingState.HALTED, reason
         queue_letter(session, LetterKind.MAILING_HALTED, None, now=now, about=mailing_id)
         return 0
     if answered >= mailing.canary:
         mailing.canary = 0
-        return most
-    return max(0, min(most, mailing.canary - answered - _count(session, mailing, DeliveryState.SUBMITTING)))
+        return limit
+    in_flight = _count(session, mailing, [DeliveryState.SUBMITTING])
+    return max(0, min(limit, mailing.canary - answered - in_flight))
 
 
 def waits_for_copy(session: Session, mailing: Mailing, *, now: datetime) -> bool:
-    """Whether a mailing waits until the owner has got the copy that was made for them."""
-    [(state, _, waits)] = _STANDING.run(driver_of(session), mailing=mailing.id, now=now, since=now - COPY_PATIENCE)
-    return state is MailingState.SENDING and bool(waits)
+    """Return whether a mailing waits for the owner's copy to be accepted."""
+    values = {"mailing_id": mailing.id, "now": now, "since": now - COPY_PATIENCE}
+    found = session.execute(_MAILING, values).one()
+    return found.state is MailingState.SENDING and bool(found.waits_for_copy)
 
 
-def _count(session: Session, mailing: Mailing, *which: DeliveryState | ColumnElement[bool]) -> int:
-    """How many stand in one of these states."""
-    states = [one for one in which if isinstance(one, DeliveryState)]
-    query = select(func.count()).where(Delivery.mailing_id == mailing.id, Delivery.state.in_(states))
-    return session.scalar(query.where(*(one for one in which if not isinstance(one, DeliveryState)))) or 0
+def _count(
+    session: Session, mailing: Mailing, states: Collection[DeliveryState], *conditions: ColumnElement[bool]
+) -> int:
+    """Return how many of a mailing's deliveries are in one of these states and meet the conditions."""
+    query = select(func.count()).where(Delivery.mailing_id == mailing.id, Delivery.state.in_(states), *conditions)
+    return session.scalar(query) or 0
 
 
-def _most_said(session: Session, mailing: Mailing) -> str:
+def _commonest_refusal(session: Session, mailing: Mailing) -> str:
     query = (
         select(Delivery.reason)
         .where(Delivery.mailing_id == mailing.id, Delivery.state == DeliveryState.FAILED)

@@ -1,4 +1,4 @@
-"""Mailing files: a head, a text in Markdown, and a short named list of placeholders. A text is data, not a program."""
+"""Mailing files: a head, and a text in Markdown with a few named placeholders. A text is data, not a program."""
 
 import re
 import unicodedata
@@ -22,7 +22,7 @@ LINKS = ("preferences_link", "unsubscribe_link")
 NAMELESS = "friend"
 LONGEST_SUBJECT = 200
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-# Stand-ins that Markdown leaves alone and no keyboard types.
+# Stand-ins for placeholders, of characters that Markdown leaves alone and no keyboard types.
 _STAND_IN = re.compile("\ue000(\\w+)\ue001")
 TAGS = {
     "a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "hr", "img", "li", "ol", "p", "pre", "strong", "table",
@@ -32,12 +32,12 @@ ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "width", "height"}}
 
 
 class SourceRefused(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """A mailing's file can't be sent as it is; one line with file and line that says why."""
+    """A mailing file can't be sent as it is; one line, with file and line number, that says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailingSource:
-    """What a mailing says, before it is said to anybody."""
+    """The text of a mailing, with its head, before any letter is made of it."""
 
     slug: str
     topic: Topic
@@ -46,8 +46,8 @@ class MailingSource:
     body: str
 
 
-def read_draft(path: Path, settings: Settings) -> MailingSource:
-    """Read a mailing's file and check everything that can be checked without a network. Raises DraftRefused."""
+def read_source(path: Path, settings: Settings) -> MailingSource:
+    """Read a mailing file and check all that can be checked without a network. Raises SourceRefused."""
     try:
         text = path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
@@ -67,15 +67,15 @@ def read_draft(path: Path, settings: Settings) -> MailingSource:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,99}", head["slug"]):
         message = f"{path}: Slug is made of small letters, digits and hyphens"
         raise SourceRefused(message)
-    draft = MailingSource(
+    source = MailingSource(
         slug=head["slug"],
         topic=Topic(head["topic"]),
         subject=head["subject"],
         nameless=head.get("nameless") or NAMELESS,
         body=body,
     )
-    _check(path, draft, first, settings)
-    return draft
+    _check(path, source, first, settings)
+    return source
 
 
 def _split(path: Path, text: str) -> tuple[dict[str, str], str, int]:
@@ -97,40 +97,40 @@ def _split(path: Path, text: str) -> tuple[dict[str, str], str, int]:
     return head, "", len(lines)
 
 
-def _check(path: Path, draft: MailingSource, first: int, settings: Settings) -> None:
-    if not draft.body.strip():
+def _check(path: Path, source: MailingSource, first: int, settings: Settings) -> None:
+    if not source.body.strip():
         message = f"{path}: there is no text below the head"
         raise SourceRefused(message)
-    if "{" in draft.subject or len(draft.subject) > LONGEST_SUBJECT or not draft.subject.isprintable():
+    if "{" in source.subject or len(source.subject) > LONGEST_SUBJECT or not source.subject.isprintable():
         message = f"{path}: Subject is one line of at most {LONGEST_SUBJECT} letters without placeholders"
         raise SourceRefused(message)
-    if not draft.nameless.isprintable():
+    if not source.nameless.isprintable():
         message = f"{path}: Nameless has invisible characters in it"
         raise SourceRefused(message)
-    if "{" in draft.nameless or "}" in draft.nameless:
+    if "{" in source.nameless or "}" in source.nameless:
         message = f"{path}: Nameless takes no placeholder: write a word for who has given no name, such as `{NAMELESS}`"
         raise SourceRefused(message)
-    # Addresses first: what is refused after may be quoted.
+    # Addresses come first: a later refusal may quote the line, and no address may be quoted.
     own = settings.own_addresses
-    for number, line in enumerate([draft.subject, draft.nameless, *draft.body.split("\n")], first - 2):
+    for number, line in enumerate([source.subject, source.nameless, *source.body.split("\n")], first - 2):
         if address_shaped(line, own):
             where = f"{path}:{number}" if number >= first else str(path)
             message = f"{where}: there is an address here that is not the shop's own; a letter shows no others"
             raise SourceRefused(message)
-    lines = zip(draft.body.split("\n"), link_checks.without_code(draft.body).split("\n"), strict=True)
+    lines = zip(source.body.split("\n"), link_checks.without_code(source.body).split("\n"), strict=True)
     for line_number, (line, line_without_code) in enumerate(lines, first):
         _check_line(f"{path}:{line_number}", line, line_without_code)
-    _check_ends(path, draft, first, _check_shown(path, draft, own))
+    _check_ends(path, source, first, _check_shown(path, source, own))
 
 
-def _check_shown(path: Path, draft: MailingSource, own: Collection[str]) -> str:
-    """Look at the text as Markdown shows it, and return that: it can put together what no line has in it."""
+def _check_shown(path: Path, source: MailingSource, own: Collection[str]) -> str:
+    """Check the text as Markdown renders it, and return the HTML: rendering can join what no single line contains."""
     try:
-        html = draft_html(draft)
+        html = source_html(source)
     except RecursionError as error:
         message = f"{path}: lists and quotes stand too deep in others here: write them less deep"
         raise SourceRefused(message) from error
-    # An entity can say what nobody may type; what a placeholder leaves is known.
+    # An entity can produce a character that may not be typed. The stand-ins of placeholders are ours.
     if _invisible(re.sub(f"\ue000(?:{'|'.join(PLACEHOLDERS)})\ue001|\n", "", html)):
         message = f"{path}: an entity (such as &#1;) shows an invisible character here that letters don't take"
         raise SourceRefused(message)
@@ -149,36 +149,36 @@ def _check_shown(path: Path, draft: MailingSource, own: Collection[str]) -> str:
         if name in {"href", "src"} and not placeholders and not link_checks.is_web_link(value):
             message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
             raise SourceRefused(message)
-    # The cleaner takes a scheme that letters don't have, with its link; the shop's own address may stay as text.
+    # The sanitizer drops a link whose scheme letters don't take; the shop's own address may remain as text.
     if re.search(r"<a(?![^>]* href=)[^>]*>[^<@]*</a>", html.replace("<a>", "<a >")):
         message = f"{path}: a link is broken: a link starts with https:// (or http://) and a host"
         raise SourceRefused(message)
     return html
 
 
-def _check_ends(path: Path, draft: MailingSource, first: int, html: str) -> None:
-    """Look for links that Markdown makes none of, and for those of the reader's own that go on with other words."""
+def _check_ends(path: Path, source: MailingSource, first: int, html: str) -> None:
+    """Check for links that Markdown did not recognize, and for placeholder links that run on into other words."""
     found = link_checks.find_broken_link(html)
     if found:
-        # Or brackets that are escaped: these look like any.
-        html_of_meant = draft_html(replace(draft, body=link_checks.without_literal_signs(draft.body)))
+        # Or the brackets are escaped: then they look the same in the HTML.
+        html_of_meant = source_html(replace(source, body=link_checks.without_literal_signs(source.body)))
         found = link_checks.find_broken_link(_STAND_IN.sub(r"{{ \1 }}", html_of_meant))
     if found:
         words, reference = found
-        where = _where(path, draft, first, re.escape(f"[{words}"))
+        where = _where(path, source, first, re.escape(f"[{words}"))
         why = "it is not closed" if reference is None else f"there is no line `[{reference[:40]}]: https://…` for it"
         message = f"{where}: the link of “{words[:40]}” is broken: {why}; brackets that are no link are written \\["
         raise SourceRefused(message)
     name = link_checks.find_link_that_runs_on(plain_text(html))
     if name:
-        where = _where(path, draft, first, rf"\{{\{{\s*{name}\s*\}}\}}[^\s)]")
+        where = _where(path, source, first, rf"\{{\{{\s*{name}\s*\}}\}}[^\s)]")
         message = f"{where}: the link {_known([name])} is broken by what follows it: leave a blank there"
         raise SourceRefused(message)
 
 
-def _where(path: Path, draft: MailingSource, first: int, pattern: str) -> str:
-    """The file, with the number of the first line that has this in it, if one has."""
-    numbers = (number for number, line in enumerate(draft.body.split("\n"), first) if re.search(pattern, line))
+def _where(path: Path, source: MailingSource, first: int, pattern: str) -> str:
+    """Return the file, with the number of the first line that matches the pattern, if there is one."""
+    numbers = (number for number, line in enumerate(source.body.split("\n"), first) if re.search(pattern, line))
     number = next(numbers, None)
     return f"{path}:{number}" if number else str(path)
 
@@ -206,15 +206,15 @@ def _check_line(where: str, line: str, line_without_code: str) -> None:
 
 
 def _invisible(text: str) -> bool:
-    # Beside control characters: the stand-ins' own, and the rest of what Unicode leaves to private use.
+    # Control characters, surrogates, and Unicode's private use, to which the stand-ins belong.
     return any(unicodedata.category(character) in {"Cc", "Co", "Cs"} for character in text.replace("\t", " "))
 
 
-def draft_html(draft: MailingSource) -> str:
-    """The text as HTML, cleaned, with stand-ins where the placeholders were."""
-    marked = _PLACEHOLDER.sub(lambda match: f"\ue000{match.group(1)}\ue001", draft.body)
+def source_html(source: MailingSource) -> str:
+    """Return the text as sanitized HTML, with stand-ins for the placeholders."""
+    marked = _PLACEHOLDER.sub(lambda match: f"\ue000{match.group(1)}\ue001", source.body)
     rough = markdown.markdown(marked, extensions=["tables", "sane_lists", "smarty"], output_format="html")
-    # Markdown percent-encodes nothing, but the cleaner does: stand-ins in links are put back.
+    # The sanitizer percent-encodes stand-ins in links: they are put back below.
     clean = nh3.clean(
         rough,
         tags=TAGS,
@@ -227,18 +227,18 @@ def draft_html(draft: MailingSource) -> str:
 
 
 def fill_text(text: str, values: dict[str, str]) -> str:
-    """Put the values where their stand-ins are."""
+    """Replace the stand-ins by their values."""
     return _STAND_IN.sub(lambda match: values[match.group(1)], text)
 
 
 def fill_html(html: str, values: dict[str, str]) -> str:
-    """Put the values, escaped, where their stand-ins are; a link that stands by itself can be followed."""
+    """Replace the stand-ins by their values, escaped; a link that is not in an attribute becomes an `<a>`."""
 
     def inside(link: re.Match[str]) -> str:
         return _STAND_IN.sub(lambda match: escape(values[match.group(1)]), link.group())
 
     html = re.sub('="\ue000(\\w+)\ue001"', lambda match: f'="{escape(values[match.group(1)])}"', html)
-    # A link has no other in it.
+    # Within a link, another one would be nested.
     html = re.sub(r"<a .*?</a>", inside, html, flags=re.DOTALL)
 
     def one(match: re.Match[str]) -> str:

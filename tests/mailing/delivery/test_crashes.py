@@ -1,4 +1,4 @@
-"""Workers that are killed: whatever the moment, nobody gets a letter twice, and nobody's is lost without a word."""
+"""Workers that are killed: at whatever moment, no letter is sent twice, and none is lost without being reported."""
 
 import json
 import random
@@ -31,29 +31,29 @@ from tests.support.shop import wait_for
 
 IN_FLIGHT = 6
 KILLS = 80
-# Longer than a worker's patience: each finds the ones before it gone.
+# Seconds, more than the PATIENCE of heartbeats: each worker finds the ones before it dead.
 APART = 60
 AN_HOUR = 3600
 
 
 @dataclass(slots=True)
-class Post:
+class PostOffice:
     """A shop, its mail server, and workers that are killed."""
 
     store: Store
     sink: Sink
     environment: dict[str, str]
     kills: int = 0
-    # How far ahead the clocks of the workers are, each time further.
+    # How many seconds the clocks of the next workers are ahead.
     ahead: Iterator[int] = field(default_factory=lambda: count(APART, APART))
 
     def in_doubt(self) -> int:
-        """How many letters may or may not have arrived."""
+        """Return how many letters may or may not have arrived."""
         found = counts(self.store)
         return found.get("unknown", 0) + found.get("submitting", 0)
 
     def kill(self, step: str | None, workers: int, chance: random.Random) -> None:
-        """Start workers and kill them all: when the server stops at a step, or some time after letters have moved."""
+        """Start workers and kill them all: when the server stops at a step, or shortly after it took some letters."""
         before, doubt = self.sink.taken().total(), self.in_doubt()
         letters = chance.randint(1, 4)
         self.sink.stop_at(step or "", letters)
@@ -72,12 +72,12 @@ class Post:
         self.kills += self.sink.taken().total() > before
 
     def run_on(self) -> None:
-        """Let a worker do what is left, however often it has to be tried."""
+        """Start workers until everything is done."""
         for _ in range(10):
             with worker_process(self.environment, fast_clock(next(self.ahead) + AN_HOUR), through=True) as process:
                 deadline = time.monotonic() + 300
                 while process.is_alive():
-                    # What the server says of each letter is read, or it would have to stop saying it.
+                    # The server reports each letter: unread reports would fill the pipe and block it.
                     self.sink.forget()
                     process.join(0.1)
                     assert time.monotonic() < deadline, "the worker did not come to an end"
@@ -86,17 +86,17 @@ class Post:
                 return
             self.ahead = count(next(self.ahead) + AN_HOUR, APART)
 
-    def said_to_be_unknown(self, slug: str = FREE_SOCKS.slug) -> set[str]:
-        """Who is named by `mail status` as somebody who may have got it, or not."""
+    def unknown(self, slug: str = FREE_SOCKS.slug) -> set[str]:
+        """Return the addresses that `mail status` names as unknown: they may have got the letter."""
         done = COMMANDS.run(
             ["mail", "status", slug, "--json"], folder=self.sink.record.parent, environment=self.environment
         )
-        said = json.loads(done.stdout)
-        assert said["counts"]["unknown"] == len(said["unknown"]) == len(set(said["unknown"]))
-        return set(said["unknown"])
+        status = json.loads(done.stdout)
+        assert status["counts"]["unknown"] == len(status["unknown"]) == len(set(status["unknown"]))
+        return set(status["unknown"])
 
     def accepted(self, slug: str = FREE_SOCKS.slug) -> set[str]:
-        """Who has got it, by the ledger."""
+        """Return the addresses that have got the letter, by the ledger."""
         done = COMMANDS.run(
             ["mail", "list", slug, "--state", "accepted", "--json"],
             folder=self.sink.record.parent,
@@ -108,8 +108,8 @@ class Post:
 @contextmanager
 def post_office(
     store: Store, make_settings: Callable[..., Settings], folder: Path, people: list[Person]
-) -> Iterator[Post]:
-    """A shop with customers and a mail server that remembers."""
+) -> Iterator[PostOffice]:
+    """Open a shop with customers and a mail server that keeps a record."""
     gather(store, *people)
     with durable_sink(folder) as sink:
         settings = make_settings()
@@ -122,17 +122,17 @@ def post_office(
             "smtp_url": f"smtp://127.0.0.1:{sink.port}",
             "max_in_flight": IN_FLIGHT,
         }
-        yield Post(store, sink, {f"UNDISCLOSED_{name.upper()}": str(value) for name, value in values.items()})
+        yield PostOffice(store, sink, {f"UNDISCLOSED_{name.upper()}": str(value) for name, value in values.items()})
 
 
 def crowd(count: int) -> list[Person]:
-    """So many customers."""
+    """Return so many customers."""
     return [Person("Customer", f"customer{number}@example.com") for number in range(count)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_whenever_workers_are_killed_nobody_gets_a_letter_twice_and_none_is_lost_without_a_word(
+def test_whenever_workers_are_killed_no_letter_is_sent_twice_or_lost(
     workers: int, store: Store, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     chance = random.Random(workers)  # noqa: S311 - so that a failure comes again
@@ -147,7 +147,7 @@ def test_whenever_workers_are_killed_nobody_gets_a_letter_twice_and_none_is_lost
         post.run_on()
         got = post.sink.taken()
     everybody = {person.address for person in people}
-    unknown, accepted = post.said_to_be_unknown(), post.accepted()
+    unknown, accepted = post.unknown(), post.accepted()
     assert max(got.values()) == 1
     assert unknown | accepted == everybody
     assert not unknown & accepted
@@ -156,23 +156,23 @@ def test_whenever_workers_are_killed_nobody_gets_a_letter_twice_and_none_is_lost
 
 
 def had_by(store: Store, slug: str, worker: str) -> set[str]:
-    """Whose letters a worker has in flight, or had when it ended."""
+    """Return the addresses whose letters a worker has in flight, or had when it ended."""
     with store.reading() as session:
         rows = ledger.deliveries(session, services.find_mailing(session, slug), DeliveryState.SUBMITTING)
         return {person(session, row[1]).address for row in rows if row[0].worker_id == worker and row[1]}
 
 
 def beside(store: Store, others: set[str]) -> set[str]:
-    """The workers that are there beside others."""
+    """Return the ids of the workers beside these."""
     with store.reading() as session:
         return set(session.scalars(select(Worker.id))) - others
 
 
 @pytest.mark.slow
-def test_a_worker_goes_on_to_the_end_when_another_one_is_killed_beside_it(
+def test_a_worker_finishes_when_another_is_killed_beside_it(
     store: Store, make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    """One worker is kept waiting at every step of the dialogue, and killed there; nobody starts anything after."""
+    """One worker is kept waiting at every step of the SMTP dialogue and killed there; no worker is started after it."""
     people = crowd(30)
     everybody = {person.address for person in people}
     gone: set[str] = set()
@@ -181,7 +181,7 @@ def test_a_worker_goes_on_to_the_end_when_another_one_is_killed_beside_it(
             slug, before = f"free-socks-{number}", post.sink.taken()
             held(store, about(slug), minutes=0, clock=Clock(datetime.now(UTC)))
             ahead = fast_clock(next(post.ahead))
-            # Once among the first few, which the rest waits for, and once behind them.
+            # By turns among the canary, which the rest waits for, and behind it.
             post.sink.stop_at(step, 2 + 5 * (number % 2))
             with worker_process(post.environment, ahead) as victim:
                 post.sink.hear("stopped")
@@ -190,7 +190,7 @@ def test_a_worker_goes_on_to_the_end_when_another_one_is_killed_beside_it(
                 with worker_process(post.environment, ahead, through=True) as survivor:
                     wait_for(partial(beside, store, gone), "the other worker to be there")
                     if number % 2:
-                        # It sends beside the one that waits.
+                        # The survivor sends while the victim waits.
                         post.sink.forget()
                         post.sink.hear("took")
                     victim.kill()
@@ -198,12 +198,12 @@ def test_a_worker_goes_on_to_the_end_when_another_one_is_killed_beside_it(
                     had = had_by(store, slug, name)
                     while survivor.is_alive():
                         post.sink.forget()
-                        # Time goes by, faster than the clock on the wall: the silent one is gone.
+                        # The survivor's clock runs fast, so that it soon takes the silent worker for dead.
                         ahead.value += 4
                         survivor.join(0.1)
                     assert survivor.exitcode == 0
             got = post.sink.taken() - before
-            unknown, accepted = post.said_to_be_unknown(slug), post.accepted(slug)
+            unknown, accepted = post.unknown(slug), post.accepted(slug)
             assert max(got.values()) == 1
             assert unknown == had
             assert 0 < len(unknown) <= IN_FLIGHT

@@ -1,4 +1,4 @@
-"""So many letters a day and no more: also where two mailings reach somebody in the same moment."""
+"""The daily cap: a customer gets no more letters a day, even from two mailings at the same moment."""
 
 import threading
 from collections import Counter
@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import select, update
 
 from feedback_app.db.store import Store
-from feedback_app.mailing.delivery import claims
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Delivery, DeliveryState, Mailing
 from feedback_app.mailing.words import DAILY_CAP_REACHED
 from tests.support.clock import Clock
-from tests.support.mailings import CROWD, about, counts, gather, held, reasons, worker_to
+from tests.support.mailings import CROWD, about, claim, counts, gather, held, reasons, worker_to
 from tests.support.people import Person
 from tests.support.smtp import MailServer
 
@@ -21,7 +20,7 @@ AT_ONCE = 3
 
 
 def released(store: Store, clock: Clock) -> list[int]:
-    """Two mailings to the same people, whose holds are over and whose first letters are not waited for."""
+    """Return the ids of two mailings to the same customers; their holds are over and they have no canary."""
     numbers = [held(store, about(slug), minutes=0, clock=clock).id for slug in MAILINGS]
     with store.writing() as session:
         services.release_due(session, now=clock.now())
@@ -29,7 +28,7 @@ def released(store: Store, clock: Clock) -> list[int]:
     return numbers
 
 
-def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter(store: Store, clock: Clock) -> None:
+def test_two_mailings_at_the_same_moment_give_a_customer_one_letter(store: Store, clock: Clock) -> None:
     crowd = [Person("Customer", f"customer{number}@example.com") for number in range(8 * AT_ONCE)]
     numbers = gather(store, *crowd)
     together = threading.Barrier(len(MAILINGS))
@@ -37,15 +36,15 @@ def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter
     def claim_all(mailing: int) -> int:
         claimed = 0
         for _ in range(len(crowd) // AT_ONCE):
-            # Both are at the same people.
+            # Both claim the same customers.
             together.wait()
-            window = store.write(
-                lambda session: claims.claim(
-                    session, mailing, worker_id=f"worker-{mailing}", most=AT_ONCE, daily_cap=1, now=clock.now()
+            batch = store.write(
+                lambda session: claim(
+                    session, mailing, worker_id=f"worker-{mailing}", limit=AT_ONCE, daily_cap=1, clock=clock
                 )
             )
-            assert len(window.claimed) + window.skipped == AT_ONCE
-            claimed += len(window.claimed)
+            assert len(batch.claimed) + batch.skipped == AT_ONCE
+            claimed += len(batch.claimed)
         return claimed
 
     with ThreadPoolExecutor(len(MAILINGS)) as pool:
@@ -54,16 +53,14 @@ def test_two_mailings_that_take_somebody_at_the_same_moment_give_them_one_letter
         got = Counter(
             session.scalars(select(Delivery.customer_id).where(Delivery.state == DeliveryState.SUBMITTING)).all()
         )
-    # Nobody has two, and nobody has none because each mailing left them to the other.
+    # No customer has two letters, and none has gone without because each mailing left it to the other.
     assert got == dict.fromkeys(numbers, 1)
     assert sum(claimed) == len(crowd)
     left_out = [reason for slug in MAILINGS for reason in reasons(store, slug) if reason]
     assert left_out == [DAILY_CAP_REACHED] * len(crowd)
 
 
-def test_two_workers_of_two_mailings_send_nobody_more_than_a_day_may_have(
-    store: Store, clock: Clock, sink: MailServer
-) -> None:
+def test_two_workers_of_two_mailings_keep_the_daily_cap(store: Store, clock: Clock, sink: MailServer) -> None:
     gather(store, *CROWD)
     released(store, clock)
     start = threading.Barrier(2)

@@ -1,4 +1,4 @@
-"""A full disk under the store: one clear line, nobody gets a letter twice, and when there is room again all goes on."""
+"""A full disk under the store: one clear line, no letter is sent twice, and when there is room again work goes on."""
 
 import logging
 import resource
@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import PoolProxiedConnection, text
 from sqlalchemy.exc import OperationalError
 
-from feedback_app.db.prepared import Driver
 from feedback_app.db.store import Store
-from feedback_app.mailing.delivery.worker import STORE_PAUSE, run_until
+from feedback_app.mailing.delivery.worker import STORE_RETRY_SECONDS, run_until
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.models import Mailing, MailingState
 from tests.support.clock import Clock
@@ -24,17 +23,17 @@ from tests.support.smtp import MailServer, mail_server
 
 
 class Disk(Protocol):
-    """Where a store lies."""
+    """The disk that a store is on."""
 
     def fill(self) -> None:
-        """Nothing more can be written."""
+        """Let nothing more be written."""
 
     def clear(self) -> None:
-        """There is room again."""
+        """Make room again."""
 
 
 class FilesDisk:
-    """SQLite's: no file of this process grows any more, which it is told as by a disk that is full."""
+    """SQLite's disk: a limit on file sizes fails writes as a full disk does."""
 
     def __init__(self, store: Store) -> None:
         self.log = Path(f"{store.engine.url.database}-wal")
@@ -48,7 +47,7 @@ class FilesDisk:
 
 
 class ServersDisk:
-    """PostgreSQL's: the server itself answers what it answers when it can't extend a table's file."""
+    """PostgreSQL's disk: a trigger raises the error of a server that can't extend a table's file."""
 
     ANSWER = """
         CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -74,7 +73,7 @@ class ServersDisk:
 
 @pytest.fixture
 def disk(store: Store) -> Iterator[Disk]:
-    """The disk under the store."""
+    """The disk that the store is on; it is cleared at the end."""
     made: Disk = FilesDisk(store) if store.dialect == SQLITE else ServersDisk(store)
     yield made
     if isinstance(made, FilesDisk):
@@ -82,7 +81,7 @@ def disk(store: Store) -> Iterator[Disk]:
 
 
 def full_after(count: int, disk: Disk) -> Callable[[str, int], str | None]:
-    """A server that takes all, and a disk that is full after so many letters."""
+    """Return the script of a server that takes every letter, and whose disk is full after so many."""
     full = threading.Event()
 
     def script(verb: str, taken: int) -> str | None:
@@ -96,7 +95,7 @@ def full_after(count: int, disk: Disk) -> Callable[[str, int], str | None]:
 
 @contextmanager
 def server_and_full_disk(store: Store, clock: Clock, disk: Disk, *, canary: bool) -> Iterator[MailServer]:
-    """A crowd's mailing is due; when three have their letter, nothing more can be written down."""
+    """Start a mailing whose disk is full once three letters were accepted; check at the end that each arrived once."""
     gather(store, *CROWD)
     mailing = held(store, minutes=0, clock=clock)
     with store.writing() as session:
@@ -109,9 +108,8 @@ def server_and_full_disk(store: Store, clock: Clock, disk: Disk, *, canary: bool
     assert sorted(server.recipients()) == sorted(person.address for person in CROWD)
 
 
-# With a canary a window needs a session, without one the driver does.
 @pytest.mark.parametrize("canary", [True, False])
-def test_on_a_full_disk_nothing_is_sent_twice_and_what_was_answered_is_written_down_later(
+def test_on_a_full_disk_nothing_is_sent_twice_and_answers_are_kept(
     store: Store, clock: Clock, disk: Disk, *, canary: bool
 ) -> None:
     with server_and_full_disk(store, clock, disk, canary=canary) as server:
@@ -125,16 +123,16 @@ def test_on_a_full_disk_nothing_is_sent_twice_and_what_was_answered_is_written_d
 
 
 @pytest.mark.parametrize("canary", [True, False])
-def test_a_worker_on_a_full_disk_says_one_line_at_a_time_and_goes_on_when_there_is_room(
+def test_a_worker_on_a_full_disk_logs_one_line_a_try_and_goes_on_later(
     store: Store, clock: Clock, disk: Disk, caplog: pytest.LogCaptureFixture, *, canary: bool
 ) -> None:
     class Patience(threading.Event):
-        """Whoever waits for a store that does not work waits twice; the second time there is room again."""
+        """Ends when the mailing is sent; makes room when the worker waits for the store a second time."""
 
         waited = 0
 
         def wait(self, timeout: float | None = None) -> bool:
-            if timeout == STORE_PAUSE:
+            if timeout == STORE_RETRY_SECONDS:
                 self.waited += 1
                 if self.waited == 2:
                     disk.clear()
@@ -156,26 +154,27 @@ def test_a_worker_on_a_full_disk_says_one_line_at_a_time_and_goes_on_when_there_
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_was_claimed_though_the_worker_was_told_otherwise_goes_back_and_is_sent(
+def test_a_claim_whose_commit_seemed_to_fail_is_put_back_and_sent(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, first: bool
 ) -> None:
-    """A commit that came to be, and then the disk or the way to the server broke."""
+    """The commit succeeds, and then the connection to the database breaks."""
     gather(store, *CROWD)
     mailing = held(store, minutes=0, clock=clock)
     with store.writing() as session:
         services.release_due(session, now=clock.now())
         session.get_one(Mailing, mailing.id).canary = 0
-    commit, lost = Driver.commit, False
+    dialect = store.engine.dialect
+    commit, lost = dialect.do_commit, False
     hung_up = OperationalError("COMMIT", {}, OSError("the server hung up"))
 
-    def commit_and_break(driver: Driver) -> None:
+    def commit_and_break(connection: PoolProxiedConnection) -> None:
         nonlocal lost
-        commit(driver)
+        commit(connection)
         if not lost and (first or "accepted" in counts(store)) and counts(store).get("submitting"):
             lost = True
             raise hung_up
 
-    monkeypatch.setattr(Driver, "commit", commit_and_break)
+    monkeypatch.setattr(dialect, "do_commit", commit_and_break)
     with mail_server() as server:
         worker = worker_to(server, store, max_in_flight="4")
         with pytest.raises(OperationalError):

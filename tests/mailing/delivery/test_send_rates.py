@@ -1,4 +1,4 @@
-"""Rates: no more letters a second than the shop says, in all and to one domain, and nothing is kept from others."""
+"""Send rates: no more letters a second than the settings allow, in all and to one domain; other domains don't wait."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedback_app.db.store import Store
-from feedback_app.mailing.delivery.send_rates import SECOND, Limit, SendRates
+from feedback_app.mailing.delivery.send_rates import SECOND, RateLimit, SendRates
 from feedback_app.mailing.delivery.worker import MailWorker
 from feedback_app.mailing.mailings import services
 from tests.support.clock import OPPS_DAY, Clock
@@ -19,8 +19,8 @@ from tests.support.smtp import MailServer, mail_server
 ELSEWHERE = [Person(f"Neighbour {number}", f"neighbour{number}@other.example") for number in range(3)]
 
 
-class Watched:
-    """A mail server that notes when it took what for whom."""
+class Timed:
+    """The script of a mail server that notes when it took each letter."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -32,14 +32,14 @@ class Watched:
         return None
 
     def most_in_a_second(self, server: MailServer, domain: str = "") -> int:
-        """The most letters to a domain that it took within any one second."""
+        """Return the most letters to a domain that the server took within any one second."""
         taken = zip(self.moments, server.recipients(), strict=True)
         moments = [moment for moment, recipient in taken if recipient.endswith(domain)]
         return max(sum(start <= one < start + SECOND for one in moments) for start in moments)
 
 
 def works_until_sent(worker: MailWorker, store: Store, clock: Clock) -> float:
-    """Let a worker look every quarter of a second until all is sent; returns how many seconds that took."""
+    """Let a worker work every quarter of a second until all is sent; return how many seconds that took."""
     start = clock.now()
     while counts(store).keys() != {"accepted"}:
         worker.work_once()
@@ -49,21 +49,21 @@ def works_until_sent(worker: MailWorker, store: Store, clock: Clock) -> float:
     return (clock.now() - start).total_seconds()
 
 
-def test_no_more_letters_leave_in_a_second_than_the_shop_says(store: Store, clock: Clock) -> None:
+def test_no_more_letters_leave_in_a_second_than_the_send_rate(store: Store, clock: Clock) -> None:
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
-    watched = Watched(clock)
-    with mail_server(watched.script) as server:
+    timed = Timed(clock)
+    with mail_server(timed.script) as server:
         worker = worker_to(server, store, send_rate="3")
         worker.work_once()
-        # What may not leave yet belongs to whoever may send it.
+        # Letters that may not leave yet stay queued: another worker may send them.
         assert counts(store) == {"accepted": 3, "queued": len(CROWD) - 3}
         assert works_until_sent(worker, store, clock) >= 3
-    assert watched.most_in_a_second(server) == 3
+    assert timed.most_in_a_second(server) == 3
     assert len(set(server.recipients())) == len(server.letters) == len(CROWD)
 
 
-def test_a_rate_below_one_a_second_is_a_letter_now_and_then(sqlite_store: Store, clock: Clock) -> None:
+def test_a_rate_below_one_a_second_spaces_letters_out(sqlite_store: Store, clock: Clock) -> None:
     gather(sqlite_store, *CROWD[:3])
     held(sqlite_store, minutes=0, clock=clock)
     with mail_server() as server:
@@ -71,24 +71,24 @@ def test_a_rate_below_one_a_second_is_a_letter_now_and_then(sqlite_store: Store,
     assert len(server.letters) == 3
 
 
-def test_no_more_letters_go_to_one_domain_and_the_others_do_not_wait_for_it(store: Store, clock: Clock) -> None:
+def test_the_domain_rate_limits_one_domain_and_others_do_not_wait(store: Store, clock: Clock) -> None:
     gather(store, *CROWD, *ELSEWHERE)
     held(store, minutes=0, clock=clock)
-    watched = Watched(clock)
-    with mail_server(watched.script) as server:
+    timed = Timed(clock)
+    with mail_server(timed.script) as server:
         worker = worker_to(server, store, domain_rate="2")
         worker.work_once()
         assert Counter(one.rpartition("@")[2] for one in server.recipients()) == {"example.com": 2, "other.example": 2}
         assert counts(store) == {"accepted": 4, "deferred": len(CROWD) + len(ELSEWHERE) - 4}
         works_until_sent(worker, store, clock)
         worker.work_once()
-    assert watched.most_in_a_second(server, "example.com") == 2
-    assert watched.most_in_a_second(server, "other.example") == 2
+    assert timed.most_in_a_second(server, "example.com") == 2
+    assert timed.most_in_a_second(server, "other.example") == 2
     assert len(set(server.recipients())) == len(server.letters) == len(CROWD) + len(ELSEWHERE)
     assert str(state(store)) == "sent"
 
 
-def test_a_letter_that_waits_for_its_turn_is_stopped_by_cancelling(sqlite_store: Store, clock: Clock) -> None:
+def test_a_letter_that_waits_for_its_slot_is_stopped_by_cancelling(sqlite_store: Store, clock: Clock) -> None:
     gather(sqlite_store, *CROWD)
     mailing = held(sqlite_store, minutes=0, clock=clock)
     with mail_server() as server:
@@ -107,28 +107,26 @@ def test_a_letter_that_waits_for_its_turn_is_stopped_by_cancelling(sqlite_store:
     rate=st.one_of(st.integers(1, 50), st.floats(0.1, 50)),
     steps=st.lists(st.tuples(st.floats(-2, 3), st.integers(1, 60)), max_size=30),
 )
-def test_whatever_is_asked_for_and_when_no_second_has_more_than_the_rate(
-    rate: float, steps: list[tuple[float, int]]
-) -> None:
-    limit, now = Limit(rate), OPPS_DAY
+def test_no_second_ever_has_more_letters_than_the_rate(rate: float, steps: list[tuple[float, int]]) -> None:
+    limit, now = RateLimit(rate), OPPS_DAY
     left: list[datetime] = []
     for seconds, wanted in steps:
         if seconds < 0:
-            # The clock is put back: what was sent by it is no more to be compared.
+            # The clock is put back: earlier moments can't be compared any more.
             left.clear()
-            limit.free(now + timedelta(seconds=seconds))
+            limit.available(now + timedelta(seconds=seconds))
         now += timedelta(seconds=seconds)
-        for _ in range(min(wanted, limit.free(now))):
-            limit.take(now)
+        for _ in range(min(wanted, limit.available(now))):
+            limit.count(now)
             left.append(now)
         assert sum(now - SECOND < one <= now for one in left) <= max(1, rate)
 
 
 @pytest.mark.parametrize("count", [20, 3000])
-def test_however_many_letters_wait_for_their_turn_only_so_many_are_given_one(count: int) -> None:
-    pace, given_away = SendRates(0, 10), 0
+def test_only_so_many_letters_are_given_a_later_slot(count: int) -> None:
+    send_rates, slots = SendRates(0, 10), 0
     for _ in range(count):
-        if pace.fresh(OPPS_DAY, 1):
-            pace.later("somebody@x.example", OPPS_DAY, waited=False)
-            given_away += 1
-    assert given_away == count if count < 1000 else 1000 <= given_away <= 1020
+        if send_rates.untried_limit(OPPS_DAY, 1):
+            send_rates.later_slot("somebody@x.example", OPPS_DAY, was_deferred=False)
+            slots += 1
+    assert slots == count if count < 1000 else 1000 <= slots <= 1020

@@ -1,4 +1,4 @@
-"""Who goes first: the owner's copy, then a few letters, and when too many of these are refused nobody else."""
+"""The canary: the owner's copy leaves first, then a few letters; if too many are refused, the rest stays here."""
 
 import pytest
 
@@ -23,11 +23,11 @@ def resume(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("total", "canary"), [(0, 0), (5, 0), (6, 5), (500, 5), (501, 6), (1_000_000, 10_000)])
-def test_a_hundredth_goes_first_but_at_least_five(total: int, canary: int) -> None:
+def test_the_canary_is_a_hundredth_and_at_least_five(total: int, canary: int) -> None:
     assert canary_of(total) == canary
 
 
-def test_more_refusals_among_the_first_than_the_shop_allows_keep_the_rest_here(store: Store, clock: Clock) -> None:
+def test_more_refusals_in_the_canary_than_allowed_halt_the_mailing(store: Store, clock: Clock) -> None:
     gather(store, *CROWD)
     held(store, minutes=0, clock=clock)
     refusals = refusing(2)
@@ -47,7 +47,7 @@ def test_more_refusals_among_the_first_than_the_shop_allows_keep_the_rest_here(s
     assert counts(store) == {"accepted": len(CROWD) - 2, "failed": 2}
 
 
-def test_as_many_refusals_as_the_shop_allows_halt_nothing(sqlite_store: Store, clock: Clock) -> None:
+def test_as_many_refusals_as_are_allowed_halt_nothing(sqlite_store: Store, clock: Clock) -> None:
     gather(sqlite_store, *CROWD)
     held(sqlite_store, minutes=0, clock=clock)
     refusals = refusing(1)
@@ -57,7 +57,7 @@ def test_as_many_refusals_as_the_shop_allows_halt_nothing(sqlite_store: Store, c
     assert state(sqlite_store) is MailingState.SENT
 
 
-def test_to_be_asked_to_try_again_is_no_refusal(sqlite_store: Store, clock: Clock) -> None:
+def test_a_deferral_is_no_refusal(sqlite_store: Store, clock: Clock) -> None:
     gather(sqlite_store, *CROWD)
     held(sqlite_store, minutes=0, clock=clock)
     later = refusing(5, words="451 greylisted")
@@ -66,7 +66,7 @@ def test_to_be_asked_to_try_again_is_no_refusal(sqlite_store: Store, clock: Cloc
     assert counts(sqlite_store) == {"accepted": len(CROWD) - 5, "deferred": 5}
 
 
-def test_nobody_else_goes_before_the_first_are_answered(sqlite_store: Store, clock: Clock) -> None:
+def test_no_other_letter_leaves_before_the_canary_is_answered(sqlite_store: Store, clock: Clock) -> None:
     gather(sqlite_store, *CROWD)
     held(sqlite_store, minutes=0, clock=clock)
     waiting: list[dict[str, int]] = []
@@ -82,7 +82,7 @@ def test_nobody_else_goes_before_the_first_are_answered(sqlite_store: Store, clo
     assert len(server.letters) == len(CROWD)
 
 
-def test_the_owner_gets_a_copy_made_for_them_before_anybody_else(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_the_owner_gets_a_copy_before_any_customer(store: Store, sink: MailServer, clock: Clock) -> None:
     gather(store, *CROWD)
     held(store, clock=clock)
     worker = worker_to(sink, store, owner_email=OWNER)
@@ -97,7 +97,7 @@ def test_the_owner_gets_a_copy_made_for_them_before_anybody_else(store: Store, s
     assert counts(store) == {"accepted": len(CROWD)}
 
 
-def test_an_owner_whose_mailbox_is_full_keeps_nobody_waiting_for_long(sqlite_store: Store, clock: Clock) -> None:
+def test_a_full_mailbox_of_the_owner_delays_a_mailing_half_an_hour(sqlite_store: Store, clock: Clock) -> None:
     gather(sqlite_store, *CROWD)
     held(sqlite_store, minutes=0, clock=clock)
     server_side: list[MailServer] = []
@@ -132,12 +132,12 @@ def test_the_owner_is_told_of_a_halt_by_mail(sqlite_store: Store, clock: Clock) 
         worker.work_once()
     assert state(sqlite_store) is MailingState.HALTED
     assert server.recipients() == [OWNER, OWNER]
-    told = server.letters[1].data
-    assert read(told)["Subject"] == "free-socks has stopped"
-    assert read(told)["Auto-Submitted"] == "auto-generated"
-    assert "550 we don't like socks" in text_of(told)
-    assert "undisclosed mail resume free-socks" in text_of(told)
-    assert "List-Unsubscribe" not in read(told)
+    report = server.letters[1].data
+    assert read(report)["Subject"] == "free-socks has stopped"
+    assert read(report)["Auto-Submitted"] == "auto-generated"
+    assert "550 we don't like socks" in text_of(report)
+    assert "undisclosed mail resume free-socks" in text_of(report)
+    assert "List-Unsubscribe" not in read(report)
 
 
 def test_two_workers_send_the_owner_one_copy_however_long_that_takes(store: Store, clock: Clock) -> None:

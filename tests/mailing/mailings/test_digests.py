@@ -1,4 +1,4 @@
-"""Digests: a letter a week or a month, made of what would have been sent; nothing twice, and nothing lost."""
+"""Digests: one letter a week or a month with the texts put off for it; none comes twice, and none is lost."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +26,7 @@ WEEKLY = "specials-weekly-2007-10-15"
 
 
 def now_chooses(store: Store, person: int, frequency: Frequency, clock: Clock) -> None:
-    """Somebody changes their mind."""
+    """Let a customer choose another frequency."""
     with store.writing() as session:
         customer = session.get_one(Customer, person, with_for_update=True)
         wording = Topic.SPECIALS.info.wording
@@ -42,25 +42,23 @@ def now_chooses(store: Store, person: int, frequency: Frequency, clock: Clock) -
 
 
 def sent(store: Store, sink: MailServer, clock: Clock, slug: str, body: str = "Hello {{ name }}.\n") -> None:
-    """A mailing goes out now."""
+    """Send a mailing now."""
     held(store, about(slug, body), minutes=0, clock=clock)
     worker_to(sink, store, hold_minutes="0").work_once()
 
 
 def comes(store: Store, sink: MailServer, clock: Clock, moment: datetime) -> None:
-    """A moment comes at which a worker is there."""
+    """Move the clock to a moment and let a worker work."""
     clock.moment = moment
     worker_to(sink, store, hold_minutes="0").work_once()
 
 
 def had(sink: MailServer, address: str) -> list[bytes]:
-    """The letters to an address."""
+    """Return the letters to an address."""
     return [letter.data for letter in sink.letters if letter.recipients == (address,)]
 
 
-def test_whoever_wants_a_letter_a_week_gets_all_of_the_weeks_in_one_on_monday(
-    store: Store, sink: MailServer, clock: Clock
-) -> None:
+def test_a_weekly_reader_gets_the_weeks_letters_in_one_on_monday(store: Store, sink: MailServer, clock: Clock) -> None:
     gather(store, ALICE, frequency=Frequency.WEEKLY)
     gather(store, BOB)
     sent(store, sink, clock, "first", "Hello {{ name }}, the *first*.\n")
@@ -87,7 +85,7 @@ def test_whoever_wants_a_letter_a_week_gets_all_of_the_weeks_in_one_on_monday(
     assert len(had(sink, BOB.address)) == 2
 
 
-def test_whoever_wants_a_letter_a_month_gets_it_on_the_first(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_a_monthly_reader_gets_a_digest_on_the_first(store: Store, sink: MailServer, clock: Clock) -> None:
     gather(store, ALICE, frequency=Frequency.MONTHLY)
     sent(store, sink, clock, "first")
     comes(store, sink, clock, MONDAY)
@@ -97,7 +95,7 @@ def test_whoever_wants_a_letter_a_month_gets_it_on_the_first(store: Store, sink:
     assert counts(store, "specials-monthly-2007-11-01") == {"accepted": 1}
 
 
-def test_a_digest_says_to_each_what_was_put_off_for_them(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_a_digest_has_for_each_customer_what_was_put_off_for_them(store: Store, sink: MailServer, clock: Clock) -> None:
     gather(store, ALICE, frequency=Frequency.WEEKLY)
     sent(store, sink, clock, "first", "The first.\n")
     gather(store, BOB, frequency=Frequency.WEEKLY)
@@ -123,7 +121,7 @@ def test_a_digest_can_be_unsent_in_its_hold_like_any_mailing(store: Store, sink:
     assert sink.letters == []
 
 
-def test_whoever_says_no_before_monday_gets_no_digest_and_a_new_yes_does_not_bring_it_back(
+def test_a_no_before_monday_drops_the_digest_and_a_new_yes_keeps_it_dropped(
     store: Store, sink: MailServer, clock: Clock
 ) -> None:
     [alice] = gather(store, ALICE, frequency=Frequency.WEEKLY)
@@ -136,7 +134,7 @@ def test_whoever_says_no_before_monday_gets_no_digest_and_a_new_yes_does_not_bri
     assert sink.letters == []
 
 
-def test_whoever_has_paused_gets_the_digest_after_the_pause(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_a_customer_who_paused_gets_the_digest_after_the_pause(store: Store, sink: MailServer, clock: Clock) -> None:
     [alice] = gather(store, ALICE, frequency=Frequency.WEEKLY)
     sent(store, sink, clock, "first")
     with store.writing() as session:
@@ -147,7 +145,7 @@ def test_whoever_has_paused_gets_the_digest_after_the_pause(store: Store, sink: 
     assert len(had(sink, ALICE.address)) == 1
 
 
-def test_somebody_who_pauses_within_a_digests_hold_gets_it_with_the_next(
+def test_a_customer_who_pauses_in_a_digests_hold_gets_it_with_the_next(
     store: Store, sink: MailServer, clock: Clock
 ) -> None:
     alice, _ = gather(store, ALICE, BOB, frequency=Frequency.WEEKLY)
@@ -164,7 +162,7 @@ def test_somebody_who_pauses_within_a_digests_hold_gets_it_with_the_next(
     assert (len(had(sink, ALICE.address)), len(had(sink, BOB.address))) == (1, 1)
 
 
-def test_somebody_erased_is_in_no_digest(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_an_erased_customer_is_in_no_digest(store: Store, sink: MailServer, clock: Clock) -> None:
     alice, _ = gather(store, ALICE, BOB, frequency=Frequency.WEEKLY)
     sent(store, sink, clock, "first")
     with store.writing() as session:
@@ -175,7 +173,7 @@ def test_somebody_erased_is_in_no_digest(store: Store, sink: MailServer, clock: 
         assert len(session.scalars(select(DigestItem)).all()) == 2
 
 
-def test_what_was_cancelled_on_its_way_is_in_no_digest(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_a_mailing_that_was_cancelled_is_in_no_digest(store: Store, sink: MailServer, clock: Clock) -> None:
     gather(store, ALICE, frequency=Frequency.WEEKLY)
     gather(store, BOB)
     with store.writing() as session:
@@ -185,7 +183,7 @@ def test_what_was_cancelled_on_its_way_is_in_no_digest(store: Store, sink: MailS
         row = session.scalars(select(Delivery).order_by(Delivery.id)).first()
         assert row
         row.state = DeliveryState.SKIPPED
-        digests.put_off(session, [row.id], now=clock.now())
+        digests.collect(session, [row.id], now=clock.now())
         cancel(session, mailing.slug, now=clock.now())
     comes(store, sink, clock, MONDAY)
     assert sink.letters == []
@@ -204,7 +202,7 @@ def test_two_workers_make_one_digest(store: Store, sink: MailServer, clock: Cloc
     assert len(sink.letters) == 3
 
 
-def test_a_digests_slug_is_nobody_elses(store: Store, sink: MailServer, clock: Clock) -> None:
+def test_a_digest_does_not_take_the_slug_of_a_mailing(store: Store, sink: MailServer, clock: Clock) -> None:
     gather(store, ALICE, frequency=Frequency.WEEKLY)
     sent(store, sink, clock, "first")
     comes(store, sink, clock, MONDAY)
@@ -212,9 +210,7 @@ def test_a_digests_slug_is_nobody_elses(store: Store, sink: MailServer, clock: C
         services.hold(session, about(WEEKLY), minutes=0, now=clock.now())
 
 
-def test_a_digest_that_would_be_one_letter_too_many_today_comes_tomorrow(
-    store: Store, sink: MailServer, clock: Clock
-) -> None:
+def test_a_digest_above_the_daily_cap_comes_the_next_day(store: Store, sink: MailServer, clock: Clock) -> None:
     [alice] = gather(store, ALICE, frequency=Frequency.WEEKLY)
     sent(store, sink, clock, "first", "The first.\n")
     clock.moment = MONDAY - timedelta(hours=1)
@@ -229,7 +225,7 @@ def test_a_digest_that_would_be_one_letter_too_many_today_comes_tomorrow(
     assert counts(store, WEEKLY) == {"accepted": 1}
 
 
-def test_somebody_who_pauses_between_the_freezing_and_the_sending_gets_it_with_the_next(
+def test_a_customer_who_pauses_after_freezing_gets_it_with_the_next(
     store: Store, sink: MailServer, clock: Clock
 ) -> None:
     [alice] = gather(store, ALICE, frequency=Frequency.WEEKLY)
@@ -246,7 +242,7 @@ def test_somebody_who_pauses_between_the_freezing_and_the_sending_gets_it_with_t
 
 
 class LettersOfAYear(RuleBasedStateMachine):
-    """Somebody changes their mind, pauses and gets many letters; whatever was put off comes once, sooner or later."""
+    """A customer changes frequency, pauses and gets many letters; each letter that was put off comes exactly once."""
 
     store: Store
     sink: MailServer
@@ -263,7 +259,7 @@ class LettersOfAYear(RuleBasedStateMachine):
         self.mailings = 0
 
     def work(self) -> None:
-        """A worker does what is due, a letter a day at most."""
+        """Let a worker do what is due, at most one letter a day."""
         worker = worker_to(self.sink, self.store, hold_minutes="0", daily_cap="1")
         worker.work_once()
         worker.transport.close()
@@ -290,19 +286,19 @@ class LettersOfAYear(RuleBasedStateMachine):
         self.clock.advance(hours=hours)
         self.work()
 
-    def said(self) -> list[int]:
-        """How often each mailing came, by itself or in a digest."""
+    def times_received(self) -> list[int]:
+        """Return how often each mailing came, by itself or in a digest."""
         text = "\n".join(text_of(letter.data) for letter in self.sink.letters)
         return [text.count(f"This is number {number}.") for number in range(1, self.mailings + 1)]
 
     @invariant()
     def nothing_comes_twice(self) -> None:
-        assert all(times <= 1 for times in self.said())
+        assert all(times <= 1 for times in self.times_received())
 
     def teardown(self) -> None:
         if not getattr(self, "mailings", 0):
             return
-        # Time enough for every pause to end and every digest to be tried again.
+        # Long enough for every pause to end and every digest to be retried.
         for days in (11, 7, 1, 31, 1, 31):
             self.clock.advance(days=days)
             for hours in (0, 7, 18):
@@ -311,11 +307,11 @@ class LettersOfAYear(RuleBasedStateMachine):
         with self.store.reading() as session:
             put_off = select(Mailing.slug).join(Delivery, Delivery.mailing_id == Mailing.id).join(DigestItem)
             waited = {int(slug.removeprefix("m")) for slug in session.scalars(put_off)}
-        said = self.said()
-        assert [said[number - 1] for number in sorted(waited)] == [1] * len(waited)
+        times = self.times_received()
+        assert [times[number - 1] for number in sorted(waited)] == [1] * len(waited)
 
 
-def test_however_often_somebody_changes_their_mind_nothing_comes_twice_and_nothing_is_lost(
+def test_however_often_the_frequency_changes_nothing_is_lost_or_comes_twice(
     sqlite_store: Store, clock: Clock, sink: MailServer
 ) -> None:
     LettersOfAYear.store, LettersOfAYear.sink, LettersOfAYear.clock = sqlite_store, sink, clock

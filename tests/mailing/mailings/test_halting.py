@@ -1,4 +1,4 @@
-"""Halting, from outside: whatever a faulty maker makes of a letter, nobody gets it, and nobody after gets theirs."""
+"""Halting, from outside: a spoiled letter reaches nobody, and no letter after it leaves."""
 
 import base64
 import signal
@@ -90,15 +90,13 @@ FAULTS = {
 
 
 def send_again(shop: Shop) -> None:
-    """The same text, as another mailing."""
+    """Send the same text as another mailing."""
     file = shop.folder / "content" / "mailings" / "free-socks.md"
     file.write_text(file.read_text(encoding="utf-8").replace("Slug: free-socks", "Slug: again"), encoding="utf-8")
     shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
 
 
-def test_one_faulty_letter_halts_its_mailing_and_nobody_after_it_gets_theirs(
-    sqlite_shop: Shop, sink: MailServer
-) -> None:
+def test_one_spoiled_letter_halts_its_mailing_and_stops_the_rest(sqlite_shop: Shop, sink: MailServer) -> None:
     shop = sqlite_shop
     shop.settings |= {"owner_email": OWNER, "smtp_url": sink.url, "max_in_flight": "4"}
     addresses = [person.address for person in CROWD]
@@ -115,15 +113,15 @@ def test_one_faulty_letter_halts_its_mailing_and_nobody_after_it_gets_theirs(
     )
     assert "@" not in done.stdout + done.stderr
     assert "somebody" not in done.stdout + done.stderr
-    said = done.stdout.split("next\n")
-    assert said.pop() == "", done.stderr
+    outputs = done.stdout.split("next\n")
+    assert outputs.pop() == "", done.stderr
     left = [address for address in sink.recipients() if address != OWNER]
     assert left == addresses[: len(left)]
     assert VICTIM not in left
-    # The owner has seen the mailing before anybody else, and is told of each halt.
+    # The owner got the copy first, and then a letter about each halt.
     assert sink.recipients().count(OWNER) == 1 + len(FAULTS)
-    told = [letter.data for letter in sink.letters if letter.recipients == (OWNER,)][1:]
-    for (name, (_, _, why)), lines, letter in zip(FAULTS.items(), said, told, strict=True):
+    reports = [letter.data for letter in sink.letters if letter.recipients == (OWNER,)][1:]
+    for (name, (_, _, why)), lines, letter in zip(FAULTS.items(), outputs, reports, strict=True):
         assert '"state": "halted"' in lines, (name, done.stderr)
         assert f'"queued": {len(CROWD) - len(left)}' in lines
         assert f'"accepted": {len(left)}' in lines
@@ -145,7 +143,7 @@ REFUSING = {
 
 
 @pytest.mark.parametrize("way", REFUSING)
-def test_whoever_is_there_when_a_mailing_halts_is_told_and_the_owner_too(way: str, sqlite_shop: Shop) -> None:
+def test_a_halt_is_reported_on_the_terminal_and_to_the_owner(way: str, sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     gather(shop, *(person.address for person in CROWD))
 
@@ -162,19 +160,19 @@ def test_whoever_is_there_when_a_mailing_halts_is_told_and_the_owner_too(way: st
         assert done.stderr.splitlines()[-1].startswith("undisclosed: free-socks was halted: 5 of the first 5 letters")
         if way == "run":
             assert "Of the 5 that were not, most with: 550 no such user\n" in done.stdout
-            # Who was told is not told again of the same.
+            # The same halt is not reported again.
             assert shop.run("mail", "run", "--once").stderr == ""
 
 
-def test_letters_that_came_into_doubt_in_a_run_need_a_person_and_refused_ones_do_not(sqlite_shop: Shop) -> None:
+def test_letters_in_doubt_need_a_person_and_refused_ones_do_not(sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     gather(shop, *(person.address for person in CROWD[:3]))
     shop.run("mail", "send", "content/mailings/free-socks.md", "--hold", "0")
     with mail_server(lambda verb, taken: "close" if verb == "DOT" and taken else None) as server:
         alarm = shop.run("mail", "run", "--once", expect=3, smtp_url=server.url).stderr
         assert alarm == "undisclosed: 2 letters of free-socks are in doubt (undisclosed mail resolve free-socks)\n"
-        said = shop.run("mail", "run", "--once", smtp_url=server.url)
-        assert said.stderr == ""
+        done = shop.run("mail", "run", "--once", smtp_url=server.url)
+        assert done.stderr == ""
     send_again(shop)
     with mail_server(lambda verb, _: "550 no such user" if verb == "RCPT" else None) as server:
         done = shop.run("mail", "run", "--once", smtp_url=server.url)
@@ -189,7 +187,7 @@ def test_a_run_whose_server_takes_no_connection_says_why(sqlite_shop: Shop) -> N
     with mail_server(lambda verb, _: "HTTP/1.1 400 Bad Request" if verb == "CONNECT" else None) as server:
         done = shop.run("mail", "run", "--once", smtp_url=server.url)
         assert done.stdout.endswith(f" 3 not, 0 single letters sent.\nOf the 3 that were not, most with: {why}\n")
-        # Where there is an owner, nobody's letter is tried before the owner's copy.
+        # Where there is an owner, no customer's letter is tried before the owner's copy.
         shop.settings |= {"owner_email": OWNER, "smtp_url": server.url}
         send_again(shop)
         done = shop.run("mail", "run", "--once")
@@ -197,7 +195,7 @@ def test_a_run_whose_server_takes_no_connection_says_why(sqlite_shop: Shop) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_whoever_ends_the_waiting_leaves_no_letter_in_doubt(number: signal.Signals, sqlite_shop: Shop) -> None:
+def test_ending_a_waiting_send_leaves_no_letter_in_doubt(number: signal.Signals, sqlite_shop: Shop) -> None:
     shop = sqlite_shop
     addresses = [person.address for person in CROWD]
     gather(shop, *addresses)
@@ -205,7 +203,7 @@ def test_whoever_ends_the_waiting_leaves_no_letter_in_doubt(number: signal.Signa
 
     def script(verb: str, taken: int) -> str | None:
         if verb == "DOT" and taken == 1:
-            # The second letter has come, and its answer has not: now.
+            # The second letter was received and not yet answered: this is the moment.
             process.send_signal(number)
             time.sleep(0.5)
         return None
@@ -230,10 +228,10 @@ def test_whoever_ends_the_waiting_leaves_no_letter_in_doubt(number: signal.Signa
             stderr=subprocess.PIPE,
             text=True,
         )
-        said, why = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert said.endswith("sending: 9 queued, 3 accepted.\n")
-        assert why.startswith("undisclosed: ended before the mailing was: it goes on with the next worker")
-        assert "undisclosed mail cancel free-socks" in why
+        assert output.endswith("sending: 9 queued, 3 accepted.\n")
+        assert errors.startswith("undisclosed: ended before the mailing was: it goes on with the next worker")
+        assert "undisclosed mail cancel free-socks" in errors
         shop.run("mail", "run", "--once", smtp_url=server.url)
         assert sorted(server.recipients()) == sorted(addresses)

@@ -1,4 +1,4 @@
-"""A mailing's file: what is wrong with it is said in one line, and what is right becomes a letter."""
+"""Mailing files: a fault is reported in one line, and a good file becomes a letter."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from feedback_app.config import load_settings
 from feedback_app.mailing.mailings.source import (
     MailingSource,
     SourceRefused,
-    draft_html,
     fill_html,
     fill_text,
-    read_draft,
+    read_source,
+    source_html,
 )
 from feedback_app.mailing.text.from_html import plain_text
 from tests.support.shop import ROOT
@@ -26,17 +26,17 @@ VALUES = {
 }
 
 
-def draft_of(tmp_path: Path, text: str | bytes) -> MailingSource:
-    """The draft that a file with this text is. Raises DraftRefused."""
+def source_of(tmp_path: Path, text: str | bytes) -> MailingSource:
+    """Return the mailing source of a file with this text. Raises SourceRefused."""
     path = tmp_path / "mailing.md"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_draft(path, load_settings({}))
+    return read_source(path, load_settings({}))
 
 
 def refusal(tmp_path: Path, text: str | bytes) -> str:
-    """Why a text is refused: one line that begins with the file and has no address in it."""
+    """Return why a text is refused, after checking that it is one line with the file and no address."""
     with pytest.raises(SourceRefused) as refused:
-        draft_of(tmp_path, text)
+        source_of(tmp_path, text)
     words = str(refused.value)
     assert words.startswith(str(tmp_path / "mailing.md") + ":")
     assert "\n" not in words
@@ -46,18 +46,18 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
 
 
 def body(tmp_path: Path, text: str) -> MailingSource:
-    """A draft with this text below a good head. Raises DraftRefused."""
-    return draft_of(tmp_path, f"{HEAD}\n{text}\n")
+    """Return the mailing source of this text below a valid head. Raises SourceRefused."""
+    return source_of(tmp_path, f"{HEAD}\n{text}\n")
 
 
 def html(tmp_path: Path, text: str) -> BeautifulSoup:
-    """A text's HTML, filled."""
-    return BeautifulSoup(fill_html(draft_html(body(tmp_path, text)), VALUES), "html5lib")
+    """Return the HTML of a text, with values for its placeholders."""
+    return BeautifulSoup(fill_html(source_html(body(tmp_path, text)), VALUES), "html5lib")
 
 
 def plain(tmp_path: Path, text: str) -> str:
-    """A text's plain text, filled."""
-    return fill_text(plain_text(draft_html(body(tmp_path, text))), VALUES).strip()
+    """Return the plain text of a text, with values for its placeholders."""
+    return fill_text(plain_text(source_html(body(tmp_path, text))), VALUES).strip()
 
 
 HEADS = {
@@ -169,14 +169,12 @@ BODIES = {
 
 
 @pytest.mark.parametrize(("text", "why"), HEADS.values(), ids=HEADS)
-def test_a_mailing_is_refused_in_one_line_that_has(text: str | bytes, why: str, tmp_path: Path) -> None:
+def test_a_faulty_mailing_file_is_refused_in_one_line(text: str | bytes, why: str, tmp_path: Path) -> None:
     assert refusal(tmp_path, text).startswith(why)
 
 
 @pytest.mark.parametrize(("text", "why"), BODIES.values(), ids=BODIES)
-def test_a_mailing_is_refused_in_one_line_with_its_number_that_has_below_its_head(
-    text: str, why: str, tmp_path: Path
-) -> None:
+def test_a_fault_in_the_text_is_refused_with_its_line_number(text: str, why: str, tmp_path: Path) -> None:
     assert refusal(tmp_path, f"{HEAD}\n{text}\n").startswith(why)
 
 
@@ -195,30 +193,30 @@ GOOD = (
 
 
 @pytest.mark.parametrize("text", GOOD)
-def test_brackets_and_links_that_are_well_are_taken(text: str, tmp_path: Path) -> None:
+def test_valid_brackets_and_links_are_accepted(text: str, tmp_path: Path) -> None:
     assert body(tmp_path, text).body == f"{text}\n"
 
 
-def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(SourceRefused, match=r"nothing\.md: No such file or directory"):
-        read_draft(tmp_path / "nothing.md", load_settings({}))
+        read_source(tmp_path / "nothing.md", load_settings({}))
     with pytest.raises(SourceRefused, match="Is a directory"):
-        read_draft(tmp_path, load_settings({}))
+        read_source(tmp_path, load_settings({}))
 
 
-def test_a_file_from_another_system_is_read_like_any(tmp_path: Path) -> None:
-    windows = draft_of(tmp_path, b"\xef\xbb\xbf" + f"{HEAD}\nHello.\nAgain.\n".replace("\n", "\r\n").encode())
-    assert windows == draft_of(tmp_path, f"{HEAD}\nHello.\nAgain.\n")
+def test_a_file_with_a_byte_order_mark_and_crlf_is_read_like_any(tmp_path: Path) -> None:
+    windows = source_of(tmp_path, b"\xef\xbb\xbf" + f"{HEAD}\nHello.\nAgain.\n".replace("\n", "\r\n").encode())
+    assert windows == source_of(tmp_path, f"{HEAD}\nHello.\nAgain.\n")
     assert windows.body == "Hello.\nAgain.\n"
     assert windows.nameless == "friend"
 
 
-def test_the_shops_own_mailing_is_good() -> None:
-    draft = read_draft(ROOT / "content" / "mailings" / "free-socks.md", load_settings({}))
-    assert (draft.slug, draft.topic, draft.nameless) == ("free-socks", "specials", "friend")
+def test_the_mailing_in_content_is_valid() -> None:
+    source = read_source(ROOT / "content" / "mailings" / "free-socks.md", load_settings({}))
+    assert (source.slug, source.topic, source.nameless) == ("free-socks", "specials", "friend")
 
 
-def test_the_shops_own_address_may_stand_in_a_mailing(tmp_path: Path) -> None:
+def test_a_mailing_may_contain_the_shops_own_address(tmp_path: Path) -> None:
     shown = html(tmp_path, "Write to hello@mongrelsocks.example, or to <hello@mongrelsocks.example>.")
     assert shown.get_text().count("hello@mongrelsocks.example") == 2
     assert "hello@mongrelsocks.example" in plain(tmp_path, "Write to hello@mongrelsocks.example!")
@@ -236,10 +234,10 @@ def test_every_placeholder_is_filled_in_text_and_in_html(tmp_path: Path) -> None
     assert shown.find("b") is None
 
 
-def test_a_name_with_markup_is_escaped_in_html_wherever_it_stands(tmp_path: Path) -> None:
+def test_a_name_with_markup_is_escaped_in_text_and_attributes(tmp_path: Path) -> None:
     values = VALUES | {"name": '"><script>alert(1)</script>'}
     text = '{{ name }} *{{ name }}* `{{ name }}` [{{ name }}](https://s.example/ "{{ name }}") ![{{ name }}](https://s.example/i.png)'
-    shown = BeautifulSoup(fill_html(draft_html(body(tmp_path, text)), values), "html5lib")
+    shown = BeautifulSoup(fill_html(source_html(body(tmp_path, text)), values), "html5lib")
     assert shown.find("script") is None
     assert shown.get_text().count(values["name"]) == 4
     assert shown.find("a")["title"] == values["name"]  # type: ignore[index]
@@ -249,10 +247,10 @@ def test_a_name_with_markup_is_escaped_in_html_wherever_it_stands(tmp_path: Path
 def test_a_name_that_looks_like_a_placeholder_stays_a_name(tmp_path: Path) -> None:
     values = VALUES | {"name": "{{ preferences_link }}"}
     assert (
-        fill_text(plain_text(draft_html(body(tmp_path, "Hello {{ name }}."))), values).strip()
+        fill_text(plain_text(source_html(body(tmp_path, "Hello {{ name }}."))), values).strip()
         == "Hello {{ preferences_link }}."
     )
-    assert "href" not in fill_html(draft_html(body(tmp_path, "Hello {{ name }}.")), values)
+    assert "href" not in fill_html(source_html(body(tmp_path, "Hello {{ name }}.")), values)
 
 
 @pytest.mark.parametrize("name", ["preferences_link", "unsubscribe_link"])
@@ -268,7 +266,7 @@ def test_a_link_whose_words_are_the_link_is_one_link(tmp_path: Path) -> None:
     assert [(link["href"], link.get_text()) for link in links] == [(VALUES["preferences_link"],) * 2]
 
 
-def test_markdown_is_shown_as_a_reader_of_each_part_expects_it(tmp_path: Path) -> None:
+def test_markdown_is_rendered_for_both_parts(tmp_path: Path) -> None:
     text = "Hello **you**,\n\nsee [the shop](https://s.example/a_b_c) or <https://s.example/>.\n\n- one\n- two"
     shown = html(tmp_path, text)
     assert [link["href"] for link in shown.find_all("a")] == ["https://s.example/a_b_c", "https://s.example/"]
@@ -278,6 +276,6 @@ def test_markdown_is_shown_as_a_reader_of_each_part_expects_it(tmp_path: Path) -
     )
 
 
-def test_markup_that_letters_do_not_take_is_cleaned_away(tmp_path: Path) -> None:
+def test_markup_that_letters_do_not_allow_is_removed(tmp_path: Path) -> None:
     shown = html(tmp_path, 'Hi <script>alert(1)</script><b onclick="x()" style="x">there</b><form><input></form>')
     assert str(shown.find("body")).replace("\n", "").replace("<p></p>", "") == "<body><p>Hi there</p></body>"

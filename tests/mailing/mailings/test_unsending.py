@@ -1,4 +1,4 @@
-"""Unsending: whatever the order in which an owner and workers do things, a hold that was cancelled reached nobody."""
+"""Unsending: in whatever order an owner and workers act, a mailing cancelled in its hold reached nobody."""
 
 import random
 import re
@@ -34,22 +34,22 @@ from tests.support.shop import Shop, wait_for
 from tests.support.smtp import MailServer
 
 RACES, EARLY = 10, 3
-# A worker with nothing to do looks up four times a second: holds end, and are cancelled, anywhere in such a while.
-WHILE = 0.25
+# Seconds between two looks of an idle worker: holds end, and are cancelled, at any moment within such a span.
+LOOK_INTERVAL = 0.25
 MANY_RACES = 100
 SAID = re.compile(rb"This is (race-[0-9]+)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelling:
-    """What became of a cancel: None where all had left before. `in_hold`: it was over before the hold was."""
+    """The outcome of a cancel, None where all letters had left before; and whether it ended within the hold."""
 
     done: services.Cancelled | None
     in_hold: bool
 
 
 def store_of(shop: Shop) -> Store:
-    """The store of a shop that has customers."""
+    """Open the store of a shop and add customers."""
     store = open_store(load_settings(shop.environment() | {"UNDISCLOSED_INSTANCE": str(shop.instance)}))
     gather(store, *CROWD)
     return store
@@ -57,7 +57,7 @@ def store_of(shop: Shop) -> Store:
 
 @contextmanager
 def two_workers(shop: Shop, sink: MailServer, store: Store) -> Iterator[None]:
-    """Two workers that wait to send, each a process of its own; in the end, all that they have begun is over."""
+    """Run two workers, each a process of its own; at the end, wait until every mailing is over."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "feedback_app", "mail", "run"],
@@ -79,7 +79,7 @@ def two_workers(shop: Shop, sink: MailServer, store: Store) -> Iterator[None]:
 
 
 def check(store: Store, sink: MailServer, races: list[Cancelling]) -> None:
-    """What left of each mailing is what the ledger says, and what the cancel said."""
+    """Check that the letters that left are those of the ledger, and those that the cancel reported."""
     left = Counter(name.decode() for letter in sink.letters for name in SAID.findall(letter.data)[:1])
     for number, race in enumerate(races):
         slug = f"race-{number}"
@@ -89,15 +89,15 @@ def check(store: Store, sink: MailServer, races: list[Cancelling]) -> None:
             assert not race.in_hold
             assert found == {"accepted": len(CROWD)}
         elif race.in_hold or not (race.done.accepted or race.done.in_doubt):
-            # Not one letter, ever.
+            # No letter has left, and none leaves later.
             assert (race.done.accepted, race.done.in_doubt, left[slug]) == (0, 0, 0)
         else:
-            # It says who had got it: what was on the wire in that moment is in doubt, and no more left after.
+            # The cancel reports how many had left; a letter on the wire at that moment is in doubt, and no other left.
             assert race.done.accepted <= left[slug] <= race.done.accepted + race.done.in_doubt
 
 
 def test_a_cancel_wins_against_workers_in_other_processes(shop: Shop, sink: MailServer) -> None:
-    """Some are cancelled early, and the others in the moment in which the hold ends."""
+    """Some are cancelled early, and others at the moment at which the hold ends."""
     with closing(store_of(shop)) as store:
         with two_workers(shop, sink, store):
             races = [run_race(store, number, hold=600 if number < EARLY else 0) for number in range(RACES)]
@@ -111,11 +111,13 @@ def test_a_cancel_wins_at_any_moment_around_the_end_of_a_hold(shop: Shop, sink: 
     with closing(store_of(shop)) as store:
         with two_workers(shop, sink, store):
             races = [
-                run_race(store, number, hold=chance.uniform(0, WHILE), wait=chance.uniform(0, 2 * WHILE))
+                run_race(
+                    store, number, hold=chance.uniform(0, LOOK_INTERVAL), wait=chance.uniform(0, 2 * LOOK_INTERVAL)
+                )
                 for number in range(MANY_RACES)
             ]
         check(store, sink, races)
-    # Both kinds of moments were met.
+    # Both outcomes came up.
     assert len({race.in_hold for race in races}) == 2
 
 
@@ -133,11 +135,11 @@ def all_over(store: Store) -> bool:
 
 
 def run_race(store: Store, number: int, *, hold: float, wait: float = 0) -> Cancelling:
-    """Hold a mailing for so many seconds, and cancel it after so many."""
+    """Hold a mailing for `hold` seconds and cancel it after `wait` seconds."""
     slug = f"race-{number}"
     with store.writing() as session:
-        draft = about(slug, f"This is {slug}.\n")
-        due_at = services.hold(session, draft, minutes=hold / 60, now=clock.now()).due_at
+        source = about(slug, f"This is {slug}.\n")
+        due_at = services.hold(session, source, minutes=hold / 60, now=clock.now()).due_at
     time.sleep(wait)
     try:
         done = store.write(partial(services.cancel, slug=slug, now=clock.now()))
@@ -147,7 +149,7 @@ def run_race(store: Store, number: int, *, hold: float, wait: float = 0) -> Canc
 
 
 class Unsending(RuleBasedStateMachine):
-    """An owner who sends, mends, cancels and resumes; two workers; a clock."""
+    """An owner who sends, changes, cancels and resumes; two workers; a clock."""
 
     new_store: Callable[[], Store]
     clock: Clock
@@ -170,7 +172,7 @@ class Unsending(RuleBasedStateMachine):
     def mine(self) -> list[str]:
         return [text_of(letter.data).splitlines()[0] for letter in self.sink.letters[self.before :]]
 
-    def where(self) -> MailingState | None:
+    def mailing_state(self) -> MailingState | None:
         try:
             return state(self.store, self.slug)
         except MailingRefused:
@@ -178,11 +180,11 @@ class Unsending(RuleBasedStateMachine):
 
     @rule(minutes=st.sampled_from([0, 10]))
     def send(self, minutes: int) -> None:
-        was = self.where()
+        was = self.mailing_state()
         try:
             held(self.store, about(self.slug, f"Text {self.text + 1}.\n"), minutes=minutes, clock=self.clock)
         except MailingRefused:
-            # Not a second time, and not when somebody has it.
+            # Refused: it is held or sent already, or a letter has left.
             assert was not in {None, MailingState.CANCELLED} or self.mine()
             return
         assert was in {None, MailingState.CANCELLED}
@@ -191,7 +193,7 @@ class Unsending(RuleBasedStateMachine):
 
     @rule()
     def cancel(self) -> None:
-        was = self.where()
+        was = self.mailing_state()
         try:
             with self.store.writing() as session:
                 done = services.cancel(session, self.slug, now=self.clock.now())
@@ -199,7 +201,7 @@ class Unsending(RuleBasedStateMachine):
             assert was in {None, MailingState.CANCELLED, MailingState.SENT}
             return
         assert done.accepted == len(self.mine())
-        assert self.where() is MailingState.CANCELLED
+        assert self.mailing_state() is MailingState.CANCELLED
 
     @rule(minutes=st.sampled_from([1, 9, 10]))
     def time_goes_by(self, minutes: int) -> None:
@@ -207,10 +209,10 @@ class Unsending(RuleBasedStateMachine):
 
     @rule(number=st.sampled_from([0, 1]))
     def a_worker_works(self, number: int) -> None:
-        due = self.where() is MailingState.HELD and self.due()
+        due = self.mailing_state() is MailingState.HELD and self.due()
         before = len(self.mine())
         self.workers[number].work_once()
-        if not due and self.where() is not MailingState.SENT:
+        if not due and self.mailing_state() is not MailingState.SENT:
             assert len(self.mine()) == before
 
     @rule()
@@ -220,16 +222,16 @@ class Unsending(RuleBasedStateMachine):
 
     @rule()
     def the_gate_halts_it(self) -> None:
-        if (was := self.where()) is not None:
+        if (was := self.mailing_state()) is not None:
             with self.store.writing() as session:
                 mailing = services.find_mailing(session, self.slug)
                 services.halt(session, mailing.id, "a letter was stopped at the gate", now=self.clock.now())
-            # Only what is on its way can be halted.
-            assert self.where() is (MailingState.HALTED if was is MailingState.SENDING else was)
+            # Only a mailing that is being sent can be halted.
+            assert self.mailing_state() is (MailingState.HALTED if was is MailingState.SENDING else was)
 
     @rule()
     def resume(self) -> None:
-        was = self.where()
+        was = self.mailing_state()
         try:
             with self.store.writing() as session:
                 services.resume(session, self.slug)
@@ -247,13 +249,13 @@ class Unsending(RuleBasedStateMachine):
         assert set(self.mine()) <= {f"Text {self.text}."}
         named = [read(letter.data)["To"] for letter in self.sink.letters[self.before :]]
         assert len(named) == len(set(named))
-        if self.where() is not None:
+        if self.mailing_state() is not None:
             found = counts(self.store, self.slug)
             assert sum(found.get(one, 0) for one in LEFT_STATES) == len(named)
 
     @invariant()
     def a_hold_and_a_draft_have_reached_nobody(self) -> None:
-        if self.where() in {None, MailingState.DRAFT, MailingState.HELD}:
+        if self.mailing_state() in {None, MailingState.DRAFT, MailingState.HELD}:
             assert self.mine() == []
 
 

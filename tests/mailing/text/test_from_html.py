@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feedback_app.customers.topics import Topic
-from feedback_app.mailing.mailings.source import MailingSource, draft_html
+from feedback_app.mailing.mailings.source import MailingSource, source_html
 from feedback_app.mailing.text.from_html import DEEPEST, plain_text
 
 LINKS = re.compile(r'https?://[^\s)"<]+')
@@ -21,7 +21,7 @@ def about(body: str) -> MailingSource:
 
 def read(body: str) -> str:
     """Return the plain text of a mailing."""
-    return plain_text(draft_html(about(body))).strip("\n")
+    return plain_text(source_html(about(body))).strip("\n")
 
 
 SHOWN = {
@@ -91,7 +91,7 @@ def test_the_plain_text_of_markdown_is(body: str, text: str) -> None:
 
 @pytest.mark.parametrize("inner", ["<blockquote>", "<ul><li>", "<ol><li>a", "<em>", "<div>"])
 def test_deeply_nested_text_is_kept_and_not_indented_further(inner: str) -> None:
-    text = plain_text(draft_html(about(inner * 5000 + "At the bottom.")))
+    text = plain_text(source_html(about(inner * 5000 + "At the bottom.")))
     assert "At the bottom." in text
     assert max(map(len, text.splitlines())) <= DEEPEST * 4 + len("1. aAt the bottom.")
 
@@ -141,7 +141,7 @@ blocks = st.builds(
 @example("<table><tr><td>x</td></tr>\n\ny")
 @settings(deadline=None, max_examples=300)
 def test_the_text_has_all_words_and_links_of_the_html_in_their_order(body: str) -> None:
-    html = draft_html(about(body))
+    html = source_html(about(body))
     text = plain_text(html)
     shown = BeautifulSoup(html, "html5lib")
     for image in shown.find_all("img"):

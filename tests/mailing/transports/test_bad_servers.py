@@ -10,14 +10,14 @@ import pytest
 
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import PATIENCE
-from feedback_app.mailing.delivery import claims, ledger
+from feedback_app.mailing.delivery import ledger
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.transports import smtp_connection
 from feedback_app.mailing.transports.smtp_connection import ConnectionBroken, SmtpConnection
 from feedback_app.mailing.transports.smtp_pool import SmtpPool
 from tests.support.certificates import Authority
 from tests.support.clock import Clock
-from tests.support.mailings import CROWD, counts, gather, held, reasons, worker_to
+from tests.support.mailings import CROWD, claim, counts, gather, held, reasons, worker_to
 from tests.support.people import ALICE, BOB
 from tests.support.smtp import MailServer, mail_server
 
@@ -250,8 +250,8 @@ def test_a_dead_worker_is_not_alive_after_the_clock_is_put_back(store: Store, cl
         gone, other = worker_to(server, store, 1), worker_to(server, store, 2)
         with store.writing() as session:
             services.release_due(session, now=clock.now())
-            claims.claim(session, mailing.id, worker_id=gone.id, most=1, daily_cap=0, now=clock.now())
-        gone._beat(clock.now())  # noqa: SLF001 - it lives, has taken one, and is not heard of again
+            claim(session, mailing, worker_id=gone.id, limit=1, clock=clock)
+        gone.send_heartbeat(clock.now())  # it lives, has taken one, and is not heard of again
         clock.advance(days=-30)
         other.work_once()
         assert counts(store) == {"accepted": 1, "unknown": 1}
@@ -284,7 +284,7 @@ def test_a_worker_that_slept_too_long_sends_none_of_its_letters(store: Store, cl
             slept.append(taken)
             clock.advance(seconds=2 * PATIENCE.total_seconds())
             with store.writing() as session:
-                slept.append(ledger.rescue(session, now=clock.now()))
+                slept.append(ledger.mark_lost_letters_unknown(session, now=clock.now()))
         return None
 
     with mail_server(script) as server:

@@ -6,16 +6,16 @@ from datetime import datetime
 from itertools import product
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import PoolProxiedConnection, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import request_link
-from feedback_app.db.prepared import Driver
 from feedback_app.db.store import Store
 from feedback_app.letter_queue import LetterKind, LetterRequest
-from feedback_app.mailing.delivery import batches, claims
+from feedback_app.mailing.delivery import batches
 from feedback_app.mailing.delivery.batches import BatchSender
+from feedback_app.mailing.delivery.claims import Batch
 from feedback_app.mailing.mailings import services
 from feedback_app.mailing.transports import smtp_pool
 from feedback_app.mailing.transports.smtp_pool import SmtpPool
@@ -151,7 +151,7 @@ def test_a_cancel_works_also_if_a_server_closes_connections(
     store: Store, server: MailServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Letters that a closed connection did not send are queued again, and leave only if the mailing goes on."""
-    monkeypatch.setattr(batches, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(batches, "STOP_CHECK_SECONDS", 0)
     scripts = Scripts(server)
     scripts.answers = {(number, "MAIL"): "421 4.7.0 too many connections" for number in range(2, 20)}
     cancelled = list[int]()
@@ -252,12 +252,12 @@ def rolling(
     monkeypatch: pytest.MonkeyPatch,
 ) -> list[int]:
     """Let letters stay on their way during the next claim, also in small batches; how many did, at each claim."""
-    monkeypatch.setattr(batches, "FEW", 1)
+    monkeypatch.setattr(batches, "SMALL_SHARE", 1)
     stayed = list[int]()
     claim = BatchSender._claim  # noqa: SLF001 - counted there
 
-    def counted(self: BatchSender, mailing_id: int, now: datetime) -> claims.Batch:
-        stayed.append(len(self._on_their_way))
+    def counted(self: BatchSender, mailing_id: int, now: datetime) -> Batch:
+        stayed.append(len(self._in_flight))
         return claim(self, mailing_id, now)
 
     monkeypatch.setattr(BatchSender, "_claim", counted)
@@ -297,7 +297,7 @@ def test_answers_are_recorded_after_a_failing_store_works_again(
     gather(store, *CROWD)
     without_canary(store, clock)
     worker = worker_to(server, store, max_in_flight="6")
-    write, failed = store.write_lightly, list[int]()
+    write, failed = store.write, list[int]()
 
     def fail_once(work: Callable[..., object], *more: object) -> object:
         if any(rolling) and not failed:
@@ -305,7 +305,7 @@ def test_answers_are_recorded_after_a_failing_store_works_again(
             raise OperationalError(COMMIT, None, Exception())
         return write(work, *more)
 
-    monkeypatch.setattr(store, "write_lightly", fail_once)
+    monkeypatch.setattr(store, "write", fail_once)
     with pytest.raises(OperationalError):
         worker.work_once()
     # From now on the server hangs up; its replies before that were read.
@@ -319,15 +319,16 @@ def test_answers_are_recorded_after_a_failing_store_works_again(
 def test_letters_of_a_claim_that_was_rolled_back_are_not_sent(
     store: Store, server: MailServer, clock: Clock, rolling: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit, gave_way = Driver.commit, list[int]()
+    dialect = store.engine.dialect
+    commit, gave_way = dialect.do_commit, list[int]()
 
-    def give_way_once(self: Driver) -> None:
+    def give_way_once(connection: PoolProxiedConnection) -> None:
         if len(rolling) == 2 and not gave_way:
             gave_way.append(1)
             raise IntegrityError(COMMIT, None, Exception())
-        commit(self)
+        commit(connection)
 
-    monkeypatch.setattr(Driver, "commit", give_way_once)
+    monkeypatch.setattr(dialect, "do_commit", give_way_once)
     gather(store, *CROWD)
     without_canary(store, clock)
     worker_to(server, store, max_in_flight="6").work_once()
