@@ -17,10 +17,12 @@ from feedback_app.comments.notifications import has_due_letters, want_due_letter
 from feedback_app.config import Settings, Switch
 from feedback_app.customers.link_requests import has_typed, look_up_typed
 from feedback_app.db.store import Store
+from feedback_app.db.store_watch import StoreWatch
 from feedback_app.heartbeats import BEAT, PATIENCE, WorkerKind, beat, new_worker_id, sign_off
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.delivery import ledger
 from feedback_app.mailing.delivery.batches import BatchSender, Done
+from feedback_app.mailing.delivery.idle import rest, seconds_until_due
 from feedback_app.mailing.delivery.send_rates import SendRates
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.letters.composer import LetterContext
@@ -64,7 +66,7 @@ class MailWorker:
     def __post_init__(self) -> None:
         """Begin with nothing in hand."""
         self._pace = SendRates(self.settings.send_rate, self.settings.domain_rate)
-        self._windows = BatchSender(self.store, self.settings, self.desk, self.id, self._pace, self._beat)
+        self._windows = BatchSender(self.store, self.settings, self.desk, self.id, self._pace, self.send_heartbeat)
 
     def work_once(self, stop: threading.Event | None = None) -> Done:
         """Do what is due now: a window of every mailing in turn, so that no long one keeps another waiting."""
@@ -113,7 +115,7 @@ class MailWorker:
         self._windows.wait(self.transport, done)
         now = clock.now()
         first, self._last_look = self._last_look is None, now
-        self._beat(now)
+        self.send_heartbeat(now)
         with self.store.writing() as session:
             if not _within(now, self._last_rescue, RESCUE):
                 ledger.rescue(session, now=now)
@@ -136,7 +138,7 @@ class MailWorker:
         with self.store.writing() as session:
             sign_off(session, self.id)
 
-    def _beat(self, now: datetime) -> bool:
+    def send_heartbeat(self, now: datetime) -> bool:
         """Say that this worker is alive. Returns whether the others can still believe it."""
         if _within(now, self._last_beat, BEAT):
             return True
@@ -241,11 +243,17 @@ def run_until(
 ) -> None:
     """Work until told to stop; the window at hand is finished first. `hourly` is for the house's other chores."""
     last_chores: datetime | None = None
+    watch = StoreWatch(worker.store)
     while not stop.is_set():
         try:
+            # Before the look: what this worker itself commits then is no reason for another one.
+            worker.send_heartbeat(clock.now())
+            watch.mark_seen()
             done = worker.work_once(stop)
             if done.any():
                 tell(done)
+            with worker.store.reading() as session:
+                seconds = seconds_until_due(session, worker.settings)
             if not _within(clock.now(), last_chores, timedelta(hours=1)):
                 hourly()
                 last_chores = clock.now()
@@ -253,7 +261,9 @@ def run_until(
             # A full disk, a database that restarts: what is known is kept and written down when that is over.
             log.error("The store does not work: %s. Trying again.", str(error.orig).strip().split("\n")[0])  # noqa: TRY400 - the line says all
             stop.wait(STORE_PAUSE)
-        stop.wait(IDLE_SECONDS)
+            continue
+        rest(watch, seconds, stop)
+    watch.close()
 
 
 def _due_single(now: datetime) -> Select[LetterRequest]:

@@ -302,7 +302,7 @@ def test_the_letters_of_a_worker_that_is_gone_are_in_doubt_within_its_patience_a
     mailing = held(store, minutes=0, clock=clock)
     with mail_server() as server:
         gone, other = (worker_to(server, store, number) for number in (1, 2))
-        gone._beat(clock.now())  # noqa: SLF001 - it lives, it takes two, and is not heard of again
+        gone.send_heartbeat(clock.now())  # it lives, it takes two, and is not heard of again
         with store.writing() as session:
             services.release_due(session, now=clock.now())
             claims.claim(session, mailing.id, worker_id=gone.id, most=2, daily_cap=0, now=clock.now())
@@ -334,7 +334,7 @@ def test_the_letters_of_a_worker_that_is_gone_are_in_doubt_though_a_long_mailing
 
     with mail_server(script) as server:
         gone, other = worker_to(server, store, 1), worker_to(server, store, 2, max_in_flight="1")
-        gone._beat(clock.now())  # noqa: SLF001 - as above
+        gone.send_heartbeat(clock.now())  # as above
         with store.writing() as session:
             services.release_due(session, now=clock.now())
             session.get_one(Mailing, mailing.id).canary = 0
@@ -593,11 +593,13 @@ def test_who_works_once_waits_for_word_of_another_worker(lives: str, sqlite_stor
     said: list[str] = []
     with mail_server() as server:
         other, worker = (worker_to(server, sqlite_store, number) for number in (1, 2))
-        other._beat(clock.now())  # noqa: SLF001 - it has taken two
+        other.send_heartbeat(clock.now())  # it has taken two
         with sqlite_store.writing() as session:
             services.release_due(session, now=clock.now())
             claims.claim(session, mailing.id, worker_id=other.id, most=2, daily_cap=0, now=clock.now())
-        stop = Waiting(clock, (lambda: other._beat(clock.now())) if lives == "lives" else (lambda: None))  # noqa: SLF001 - or is not heard of
+        stop = Waiting(
+            clock, (lambda: other.send_heartbeat(clock.now())) if lives == "lives" else (lambda: None)
+        )  # or is not heard of
         assert worker.work_through(stop, tell=said.append).accepted == 1
     assert said == ["2 letters are in flight at another worker: waiting to hear from it."]
     in_doubt = {"submitting": 2} if lives == "lives" else {"unknown": 2}

@@ -251,7 +251,7 @@ def test_when_the_clock_is_put_back_a_worker_that_is_gone_does_not_count_as_aliv
         with store.writing() as session:
             services.release_due(session, now=clock.now())
             claims.claim(session, mailing.id, worker_id=gone.id, most=1, daily_cap=0, now=clock.now())
-        gone._beat(clock.now())  # noqa: SLF001 - it lives, has taken one, and is not heard of again
+        gone.send_heartbeat(clock.now())
         clock.advance(days=-30)
         other.work_once()
         assert counts(store) == {"accepted": 1, "unknown": 1}
