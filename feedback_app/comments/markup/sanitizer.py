@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import nh3
 
 from feedback_app.comments.markup.markdown_subset import rough_html
+from feedback_app.patterns.address_patterns import TYPED_ADDRESS
 
 RULES = 3
 LONGEST_TEXT = 10_000
@@ -23,12 +24,6 @@ DEEPEST_ENTITY = 5
 MOST_PAIRED = 100
 
 TAGS = {"p", "br", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
-# What cannot be next to an address' @. A slash before it can, but then it is somebody's page: https://example.com/@bob
-_BREAK = r"\s@<>()\[\],;:\"'`*"
-# Starts only where a word starts, so that a long text without an @ is looked through once.
-ADDRESS = re.compile(
-    rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_BREAK}])[^{_BREAK}]*[^{_BREAK}/])(?P<at>@|%40)\[?[^{_BREAK}]+""", re.IGNORECASE
-)
 # In the path or query of a link an @ with a single word after it is part of that, as Flickr has it:
 # https://www.flickr.com/photos/12345@N00/678. Not so where anything could make a domain of the word.
 _SCHEME = re.compile(r"https?:\Z", re.IGNORECASE)
@@ -86,7 +81,7 @@ def _plain_letters(text: str) -> tuple[str, Sequence[int]]:
 def _addresses(plain: str) -> Iterator[tuple[int, int]]:
     """Where addresses start and end."""
     place = 0
-    while found := ADDRESS.search(plain, place):
+    while found := TYPED_ADDRESS.search(plain, place):
         if _is_part_of_a_link(plain, found):
             # There can be one in the rest of it.
             place = found.end("at")

@@ -129,7 +129,7 @@ def test_a_worker_on_a_full_disk_says_one_line_at_a_time_and_goes_on_when_there_
     store: Store, clock: Clock, disk: Disk, caplog: pytest.LogCaptureFixture, *, canary: bool
 ) -> None:
     class Patience(threading.Event):
-        """Whoever waits for a store that does not work waits twice; the second time there is room again."""
+        """The worker waits twice for a store that does not work; the second time there is room again."""
 
         waited = 0
 
@@ -138,9 +138,10 @@ def test_a_worker_on_a_full_disk_says_one_line_at_a_time_and_goes_on_when_there_
                 self.waited += 1
                 if self.waited == 2:
                     disk.clear()
-            elif state(store) is MailingState.SENT:
-                self.set()
             return self.is_set()
+
+        def is_set(self) -> bool:
+            return state(store) is MailingState.SENT
 
     with server_and_full_disk(store, clock, disk, canary=canary) as server, caplog.at_level(logging.INFO):
         stop = Patience()
