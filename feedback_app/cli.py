@@ -172,7 +172,6 @@ def _follow(context: Context) -> None:
     from feedback_app.publishing.daemon import run_publisher  # noqa: PLC0415 - Pelican is slow to import
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -13,7 +13,7 @@ from sqlalchemy.types import String
 
 from feedback_app.db.base import Base, word
 
-BEAT = timedelta(seconds=5)
+BEAT = timedelta(seconds=10)
 # A worker that has not been heard of for so long is gone: its letters are in doubt from then on.
 PATIENCE = timedelta(seconds=30)
 
@@ -68,7 +68,7 @@ def end_with_parent() -> None:
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(0.5)
+            time.sleep(1)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()

@@ -1,8 +1,10 @@
 """`undisclosed serve`: site, app, publisher and mail worker, one process tree to try it out or for a small shop."""
 
 import fcntl
+import gc
 import logging
 import multiprocessing
+import multiprocessing.connection
 import signal
 import socket
 import threading
@@ -99,7 +101,10 @@ def places(settings: Settings, host: str, port: int) -> list[tuple[str, str]]:
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until ended."""
-    processes = multiprocessing.get_context("spawn")
+    # Forked before any thread is started: the children share the memory of everything that is imported by now.
+    gc.collect()
+    gc.freeze()
+    processes = multiprocessing.get_context("fork")
     ids = {"publisher": new_worker_id(), "mailer": new_worker_id()}
     children = [
         processes.Process(target=target, args=(settings, ids[name]), name=name)
@@ -131,13 +136,16 @@ def serve(settings: Settings, host: str, port: int) -> None:
             child.join(END_SECONDS)
 
 
-def _watch_children(children: list[multiprocessing.context.SpawnProcess], ended: threading.Event) -> None:
+def _watch_children(children: list[multiprocessing.context.ForkProcess], ended: threading.Event) -> None:
     """Say it when a worker ends by itself; health says it too."""
-    silent = {child.name for child in children}
-    while not ended.wait(1):
-        for child in children:
-            if child.name in silent and not child.is_alive():
-                silent.discard(child.name)
+    running = {child.sentinel: child for child in children}
+    while running:
+        multiprocessing.connection.wait(list(running))
+        if ended.is_set():
+            return
+        for sentinel, child in list(running.items()):
+            if not child.is_alive():
+                del running[sentinel]
                 click.echo(f"undisclosed: the {child.name} has ended: stop and start again", err=True)
 
 
@@ -149,7 +157,6 @@ def _load(*_: object, settings: Settings, serving: Serving) -> Flask:
 def _prepare_child() -> threading.Event:
     end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     # Ctrl-C reaches the whole tree; the parent tells the children when it is their turn.

@@ -1,43 +1,33 @@
 """Waiting until another process may have written to the store.
 
-SQLite: the kernel tells of every change to the database's file or its write-ahead log (inotify(7), on Linux).
-PostgreSQL: triggers on the table of threads tell by NOTIFY. An event can be lost, and some file systems send none, so
-the store is also asked once a second.
+SQLite: the kernel tells of every change to the database's file or its write-ahead log. PostgreSQL: triggers on the
+table of threads tell by NOTIFY. An event can be lost, and some systems and file systems send none, so the store is also
+asked once a second.
 """
 
-import ctypes
 import os
 import select
-import struct
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from feedback_app.db.base import SQLITE
 from feedback_app.db.store import Store
+from feedback_app.file_events import FileEvents
 
 # How often the store is asked when no event comes.
 CHECK_SECONDS = 1.0
 # The shortest time between two reported changes: during a mailing, another process writes all the time.
 PAUSE_SECONDS = 0.02
-# SQLite makes a commit visible only after its log is written and synced, and no event tells of that last step: after an
-# event the store is asked again at doubling intervals, from the first of these to the second.
+# SQLite makes a commit visible only after its log is written and synced, and no event tells of that last step. So the
+# store is asked again after an event: after the first of these intervals, then four times as long, up to the second.
 FIRST_RETRY_SECONDS = 0.005
 LAST_RETRY_SECONDS = 0.08
 # The channel of PostgreSQL's triggers, see the migrations.
 CHANNEL = "threads"
-# IN_MODIFY, IN_MOVED_TO, IN_CREATE and IN_DELETE of <sys/inotify.h>.
-_EVENTS = 0x2 | 0x80 | 0x100 | 0x200
-# IN_IGNORED: the folder is gone, and its watch with it.
-_IGNORED = 0x8000
-# An event's watch, mask and cookie, and the length of the name that follows.
-_EVENT = struct.Struct("iIII")
-_BUFFER = 65536
 
 
 class StoreWatch:
@@ -49,23 +39,26 @@ class StoreWatch:
         database = store.engine.url.database if store.dialect == SQLITE else None
         # SQLite keeps its log beside the file itself, not beside a symbolic link to it.
         self._file = Path(database).resolve() if database else None
-        self._inotify = _watch_folder(self._file.parent) if self._file else None
+        self._events: FileEvents | None = None
+        if self._file:
+            with suppress(OSError):
+                self._events = FileEvents(self._file.parent)
         self._interrupted, self._interrupt = os.pipe()
         os.set_blocking(self._interrupted, False)
         os.set_blocking(self._interrupt, False)
-        # SQLite: stays open, because only one connection's own values of `data_version` can be compared.
-        self._connection: Connection | None = None
+        # The driver's connection, because PostgreSQL's notifications come through it. On SQLite it stays open, because
+        # `data_version` can be compared with earlier values of the same connection only.
+        self._connection: Any = None
         self._seen: tuple[int, int, int] | None = None
-        # PostgreSQL: the driver's connection that listens.
-        self._listening: Any = None
         # The next interval of the questions that follow an event.
+        self._is_retrying = False
         self._retry_seconds = CHECK_SECONDS
         self._check_at = self._pause_until = 0.0
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a change, an interruption, or so many seconds; return whether the store may have changed.
+        """Wait for a change, or so many seconds; return whether the store may have changed.
 
-        Raises DBAPIError when the store does not answer.
+        An interruption ends the wait, too, and so does a look that finds nothing when no event has come.
         """
         until = time.monotonic() + seconds
         while True:
@@ -74,16 +67,23 @@ class StoreWatch:
             left = min(until, self._pause_until if pausing else self._check_at) - now
             readable = self._poll(max(0.0, left), only_interruption=pausing)
             if self._interrupted in readable:
-                os.read(self._interrupted, _BUFFER)
+                os.read(self._interrupted, select.PIPE_BUF)
                 return False
             if readable and self._read_events():
                 self._retry_seconds = FIRST_RETRY_SECONDS
                 self._check_at = 0.0
-            if not pausing and time.monotonic() >= self._check_at and self._ask():
-                self._pause_until = time.monotonic() + PAUSE_SECONDS
-                return True
+            if not pausing and time.monotonic() >= self._check_at:
+                if self._ask():
+                    self._pause_until = time.monotonic() + PAUSE_SECONDS
+                    return True
+                if not self._is_retrying:
+                    return False
             if time.monotonic() >= until:
                 return False
+
+    def mark_seen(self) -> None:
+        """Take everything that is committed by now as seen: the next wait reports what comes later."""
+        self._ask()
 
     def interrupt(self) -> None:
         """End the wait that is going on, or the next one."""
@@ -93,14 +93,15 @@ class StoreWatch:
     def close(self) -> None:
         """Stop watching."""
         self._disconnect()
-        for descriptor in (self._inotify, self._interrupted, self._interrupt):
-            if descriptor is not None:
-                os.close(descriptor)
+        if self._events:
+            self._events.close()
+        os.close(self._interrupted)
+        os.close(self._interrupt)
 
     def _poll(self, seconds: float, *, only_interruption: bool) -> set[int]:
         poll = select.poll()
         poll.register(self._interrupted, select.POLLIN)
-        source = self._inotify if self._file else self._listening and self._listening.fileno()
+        source = self._events if self._file else self._connection
         if source is not None and not only_interruption:
             poll.register(source, select.POLLIN)
         # Rounded up: a wait that ends too early would be a loop.
@@ -108,23 +109,22 @@ class StoreWatch:
 
     def _read_events(self) -> bool:
         """Read the events that came; return whether one is about the store."""
-        if self._file is None or self._inotify is None:
+        if self._file is None or self._events is None:
             return True
+        events = self._events.read()
+        if lost := any(event.is_loss for event in events):
+            self._events.close()
+            self._events = None
         names = {self._file.name, f"{self._file.name}-wal"}
-        events = list(_events(os.read(self._inotify, _BUFFER)))
-        if any(mask & _IGNORED for mask, _ in events):
-            os.close(self._inotify)
-            self._inotify = None
-        # An event without a name is about the folder, or says that events were lost.
-        return any(not name or name in names for _, name in events)
+        return lost or any(event.path.name in names for event in events)
 
     def _ask(self) -> bool:
         """Ask the store whether it has changed since it was last asked."""
         now = time.monotonic()
-        retry = self._file and self._retry_seconds <= LAST_RETRY_SECONDS
-        self._check_at = now + (self._retry_seconds if retry else CHECK_SECONDS)
+        self._is_retrying = bool(self._file) and self._retry_seconds <= LAST_RETRY_SECONDS
+        self._check_at = now + (self._retry_seconds if self._is_retrying else CHECK_SECONDS)
         self._pause_until = now + FIRST_RETRY_SECONDS
-        self._retry_seconds *= 2
+        self._retry_seconds *= 4
         try:
             if self._file:
                 return self._has_other_version(self._file)
@@ -146,51 +146,29 @@ class StoreWatch:
             # Another file has taken its place: no connection that is open leads to it.
             self._disconnect()
             self._engine.dispose()
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
-        # Not in a transaction, which would keep SQLite from emptying its log.
-        self._connection.rollback()
+        connection = self._connection or self._connect()
+        # Outside of a transaction, which would keep SQLite from emptying its log.
+        [version] = connection.execute("PRAGMA data_version").fetchone()
         before, self._seen = self._seen, (*identity, version)
         return before != self._seen
 
     def _read_notifications(self) -> None:
-        if self._listening is None:
-            pooled = self._engine.raw_connection()
-            # Not the pool's any more: whoever got it next would go on listening.
-            self._listening = pooled.driver_connection
-            pooled.detach()
-            self._listening.autocommit = True
-            self._listening.execute(f"LISTEN {CHANNEL}")
-        for _ in self._listening.notifies(timeout=0):
+        if self._connection is None:
+            connection = self._connect()
+            connection.autocommit = True
+            connection.execute(f"LISTEN {CHANNEL}")
+        for _ in self._connection.notifies(timeout=0):
             pass
+
+    def _connect(self) -> Any:  # noqa: ANN401 - a driver's own
+        pooled = self._engine.raw_connection()
+        self._connection = pooled.driver_connection
+        # Not to return to the pool: its next user would go on listening.
+        pooled.detach()
+        return self._connection
 
     def _disconnect(self) -> None:
         self._seen = None
-        for connection in (self._connection, self._listening):
-            if connection is not None:
-                connection.close()
-        self._connection = self._listening = None
-
-
-def _watch_folder(folder: Path) -> int | None:
-    """Return a descriptor to read a folder's events from; None where the system has no inotify(7)."""
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "inotify_init1"):
-        return None
-    descriptor: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if descriptor < 0:
-        return None
-    if libc.inotify_add_watch(descriptor, os.fsencode(folder), _EVENTS) < 0:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _events(data: bytes) -> Iterator[tuple[int, str]]:
-    """The mask and the file name of each event."""
-    while data:
-        _, mask, _, length = _EVENT.unpack_from(data)
-        end = _EVENT.size + length
-        yield mask, os.fsdecode(data[_EVENT.size : end].rstrip(b"\0"))
-        data = data[end:]
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,14 +1,13 @@
-"""What survives a restore: the noes that came after the backup, and the ledger of what has left since.
+"""What a restore must not undo: refusals that came after the backup, and the ledger of letters that have left since.
 
-The tables as they were before are kept aside for the length of the restoring transaction, so that everything here is
-a join.
+The tables of the replaced store are there as a snapshot during the restoring transaction, so everything here is a join.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, and_, delete, exists, insert, or_, select, text, update
+from sqlalchemy import Select, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
@@ -24,43 +23,32 @@ from feedback_app.customers.models import (
     SuppressionReason,
     Undo,
 )
-from feedback_app.db.base import SQLITE, Base
 from feedback_app.db.setup import SEALING_KEY, StoreFact
-from feedback_app.db.store import rows_changed
-from feedback_app.heartbeats import Worker
-from feedback_app.letter_queue import LetterRequest
-from feedback_app.mailing.models import Delivery, DeliveryState, DigestItem, Mailing, MailingState
+from feedback_app.mailing.models import Delivery, Mailing, MailingState
 from feedback_app.operations.reconcile_letters import carry_letters
-from feedback_app.operations.reconcile_owners import carry_owners, end_sessions
+from feedback_app.operations.reconcile_owners import carry_owners
 from feedback_app.operations.snapshot import (
     COMMENTS,
     CUSTOMERS,
     DELIVERIES,
     MAILINGS,
-    NUMBERED,
     PREFERENCES,
     SUPPRESSIONS,
-    Before,
+    Snapshot,
     insert_rows,
     update_rows,
 )
 from feedback_app.privacy.erasing import erase_customer
 from feedback_app.security.crypto import KeyRing
 
-LOOK_FIRST = "the store was restored: look at who got it before you resume"
-LOOK_BEFORE_SENDING = "the store was restored while it was held: look at who got it before you send it again"
-RESTORED = "the store was restored"
 UNSTARTED = (MailingState.DRAFT, MailingState.HELD)
 UNFINISHED = (*UNSTARTED, MailingState.SENDING, MailingState.HALTED)
 TAKEN_DOWN = (CommentStatus.REJECTED, CommentStatus.SPAM, CommentStatus.DELETED)
-# Links and cookies name people, comments and requests by number, and an unknown many were given after the backup:
-# somebody else's number must never be given to a new customer.
-GAP = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was brought over from the store as it was before, in numbers."""
+    """How many rows of each kind were carried over from the replaced store."""
 
     suppressions: int = 0
     erased: int = 0
@@ -72,18 +60,8 @@ class Reconciled:
     letters: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """What was in motion in the backup and stands still now, in numbers."""
-
-    mailings: int
-    in_doubt: int
-    letter_requests: int
-    sessions: int
-
-
-def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime) -> Reconciled:
-    """Bring over, from the store as it was, what a restore must not undo."""
+def carry_over(session: Session, before: Snapshot, ring: KeyRing, *, now: datetime) -> Reconciled:
+    """Carry over, from the replaced store, what a restore must not undo."""
     known = {key.id for key in ring.sealing}
     for name, value in before.facts.items():
         if name.startswith(SEALING_KEY) and value in known:
@@ -101,67 +79,8 @@ def carry_over(session: Session, before: Before, ring: KeyRing, *, now: datetime
     )
 
 
-def stop_what_moves(session: Session, *, now: datetime) -> Stopped:
-    """Nothing in a restored store goes on by itself: what a backup calls unsent may have been sent long ago."""
-    halted = rows_changed(
-        session,
-        update(Mailing)
-        .where(Mailing.state == MailingState.SENDING)
-        .values(state=MailingState.HALTED, reason=LOOK_FIRST),
-    )
-    # A held mailing has no ledger yet that `resume` could continue; a cancelled one can be sent again.
-    cancelled = rows_changed(
-        session,
-        update(Mailing)
-        .where(Mailing.state == MailingState.HELD)
-        .values(state=MailingState.CANCELLED, ended_at=now, reason=LOOK_BEFORE_SENDING),
-    )
-    in_doubt = rows_changed(
-        session,
-        update(Delivery)
-        .where(Delivery.state == DeliveryState.SUBMITTING)
-        .values(state=DeliveryState.UNKNOWN, reason=RESTORED, worker_id=None, changed_at=now),
-    )
-    requests = rows_changed(
-        session,
-        update(LetterRequest)
-        .where(LetterRequest.sent_at.is_(None), LetterRequest.gave_up.is_(None))
-        .values(gave_up=RESTORED),
-    )
-    # What waits for a digest may have been in one long ago.
-    session.execute(delete(DigestItem).where(DigestItem.digest_id.is_(None)))
-    session.execute(delete(Worker))
-    sessions = end_sessions(session)
-    session.expire_all()
-    return Stopped(halted + cancelled, in_doubt, requests, sessions)
-
-
-def number_on(connection: Connection, before: Before | None, given: dict[str, int]) -> None:
-    """Go on numbering after the last number that the backup or the store before it gave."""
-    for name in NUMBERED:
-        last = max(given.get(name, 0), before.numbers.get(name, 0)) if before else given.get(name, 0) + GAP
-        _set_number(connection, name, last)
-    if connection.dialect.name != SQLITE:
-        for one in Base.metadata.sorted_tables:
-            if one.name not in NUMBERED and "id" in one.columns and isinstance(one.c.id.type, Integer):
-                _set_number(connection, one.name, given.get(one.name, 0))
-
-
-def _set_number(connection: Connection, name: str, last: int) -> None:
-    if not last:
-        return
-    if connection.dialect.name == SQLITE:
-        connection.execute(text("DELETE FROM sqlite_sequence WHERE name = :name"), {"name": name})
-        connection.execute(
-            text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :n)"), {"name": name, "n": last}
-        )
-        return
-    asked = text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :n)")
-    connection.execute(asked, {"name": name, "n": last})
-
-
 def _moved(session: Session) -> None:
-    """People who have another address since: the old one may be somebody else's by now, and is written to no more."""
+    """Update customers who have changed their address since: the old one may be another person's by now."""
     old = CUSTOMERS.c
     same = and_(old.id == Customer.id, old.created_at == Customer.created_at, old.link_series > Customer.link_series)
     rows = session.execute(select(Customer, *CUSTOMERS.columns).join(CUSTOMERS, same)).all()
@@ -179,7 +98,7 @@ def _moved(session: Session) -> None:
 
 
 def _came_back(fingerprint: Any, at: Any) -> Any:  # noqa: ANN401 - SQL expressions
-    """Whether the restored store knows of a yes after that moment: it is the later one of the two then."""
+    """Return whether the restored store has a yes after that moment, which then is the later choice."""
     return exists().where(
         Customer.fingerprint == fingerprint,
         Preference.customer_id == Customer.id,
@@ -212,7 +131,7 @@ def _erasures(session: Session, now: datetime) -> int:
 
 
 def _later_noes(*what: Any) -> Select[Any]:  # noqa: ANN401 - SQL expressions
-    """Every explicit no of the store before, with the restored customer and the restored choice where there is one."""
+    """Select every explicit no of the replaced store, with the restored customer and choice where there are any."""
     return (
         select(*what)
         .select_from(PREFERENCES)
@@ -235,7 +154,7 @@ def _noes(session: Session, now: datetime) -> int:
 
 
 def _lost_noes(session: Session, now: datetime) -> int:
-    """People who said no and are not in the backup: without them, importing them again would make it a yes."""
+    """Add customers who said no and are not in the backup: without them, a new import would turn it into a yes."""
     query = _later_noes(CUSTOMERS, PREFERENCES.c.topic).where(Customer.id.is_(None))
     barred = exists().where(Suppression.fingerprint == CUSTOMERS.c.fingerprint)
     rows = session.execute(query.where(~barred)).mappings().all()
@@ -257,7 +176,7 @@ def _say_no(session: Session, customer: Customer, topic: Any, now: datetime) -> 
 
 
 def _discretion(session: Session) -> int:
-    """A pause that is longer, a name that is told to fewer."""
+    """Carry over longer pauses, and choices to show less of a name."""
     session.flush()
     matching = Customer.fingerprint == CUSTOMERS.c.fingerprint
     longer = or_(Customer.pause_until.is_(None), Customer.pause_until < CUSTOMERS.c.pause_until)
@@ -275,7 +194,7 @@ def _discretion(session: Session) -> int:
 
 
 def _taken_down(session: Session, now: datetime) -> int:
-    """Comments that the shop, or their writer, had taken from view since."""
+    """Take down the comments that the shop or their authors have taken down since."""
     old = COMMENTS.c
     query = (
         select(Comment, old.status, old.text)
@@ -294,7 +213,7 @@ def _taken_down(session: Session, now: datetime) -> int:
 
 
 def _mailings(session: Session) -> int:
-    """Mailings that had left, or were cancelled, since: what was sent is sent, whatever the backup says."""
+    """Carry over mailings that were started or cancelled since: sent is sent, whatever the backup says."""
     old = MAILINGS.c
     ended = or_(old.started_at.is_not(None), old.state == MailingState.CANCELLED)
     values = {name: old[name] for name in old.keys() if name not in {"id", "slug"}}  # noqa: SIM118 - not a mapping
@@ -322,8 +241,8 @@ def _deliveries(session: Session) -> int:
     there = exists().where(Delivery.mailing_id == Mailing.id)
     known = there.where(Delivery.customer_id == Customer.id).correlate(Mailing, Customer)
     fresh = select(Mailing.id, Customer.id, *values.values()).where(*same, ~known)
-    # Those of people who are gone count in a mailing that is not in the backup; in another they are there already.
-    nobody = (
+    # Deliveries without a customer count in a mailing that is not in the backup; in others they are there already.
+    without_customer = (
         select(Mailing.id, Customer.id, *values.values())
         .select_from(DELIVERIES)
         .join(MAILINGS, MAILINGS.c.id == old.mailing_id)
@@ -334,5 +253,5 @@ def _deliveries(session: Session) -> int:
     )
     columns = ("mailing_id", "customer_id", *values)
     moved = update_rows(session, (later,))
-    moved += insert_rows(session, insert(Delivery).from_select(columns, nobody))
+    moved += insert_rows(session, insert(Delivery).from_select(columns, without_customer))
     return moved + insert_rows(session, insert(Delivery).from_select(columns, fresh))

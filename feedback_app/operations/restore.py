@@ -25,8 +25,9 @@ from feedback_app.db.setup import StoreProblem, head_revision, migrate, setup_lo
 from feedback_app.heartbeats import PATIENCE, Worker
 from feedback_app.operations.backup import BackupProblem, Contents, copy_store, examine, sync_folder
 from feedback_app.operations.pg_dump import DumpProblem, dumped_rows
-from feedback_app.operations.reconcile import Reconciled, Stopped, carry_over, number_on, stop_what_moves
-from feedback_app.operations.snapshot import forget_aside, keep_aside
+from feedback_app.operations.reconcile import Reconciled, carry_over
+from feedback_app.operations.restart import Stopped, continue_numbers, stop_unfinished_work
+from feedback_app.operations.snapshot import drop_snapshot, take_snapshot
 from feedback_app.security.crypto import KeyRing, Vault
 from feedback_app.security.keys import AddressKeys
 
@@ -163,18 +164,18 @@ def _pour_all(engine: Engine, settings: Settings, plan: Plan, kept: Path | None,
     with engine.execution_options(writing=True).begin() as connection:
         _lock(connection)
         _refuse_workers(connection, now)
-        before = keep_aside(connection, plan.ring) if plan.holds_data else None
+        before = take_snapshot(connection, plan.ring) if plan.holds_data else None
         _drop_all(connection)
         migrate(connection, contents.revision)
         _pour(connection, plan)
         migrate(connection)
-        number_on(connection, before, contents.numbers)
+        continue_numbers(connection, before, contents.numbers)
         vault = Vault(plan.ring, AddressKeys(settings))
         with Session(connection, info={"vault": vault}) as session:
             carried = carry_over(session, before, plan.ring, now=now) if before else None
-            stopped = stop_what_moves(session, now=now)
+            stopped = stop_unfinished_work(session, now=now)
             session.commit()
-        forget_aside(connection)
+        drop_snapshot(connection)
     return Restored(contents.rows, carried, stopped, kept)
 
 

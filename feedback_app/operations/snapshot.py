@@ -1,4 +1,4 @@
-"""The tables as they were before a restore, kept aside as temporary tables for the length of its transaction."""
+"""A snapshot of the replaced store: temporary tables that last as long as the restoring transaction."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,29 +17,29 @@ from feedback_app.desk.models import Owner, OwnerPasskey, RecoveryCode
 from feedback_app.mailing.models import Bounce, Delivery, Mailing
 from feedback_app.security.crypto import KeyRing
 
-# Links and cookies name people, comments and what they ask for by number.
+# The tables whose numbers are in links and cookies.
 NUMBERED = ("customers", "comments", "followings", "address_changes")
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """The store as it was: its sealing keys' facts and the last numbers it gave. Its tables are `before_…`."""
+class Snapshot:
+    """The replaced store: its facts about sealing keys, and the last numbers it gave. Its tables are `before_…`."""
 
     facts: dict[str, bytes]
     numbers: dict[str, int]
 
 
-def aside(model: type[Base]) -> TableClause:
-    """A table as it was before the restore."""
+def snapshot_of(model: type[Base]) -> TableClause:
+    """Return the snapshot of a table."""
     return table(f"before_{model.__tablename__}", *(column(one.name, one.type) for one in model.__table__.columns))
 
 
-CUSTOMERS, PREFERENCES, SUPPRESSIONS = aside(Customer), aside(Preference), aside(Suppression)
-COMMENTS, MAILINGS, DELIVERIES = aside(Comment), aside(Mailing), aside(Delivery)
-OWNERS, RECOVERY_CODES, PASSKEYS = aside(Owner), aside(RecoveryCode), aside(OwnerPasskey)
-BOUNCES, THREADS, FOLLOWINGS = aside(Bounce), aside(Thread), aside(Following)
-NOTICES, ASKED = aside(Notice), aside(ConfirmationAsked)
-ASIDE = (
+CUSTOMERS, PREFERENCES, SUPPRESSIONS = snapshot_of(Customer), snapshot_of(Preference), snapshot_of(Suppression)
+COMMENTS, MAILINGS, DELIVERIES = snapshot_of(Comment), snapshot_of(Mailing), snapshot_of(Delivery)
+OWNERS, RECOVERY_CODES, PASSKEYS = snapshot_of(Owner), snapshot_of(RecoveryCode), snapshot_of(OwnerPasskey)
+BOUNCES, THREADS, FOLLOWINGS = snapshot_of(Bounce), snapshot_of(Thread), snapshot_of(Following)
+NOTICES, ASKED = snapshot_of(Notice), snapshot_of(ConfirmationAsked)
+TABLES = (
     CUSTOMERS,
     PREFERENCES,
     SUPPRESSIONS,
@@ -57,25 +57,25 @@ ASIDE = (
 )
 
 
-def keep_aside(connection: Connection, ring: KeyRing) -> Before | None:
-    """Keep what the store holds now aside; None when it can't be read, or was made with other keys."""
+def take_snapshot(connection: Connection, ring: KeyRing) -> Snapshot | None:
+    """Copy the store's tables; None when it can't be read, or was made with other keys."""
     try:
         with connection.begin_nested():
             facts = {row.name: row.value for row in connection.execute(select(StoreFact.name, StoreFact.value))}
             if facts.get(LOOKUP_CHECK) != ring.lookup_check:
                 return None
-            for one in ASIDE:
+            for one in TABLES:
                 columns = ", ".join(each.name for each in one.columns)
                 source = one.name.removeprefix("before_")
                 connection.execute(text(f"CREATE TEMPORARY TABLE {one.name} AS SELECT {columns} FROM {source}"))  # noqa: S608 - our own names
-            return Before(facts, _numbers(connection))
+            return Snapshot(facts, _numbers(connection))
     except DBAPIError:
         return None
 
 
-def forget_aside(connection: Connection) -> None:
-    """Drop what was kept aside."""
-    for one in ASIDE:
+def drop_snapshot(connection: Connection) -> None:
+    """Drop the snapshot's tables."""
+    for one in TABLES:
         connection.execute(text(f"DROP TABLE IF EXISTS {one.name}"))
 
 
@@ -87,12 +87,12 @@ def _numbers(connection: Connection) -> dict[str, int]:
 
 
 def update_rows(session: Session, statements: Iterable[Any]) -> int:
-    """Run UPDATEs; returns how many rows they changed."""
+    """Run UPDATEs and return how many rows they changed."""
     done = sum(rows_changed(session, one.execution_options(synchronize_session=False)) for one in statements)
     session.expire_all()
     return done
 
 
 def insert_rows(session: Session, statement: Insert) -> int:
-    """Run an INSERT from a query; returns how many rows it added."""
+    """Run an INSERT from a query and return how many rows it added."""
     return session.connection().execute(statement.execution_options(preserve_rowcount=True)).rowcount

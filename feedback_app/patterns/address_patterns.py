@@ -1,4 +1,10 @@
-"""Address-shaped text: whatever a reader, a browser or a link would take for an address, however it is written."""
+"""Text that a reader, a browser or a link would take for an e-mail address, in any encoding.
+
+Two questions, two patterns. `address_shaped` refuses: letters and posts ask it, and it decodes the text in every way
+and answers yes when in doubt. `TYPED_ADDRESS` finds what comments mask: it needs the exact place in the text as it was
+typed, it masks addresses without a full stop (`anna@localhost`), and it leaves a page's address alone
+(https://example.com/@bob).
+"""
 
 import base64
 import html
@@ -9,14 +15,14 @@ from collections.abc import Collection, Iterator
 from itertools import pairwise
 from urllib.parse import unquote
 
-# Enough for every order of decodings that a mistake can make.
+# More than any mistake makes, in whatever order it encodes an address.
 MOST_READINGS = 40
-# What ends a run of characters that could be the local part of an address (RFC 5322, 3.2.3; RFC 6531 adds the rest).
+# The characters that end a local part (RFC 5322, 3.2.3; RFC 6531 allows all of those beyond ASCII).
 ENCLOSING = re.compile(r'[\s<>()\[\],;:"\\]')
-# A literal, or labels: of ASCII's punctuation they have only `-` and, as little as it belongs there, `_`.
+# An address literal, or labels, which contain no punctuation of ASCII but `-` and, though it is not allowed, `_`.
 _LABEL = r"[^\s!-,./:-@\[-^`{-~]+"
 _DOMAIN = re.compile(rf"\[[^\]\s]*\]|{_LABEL}(?:\.{_LABEL})+")
-# What may stand before and after a whole address in one run of characters: `?to=`, `*`, `_`, a quote, a full stop.
+# What may come directly before and after a whole address: `?to=`, `*`, `_`, a quotation mark, a full stop.
 _BEFORE = re.compile(r"(?:.*[=?&#/|`{}])?[\W_]*", re.DOTALL)
 _MORE_AFTER = re.compile(r"[._-]*[^\W_]")
 _TAG = re.compile(r"<[^>]*>")
@@ -24,20 +30,26 @@ _WHOLE_TAG = re.compile(r"""<!--.*?-->|<(?:"[^"]*"|'[^']*'|[^'">])*>""", re.DOTA
 _LINK = re.compile(r"""(?:href|src)\s*=\s*("[^"]*"|'[^']*')""", re.IGNORECASE)
 BASE64_LETTERS = string.ascii_letters + string.digits + "+/_-"
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
-# Every full stop that a domain is split at (IDNA: RFC 3490, 3.1).
+# The other full stops at which a domain is split (IDNA: RFC 3490, 3.1).
 _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
+# The characters that cannot be next to the @ of an address in a comment. Before it, a slash cannot be, either.
+_BREAK = r"\s@<>()\[\],;:\"'`*"
+# A match starts only where a word starts, so that a long text without an @ is searched once.
+TYPED_ADDRESS = re.compile(
+    rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_BREAK}])[^{_BREAK}]*[^{_BREAK}/])(?P<at>@|%40)\[?[^{_BREAK}]+""", re.IGNORECASE
+)
 
 
 def address_shaped(text: str, allowed: Collection[str]) -> bool:
-    """Whether any decoding of a text has something in it that reads as an address and is not an allowed one."""
+    """Return whether any decoding of a text contains an address that is not an allowed one."""
     own = {plain(address).casefold() for address in allowed}
     found = readings(text)
-    # What can be read in so many ways can't be looked at.
+    # A text with so many decodings can't be checked.
     return len(found) >= MOST_READINGS or any(_strange(variant, own) for variant in _decodings(found))
 
 
 def plain(text: str) -> str:
-    """As it looks: full-width letters are letters, and invisible characters are not there."""
+    """Return a text as it looks: full-width letters become letters, and invisible characters go."""
     if text.isascii():
         return text
     seen = "".join(character for character in text if unicodedata.category(character) != "Cf")
@@ -55,12 +67,12 @@ def _shapes(text: str) -> Iterator[str]:
         if domain and local:
             yield f"{local}@{domain.group()}"
         elif domain and left.endswith(('"', ")", "]")):
-            # A local part in quotation marks, or with a comment after it (RFC 5322, 3.4.1): never one of the shop's.
+            # A quoted local part, or one with a comment after it (RFC 5322, 3.4.1): the shop's are never written so.
             yield f'"…"@{domain.group()}'
 
 
 def _holds(run: str, address: str) -> bool:
-    """Whether a run of characters is an address and signs around it, and not a longer address that ends like it."""
+    """Return whether a run of characters is this address with signs around it, not a longer one that ends like it."""
     before, found, after = run.partition(address)
     return bool(found and _BEFORE.fullmatch(before) and not _MORE_AFTER.match(after))
 
@@ -70,18 +82,21 @@ def _without_tags(text: str) -> str:
 
 
 def _without_whole_tags(text: str) -> str:
-    """As a browser takes tags: a sign between quotation marks, or in a comment, ends none."""
+    """Remove tags as a browser parses them: `>` in quotation marks or in a comment does not end one."""
     return _WHOLE_TAG.sub("", text)
 
 
+DECODINGS = (html.unescape, _without_tags, _without_whole_tags, unquote)
+
+
 def readings(text: str) -> list[str]:
-    """A text as it stands, and as a reader, a browser or a link would take it, in every order."""
+    """Return a text and all its decodings, in every order in which they can follow one another."""
     found = [plain(text)]
     if "\u202e" in text:
-        # What a reader sees who reads from the right.
+        # U+202E makes a browser show the text from right to left.
         found.append(plain(text[::-1]))
     for reading in found:
-        for decode in (html.unescape, _without_tags, _without_whole_tags, unquote):
+        for decode in DECODINGS:
             other = plain(decode(reading))
             if other not in found and len(found) < MOST_READINGS:
                 found.append(other)
@@ -92,13 +107,13 @@ def _decodings(found: list[str]) -> Iterator[str]:
     for reading in found:
         if "@" in reading:
             yield reading
-        # Browsers leave tabs and line breaks out of a link (URL Standard, 4.4).
+        # Browsers remove tabs and line breaks from a link (URL Standard, 4.4).
         yield from (re.sub(r"[\t\r\n]", "", link) for link in _LINK.findall(reading) if "@" in link)
         yield from _blobs(reading)
 
 
 def _blobs(text: str) -> Iterator[str]:
-    """What base64 in a text says (RFC 4648, sections 4 and 5); a slash can be a part of it, or the path's around it."""
+    """Yield decoded base64 (RFC 4648, sections 4 and 5). A slash may belong to it or to the path around it."""
     for match in _BASE64.finditer(text):
         for piece in {match.group(), *match.group().split("/")}:
             code = piece.rstrip("=").replace("-", "+").replace("_", "/")

@@ -22,11 +22,11 @@ from feedback_app.publishing.search_index import Indexer
 from feedback_app.publishing.watcher import Changes, watch_files
 
 # The longest wait for a change; the time that it takes to notice `stop`.
-FOLLOW_SECONDS = 0.5
+FOLLOW_SECONDS = 1.0
 # How often it is looked whether a post has become too old for comments; the form knows it to the moment.
-AGE_SECONDS = 5
+AGE_SECONDS = 10
 # How often it is checked whether the site is still what was built.
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = 10.0
 RETRY_SECONDS = 10
 
 log = logging.getLogger(__name__)

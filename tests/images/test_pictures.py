@@ -9,7 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from feedback_app.images.pictures import made_of
+from feedback_app.images.pictures import make_files
 from feedback_app.publishing.builder import BuildRefused
 from tests.support.blog import Blog, tree
 from tests.support.databases import SQLITE
@@ -48,9 +48,9 @@ def test_a_picture_beside_its_post_gets_sizes_dimensions_and_modern_formats(blog
 
 def test_pictures_are_made_once(blog: Blog, tmp_path: Path) -> None:
     photograph(tmp_path / "heel.jpg")
-    made, folder = made_of(tmp_path / "heel.jpg", tmp_path / "cache")
+    made, folder = make_files(tmp_path / "heel.jpg", tmp_path / "cache")
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    again, _ = made_of(tmp_path / "heel.jpg", tmp_path / "cache")
+    again, _ = make_files(tmp_path / "heel.jpg", tmp_path / "cache")
     assert made == again
     assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert (made.width, made.height) == (64, 48)

@@ -56,7 +56,7 @@ from feedback_app.operations import restore as restoring
 from feedback_app.operations.backup import BackupProblem, Contents, back_up, examine
 from feedback_app.operations.pg_dump import dumped_rows
 from feedback_app.operations.restore import Restored, plan_restore, restore
-from feedback_app.operations.snapshot import ASIDE
+from feedback_app.operations.snapshot import TABLES
 from feedback_app.privacy.erasing import CommentsFate, erase_customer
 from feedback_app.security import keys
 from feedback_app.security.crypto import KeyProblem
@@ -683,7 +683,7 @@ def test_a_restore_that_fails_leaves_the_store_as_it_was(
         message = "the disk is full"
         raise OSError(28, message, "store.db")
 
-    monkeypatch.setattr(restoring, "stop_what_moves", fail)
+    monkeypatch.setattr(restoring, "stop_unfinished_work", fail)
     with pytest.raises(StoreProblem, match="nothing was restored"):
         restore(settings, plan, now=LATER)
     assert everything(busy) == before
@@ -821,7 +821,7 @@ def test_the_carried_tables_are_not_left_behind(busy: Store, monday: Path, setti
     put_back(settings, monday)
     put_back(settings, monday, now=LATER + timedelta(seconds=1))
     with busy.reading() as session:
-        for one in ASIDE:
+        for one in TABLES:
             assert one.name not in {table.name for table in Base.metadata.sorted_tables}
         assert session.scalar(select(func.count()).select_from(Customer)) == 53
 

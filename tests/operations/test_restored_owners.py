@@ -119,7 +119,7 @@ def test_where_the_store_before_is_lost_the_codes_of_the_backup_are_all_there_is
 ) -> None:
     nora, key = sign_up(store)
     back_up(store, tmp_path / "monday.backup")
-    monkeypatch.setattr(snapshot, "ASIDE", (snapshot.aside(_Unknown),))  # type: ignore[arg-type]
+    monkeypatch.setattr(snapshot, "TABLES", (snapshot.snapshot_of(_Unknown),))  # type: ignore[arg-type]
     put_back(settings, tmp_path / "monday.backup")
     with store.reading() as session:
         assert recovery_codes_left(session, nora) == 2

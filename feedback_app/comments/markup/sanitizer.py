@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import nh3
 
 from feedback_app.comments.markup.markdown_subset import markdown_html
+from feedback_app.patterns.address_patterns import TYPED_ADDRESS
 
 RULES = 3
 LONGEST_TEXT = 10_000
@@ -23,13 +24,6 @@ DEEPEST_ENTITY = 5
 MOST_PAIRED = 100
 
 TAGS = {"p", "br", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
-# What cannot stand next to the @ of an address. A slash can stand before it, but then it is the address of a person's
-# page: https://example.com/@bob
-_BREAK = r"\s@<>()\[\],;:\"'`*"
-# A match starts only where a word starts, so that a long text without an @ is searched in linear time.
-ADDRESS = re.compile(
-    rf"""(?:"[^"\n]{{1,64}}"|(?<![^{_BREAK}])[^{_BREAK}]*[^{_BREAK}/])(?P<at>@|%40)\[?[^{_BREAK}]+""", re.IGNORECASE
-)
 # In the path or query of a link an @ before a single word belongs to the link, as on Flickr:
 # https://www.flickr.com/photos/12345@N00/678. It does not if the word could be read as a domain.
 _SCHEME = re.compile(r"https?:\Z", re.IGNORECASE)
@@ -78,7 +72,7 @@ def _plain_letters(text: str) -> tuple[str, Sequence[int]]:
 def _addresses(plain: str) -> Iterator[tuple[int, int]]:
     """Yield where each address starts and ends."""
     place = 0
-    while found := ADDRESS.search(plain, place):
+    while found := TYPED_ADDRESS.search(plain, place):
         if _is_part_of_a_link(plain, found):
             # The rest of the link may contain an address.
             place = found.end("at")

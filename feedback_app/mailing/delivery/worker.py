@@ -17,10 +17,12 @@ from feedback_app.comments.notifications import has_due_letters, queue_due_lette
 from feedback_app.config import Settings, Switch
 from feedback_app.customers.link_requests import handle_typed_addresses, has_typed_addresses
 from feedback_app.db.store import Store
+from feedback_app.db.store_watch import StoreWatch
 from feedback_app.heartbeats import BEAT, PATIENCE, WorkerKind, beat, new_worker_id, sign_off
 from feedback_app.letter_queue import LetterRequest, NotWanted
 from feedback_app.mailing.delivery import ledger
 from feedback_app.mailing.delivery.batches import BatchSender, SendCounts
+from feedback_app.mailing.delivery.idle import rest, seconds_until_due
 from feedback_app.mailing.delivery.send_rates import SendRates
 from feedback_app.mailing.gate.check import GateRefused
 from feedback_app.mailing.letters.context import LetterContext
@@ -250,11 +252,17 @@ def run_until(
 ) -> None:
     """Work until told to stop; the batch at hand is finished first. `hourly` does the program's other chores."""
     last_chores: datetime | None = None
+    watch = StoreWatch(worker.store)
     while not stop.is_set():
         try:
+            # Before the look: what this worker itself commits then is no reason for another one.
+            worker.send_heartbeat(clock.now())
+            watch.mark_seen()
             counts = worker.work_once(stop)
             if counts.any():
                 tell(counts)
+            with worker.store.reading() as session:
+                seconds = seconds_until_due(session, worker.settings)
             if not _within(clock.now(), last_chores, timedelta(hours=1)):
                 hourly()
                 last_chores = clock.now()
@@ -262,7 +270,9 @@ def run_until(
             # A full disk, or a database that restarts: what is known is kept, and recorded when the store works again.
             log.error("The store does not work: %s. Trying again.", str(error.orig).strip().split("\n")[0])  # noqa: TRY400 - the line says all
             stop.wait(STORE_RETRY_SECONDS)
-        stop.wait(IDLE_SECONDS)
+            continue
+        rest(watch, seconds, stop)
+    watch.close()
 
 
 def _due_single(now: datetime) -> Select[LetterRequest]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
-from feedback_app.images.pictures import picture_file
+from feedback_app.images.picture_html import picture_file
 from feedback_app.publishing.content.new_post import KINDS, PostStatus, status_of
 from feedback_app.publishing.masking import NAME, masked_name
 

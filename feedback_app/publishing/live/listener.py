@@ -26,9 +26,9 @@ class ThreadListener:
         self._compare_all_at = 0.0
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a changed thread, an interruption, or so many seconds; return whether a thread may have changed.
+        """Wait for a changed thread, or so many seconds; return whether a thread may have changed.
 
-        Raises DBAPIError when the store does not answer.
+        It may return earlier, as StoreWatch does. Raises DBAPIError when the store does not answer.
         """
         until = time.monotonic() + seconds
         if time.monotonic() >= self._compare_all_at:

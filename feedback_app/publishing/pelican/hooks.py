@@ -13,7 +13,7 @@ from pelican.urlwrappers import Category
 from feedback_app.comments.services import Post
 from feedback_app.comments.threads.moved_posts import Moves
 from feedback_app.config import Settings
-from feedback_app.images.pictures import dressed
+from feedback_app.images.picture_html import add_sizes
 from feedback_app.publishing.content.address_leaks import ALLOW, allowed_addresses, refuse_shown
 from feedback_app.publishing.content.leak_guard import desk_of
 from feedback_app.publishing.content.new_post import preview_path
@@ -80,7 +80,7 @@ def _dress(content: Content) -> None:
     shop = desk.settings
     source, base = Path(content.source_path), Path(content.settings["PATH"])
     allowed = shop.own_addresses | allowed_addresses(content.metadata.get(ALLOW))
-    text, reads, brings = dressed(content._content or "", source, base, cache_of(shop))  # noqa: SLF001 - Pelican has no other
+    text, reads, brings = add_sizes(content._content or "", source, base, cache_of(shop))  # noqa: SLF001 - Pelican has no other
     if reads:
         desk.refuse_leaks(reads)
     refuse_shown(

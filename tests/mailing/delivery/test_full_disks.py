@@ -136,9 +136,10 @@ def test_a_worker_on_a_full_disk_logs_one_line_a_try_and_goes_on_later(
                 self.waited += 1
                 if self.waited == 2:
                     disk.clear()
-            elif state(store) is MailingState.SENT:
-                self.set()
             return self.is_set()
+
+        def is_set(self) -> bool:
+            return state(store) is MailingState.SENT
 
     with server_and_full_disk(store, clock, disk, canary=canary) as server, caplog.at_level(logging.INFO):
         stop = Patience()
