@@ -1,4 +1,4 @@
-"""What changes in the shop's files while somebody watches them."""
+"""Watching the shop's files: which may have changed since they were last looked at."""
 
 import threading
 import time
@@ -9,69 +9,71 @@ from watchfiles import watch
 
 from feedback_app.config import Settings
 from feedback_app.publishing.builder import CONFIGURATION
-from feedback_app.publishing.incremental.site_key import THEME
+from feedback_app.publishing.incremental import THEME
 
-# Whoever watches files can miss one: so long after a look at some, when nothing else has changed, all are looked at.
-SURE_SECONDS = 2.0
+# A watcher can miss a file. So long after a build that looked at some files only, all are looked at.
+RECHECK_SECONDS = 2.0
 
 
 class Changes:
-    """Which files may have changed since they were looked at."""
+    """The files that may have changed since they were last looked at. For several threads at once."""
 
     def __init__(self) -> None:
-        """Nobody has looked yet."""
+        """Begin without any."""
         self.noted = threading.Event()
-        # Whether nothing was noted but that it is time to look at all again.
-        self.again = False
-        self._named: set[Path] | None = None
-        self._sure: float | None = None
+        # Whether nothing was noted but that it is time to look at all files.
+        self.is_recheck = False
+        # None for any file.
+        self._files: set[Path] | None = None
+        self._recheck_at: float | None = None
         self._lock = threading.Lock()
 
-    def note(self, named: Iterable[Path] | None = None) -> None:
-        """These files have changed, or, without names, who knows which."""
+    def note(self, files: Iterable[Path] | None = None) -> None:
+        """Note that these files have changed, or, without files, that any may have."""
         with self._lock:
-            before = self._named if self.noted.is_set() else set()
-            self._named = None if named is None or before is None else before | set(named)
-            self.again = False
+            before = self._files if self.noted.is_set() else set()
+            self._files = None if files is None or before is None else before | set(files)
+            self.is_recheck = False
             self.noted.set()
 
-    def note_in_time(self) -> None:
-        """Note that it can be any file, where some were looked at and nothing has happened for a while."""
+    def note_recheck_if_due(self) -> None:
+        """Note that any file may have changed, if it is time and nothing else is noted."""
         with self._lock:
-            if self._sure is not None and self._sure <= time.monotonic() and not self.noted.is_set():
-                self._named, self.again = None, True
+            is_due = self._recheck_at is not None and self._recheck_at <= time.monotonic()
+            if is_due and not self.noted.is_set():
+                self._files, self.is_recheck = None, True
                 self.noted.set()
 
     def take(self) -> frozenset[Path] | None:
-        """The files to look at now; None for all of them."""
+        """Return the files to look at now, None for all of them, and begin anew."""
         with self._lock:
-            named = self._named if self.noted.is_set() else None
+            files = self._files if self.noted.is_set() else None
             self.noted.clear()
-            self.again = False
-            self._sure = None if named is None else time.monotonic() + SURE_SECONDS
-            return None if named is None else frozenset(named)
+            self.is_recheck = False
+            self._recheck_at = None if files is None else time.monotonic() + RECHECK_SECONDS
+            return None if files is None else frozenset(files)
 
 
 def watch_files(settings: Settings, changes: Changes, stop: threading.Event) -> None:
-    """Tell about changes, also when a folder is taken away and comes back."""
+    """Note changes until `stop` is set, also after a folder was taken away and has come back."""
     while not stop.is_set():
-        places = [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()]
-        if not places:
+        watched = [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()]
+        if not watched:
             stop.wait(1)
             continue
         try:
-            # The first word, or that there is none, says that somebody watches from now on: it comes soon.
-            unseen = True
+            # The first answer, with changes or without, says that the watch has begun; `rust_timeout` makes it early.
+            is_first = True
             for found in watch(
-                *places, stop_event=stop, debounce=100, step=10, rust_timeout=200, yield_on_timeout=True
+                *watched, stop_event=stop, debounce=100, step=10, rust_timeout=200, yield_on_timeout=True
             ):
-                # What changed before anybody watched is built too.
-                if unseen:
+                if is_first:
+                    # Anything may have changed before the watch began.
                     changes.note()
                 elif found:
                     changes.note(Path(path).resolve() for _, path in found)
-                unseen = False
-                if [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()] != places:
+                is_first = False
+                if [path for path in (settings.content, THEME, CONFIGURATION) if path.exists()] != watched:
                     break
         except (OSError, RuntimeError):
             stop.wait(1)
