@@ -148,8 +148,14 @@ def _exists(name: str) -> bool:
         *owners, last = parts[length:]
         for owner in owners:
             found = getattr(found, owner, None)
-        return hasattr(found, last) or (inspect.isclass(found) and f"self.{last}" in inspect.getsource(found))
+        return hasattr(found, last) or (inspect.isclass(found) and _sets(found, last))
     return False
+
+
+def _sets(cls: type, name: str) -> bool:
+    """Whether a class, or one that it is made of, declares an attribute or sets it on its instances."""
+    sources = [inspect.getsource(base) for base in cls.__mro__ if base.__module__ != "builtins"]
+    return any(f"self.{name}" in source or f" {name}: " in source for source in sources)
 
 
 def _trees() -> Iterator[tuple[str, ast.Module]]:

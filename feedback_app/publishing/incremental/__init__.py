@@ -20,7 +20,7 @@ from feedback_app.publishing.incremental.process_pool import (
     run_in_processes,
 )
 from feedback_app.publishing.incremental.records import ListPiece, PostRecord, PostTexts
-from feedback_app.publishing.incremental.site_key import THEME, plain_settings, program_fingerprint, site_key
+from feedback_app.publishing.incremental.site_fingerprint import THEME, plain_settings, program_fingerprint, site_key
 
 __all__ = [
     "MIN_PARALLEL_FILES",
