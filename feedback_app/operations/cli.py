@@ -15,7 +15,7 @@ from feedback_app.operations.backup import BackupProblem, back_up
 from feedback_app.operations.key_rotation import RotationRefused, rotate_keys
 from feedback_app.operations.restore import Plan, Restored, plan_restore
 from feedback_app.operations.restore import restore as restore_store
-from feedback_app.publishing.incremental.output_lock import forget_site
+from feedback_app.publishing.incremental import forget_site
 from feedback_app.security.keys import ADDRESS_VARIABLE, SECRET_VARIABLE
 
 LOST = "unsubscribes and erasures that came after the backup could not be carried over"

@@ -1,4 +1,4 @@
-"""`undisclosed post`: begin one, list them, check them."""
+"""`undisclosed post`: begin a post, list posts, check them; and `undisclosed publish`."""
 
 from pathlib import Path
 
@@ -37,8 +37,8 @@ def new(context: Context, title: str, labels: tuple[str, ...]) -> None:
     except PostNotMade as error:
         raise Refused(str(error)) from error
     click.echo(f"{file}: 1 draft. Write below its head; `Status: published` publishes it.")
-    found = next(one for one in written(context.settings.content, now=now) if one.file == file)
-    click.echo(f"Until then only this link shows it, once the site is built: {_link(context, found)}")
+    draft = next(each for each in written(context.settings.content, now=now) if each.file == file)
+    click.echo(f"Until then only this link shows it, once the site is built: {_link(context, draft)}")
 
 
 @post.command("list")
@@ -52,11 +52,11 @@ def list_posts(context: Context, *, as_json: bool) -> None:
         raise Refused(str(error)) from error
     posts = written(context.settings.content, now=now)
     if as_json:
-        print_json([_described(context, one) for one in posts])
+        print_json([_post_as_json(context, each) for each in posts])
         return
-    for one in posts:
-        date = f"{one.date:%Y-%m-%d %H:%M}" if one.date else "no date"
-        click.echo(f"{date:16}  {one.status:9}  {one.title or '(no title)'}  {_link(context, one)}")
+    for each in posts:
+        date = f"{each.date:%Y-%m-%d %H:%M}" if each.date else "no date"
+        click.echo(f"{date:16}  {each.status:9}  {each.title or '(no title)'}  {_link(context, each)}")
 
 
 @post.command("check")
@@ -64,11 +64,11 @@ def list_posts(context: Context, *, as_json: bool) -> None:
 @pass_context
 def check(context: Context, files: tuple[Path, ...]) -> None:
     """Look for what a reader would stumble over: dead links, pictures without a text, dates that can't be; exit 3."""
-    found = check_site(context.settings, list(files) or None)
-    for line in found:
+    findings = check_site(context.settings, list(files) or None)
+    for line in findings:
         click.echo(line)
-    if found:
-        message = f"{len(found)} places need you"
+    if findings:
+        message = f"{len(findings)} places need you"
         raise NeedsAPerson(message)
     click.echo("Nothing to mend.")
 
@@ -83,42 +83,42 @@ def publish(context: Context, *, anyway: bool, as_json: bool) -> None:
     from feedback_app.publishing.deploy import DeployFailed, publish  # noqa: PLC0415 - the same
 
     try:
-        done = publish(context.settings, context.store, anyway=anyway)
+        report = publish(context.settings, context.store, anyway=anyway)
     except (BuildRefused, DeployFailed) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         message = f"{error.filename}: {error.strerror}"
         raise Refused(message) from error
-    files = done.built.files
+    files = report.build.files
     if as_json:
         print_json(
             {
-                "posts": done.built.posts,
+                "posts": report.build.posts,
                 "files": {"written": files.written, "removed": files.removed, "unchanged": files.unchanged},
-                "found": done.found,
-                "handed_to": done.command or None,
-                "seconds": {"build": round(done.built.seconds, 3), "command": round(done.seconds, 3)},
+                "found": report.findings,
+                "handed_to": report.command or None,
+                "seconds": {"build": round(report.build.seconds, 3), "command": round(report.seconds, 3)},
             }
         )
     else:
-        for line in done.found:
+        for line in report.findings:
             click.echo(line)
         click.echo(
-            f"{done.built.posts} posts in {done.built.seconds:.1f} s: {files.written} files written, "
+            f"{report.build.posts} posts in {report.build.seconds:.1f} s: {files.written} files written, "
             f"{files.removed} removed, {files.unchanged} unchanged."
         )
-        if done.command:
-            click.echo(f"Handed to {done.command}, which took {done.seconds:.1f} s.")
-    if done.found:
+        if report.command:
+            click.echo(f"Handed to {report.command}, which took {report.seconds:.1f} s.")
+    if report.findings:
         handed = (
-            "the site was handed over all the same" if done.command else "the site is built, and was handed to nobody"
+            "the site was handed over all the same" if report.command else "the site is built, and was handed to nobody"
         )
-        message = f"{len(done.found)} places need you; {handed}"
+        message = f"{len(report.findings)} places need you; {handed}"
         raise NeedsAPerson(message)
 
 
 def check_site(settings: Settings, files: list[Path] | None = None) -> list[str]:
-    """What the checks find in these files, or in all."""
+    """Return what the checks find in these files, or in all."""
     from feedback_app.publishing.content.address_leaks import published_files  # noqa: PLC0415 - the same
     from feedback_app.publishing.content.checks import check_files  # noqa: PLC0415 - what looks into pictures is slow to import
 
@@ -126,22 +126,22 @@ def check_site(settings: Settings, files: list[Path] | None = None) -> list[str]
     return check_files(files, settings.content, settings.output, now=clock.now())
 
 
-def _link(context: Context, one: PostFile) -> str:
-    path = one.path
-    if one.status is not PostStatus.PUBLISHED:
-        source = one.file.resolve().relative_to(context.settings.content.resolve())
-        path = f"/{preview_path(context.signer.identifier_key, source, one.slug)}"
+def _link(context: Context, post: PostFile) -> str:
+    path = post.path
+    if post.status is not PostStatus.PUBLISHED:
+        source = post.file.resolve().relative_to(context.settings.content.resolve())
+        path = f"/{preview_path(context.signer.identifier_key, source, post.slug)}"
     return f"{context.settings.site_url}{path}"
 
 
-def _described(context: Context, one: PostFile) -> dict[str, object]:
+def _post_as_json(context: Context, post: PostFile) -> dict[str, object]:
     return {
-        "file": str(one.file),
-        "title": one.title,
-        "slug": one.slug,
-        "date": one.date.isoformat() if one.date else None,
-        "status": one.status.value,
-        "labels": one.labels,
-        "url": f"{context.settings.site_url}{one.path}",
-        "preview": None if one.status is PostStatus.PUBLISHED else _link(context, one),
+        "file": str(post.file),
+        "title": post.title,
+        "slug": post.slug,
+        "date": post.date.isoformat() if post.date else None,
+        "status": post.status.value,
+        "labels": post.labels,
+        "url": f"{context.settings.site_url}{post.path}",
+        "preview": None if post.status is PostStatus.PUBLISHED else _link(context, post),
     }

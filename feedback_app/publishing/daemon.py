@@ -1,4 +1,4 @@
-"""The process that keeps the site right: it watches the content and follows the store."""
+"""The publisher: the process that keeps the site up to date. It watches the content and follows the store."""
 
 import logging
 import sqlite3
@@ -15,18 +15,18 @@ from feedback_app.config import Settings
 from feedback_app.db.store import Store
 from feedback_app.heartbeats import BEAT, WorkerKind, beat, sign_off
 from feedback_app.publishing.builder import Builder, BuildRefused, BuildReport
-from feedback_app.publishing.incremental.output_lock import is_known
+from feedback_app.publishing.incremental import is_built
 from feedback_app.publishing.live.listener import ThreadListener
 from feedback_app.publishing.live.update import catch_up
 from feedback_app.publishing.search_index import Indexer
 from feedback_app.publishing.watcher import Changes, watch_files
 
-# The longest wait for a change; the time that it takes to notice `stop`.
-FOLLOW_SECONDS = 1.0
-# How often it is looked whether a post has become too old for comments; the form knows it to the moment.
-AGE_SECONDS = 10
+# The longest wait for a change of the store or the files; so long it also takes to notice `stop`.
+FOLLOW_SECONDS = 0.5
 # How often it is checked whether the site is still what was built.
 CHECK_SECONDS = 10.0
+# How often posts are closed that have become too old for comments. The comment form does not wait for it.
+CLOSE_SECONDS = 5
 RETRY_SECONDS = 10
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,13 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
     watcher = threading.Thread(target=watch_files, args=(settings, changes, stop), daemon=True, name="watcher")
     watcher.start()
     indexer = Indexer(settings.output, stop)
-    last_beat = last_aged = None
-    # When a scheduled post is to appear (seconds since 1970).
+    last_beat = last_closing = None
+    # When the next scheduled post is due (seconds since 1970).
     due: float | None = None
-    built = news = True
-    check_at = 0.0
+    # Whether the latest build was not refused, and whether threads may have changed that were not looked at.
+    built = threads_changed = True
     builder = Builder(settings, store)
+    check_at = 0.0
     while not stop.is_set():
         try:
             now = clock.now()
@@ -53,30 +54,30 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
                     beat(session, worker_id, WorkerKind.PUBLISHER, now=now)
                 last_beat = now
             if due is not None and due <= now.timestamp():
-                # Once: where the build is refused, the next change brings the post along.
+                # Only once: if the build is refused, the next change brings the post along.
                 due = None
                 changes.note()
-            changes.note_in_time()
-            if last_aged is None or now - last_aged > timedelta(seconds=AGE_SECONDS):
-                close_old_posts(settings, store)
-                last_aged = now
-            emptied = False
+            changes.note_recheck_if_due()
+            is_emptied = False
             if built and time.monotonic() >= check_at:
-                # A site that is not what it was built as (its folder was emptied) is built again, once.
-                emptied = not is_known(settings)
+                # A site that is not there as it was built (its folder was emptied) is built again, but only once.
+                is_emptied = not is_built(settings)
                 check_at = time.monotonic() + CHECK_SECONDS
-            if changes.noted.is_set() or emptied:
-                again = changes.again
-                report = _build(builder, changes.take(), again=again)
-                built, news = report is not None, True
+            if changes.noted.is_set() or is_emptied:
+                is_recheck = changes.is_recheck
+                report = _build(builder, changes.take(), is_recheck=is_recheck)
+                built, threads_changed = report is not None, True
                 due = builder.next_due() or due
-                if not again or _is_news(report):
+                if not is_recheck or _wrote_anything(report):
                     indexer.wake()
-            news = _follow(settings, store, listener, changes.noted, news=news)
+            if last_closing is None or now - last_closing > timedelta(seconds=CLOSE_SECONDS):
+                close_old_posts(settings, store)
+                last_closing = now
+            threads_changed = _follow(settings, store, listener, changes.noted, threads_changed=threads_changed)
         except (OSError, sqlite3.Error, DBAPIError) as error:
-            log.error("%s", _why(error))  # noqa: TRY400 - one line
-            # Whatever was to be built or followed is still to be.
-            news = True
+            log.error("%s", _describe(error))  # noqa: TRY400 - one line
+            # Neither the build nor the threads may be taken for done.
+            threads_changed = True
             changes.note()
             stop.wait(RETRY_SECONDS)
     builder.close()
@@ -85,20 +86,22 @@ def run_publisher(settings: Settings, store: Store, worker_id: str, stop: thread
         sign_off(session, worker_id)
 
 
-def _follow(settings: Settings, store: Store, listener: ThreadListener, edited: threading.Event, *, news: bool) -> bool:
-    """Bring the threads up to date and wait for what comes next; returns whether there may be more to do."""
-    if news:
+def _follow(
+    settings: Settings, store: Store, listener: ThreadListener, files_changed: threading.Event, *, threads_changed: bool
+) -> bool:
+    """Rewrite threads that have changed, and wait for the next change; returns whether threads may have changed."""
+    if threads_changed:
         catch_up(settings, store)
-    if edited.is_set() or not listener.wait(FOLLOW_SECONDS):
+    if files_changed.is_set() or not listener.wait(FOLLOW_SECONDS):
         return False
-    if edited.is_set():
+    if files_changed.is_set():
         return True
-    # Before anything else: somebody is waiting to see it.
+    # Before anything else: a reader waits to see the comment.
     catch_up(settings, store, listener.take_changed())
     return False
 
 
-def _why(error: OSError | sqlite3.Error | DBAPIError) -> str:
+def _describe(error: OSError | sqlite3.Error | DBAPIError) -> str:
     match error:
         case OSError():
             return f"The site can't be written: {error.filename}: {error.strerror}"
@@ -107,19 +110,19 @@ def _why(error: OSError | sqlite3.Error | DBAPIError) -> str:
     return "The store does not answer; until it does, the site stays as it is."
 
 
-def _is_news(report: BuildReport | None) -> bool:
+def _wrote_anything(report: BuildReport | None) -> bool:
     return report is None or bool(report.files.written or report.files.removed)
 
 
-def _build(builder: Builder, named: frozenset[Path] | None, *, again: bool) -> BuildReport | None:
-    """Build what has changed, and say what came of it; None where it was refused."""
+def _build(builder: Builder, changed: frozenset[Path] | None, *, is_recheck: bool) -> BuildReport | None:
+    """Build what has changed and log the result; returns None if the build was refused."""
     try:
-        report = builder.build(named=named)
+        report = builder.build(changed=changed)
     except BuildRefused as error:
         log.error("Not built, what was live stays live:\n%s", error)  # noqa: TRY400 - the lines say it
         return None
-    if again and not _is_news(report):
-        # As it should be.
+    if is_recheck and not _wrote_anything(report):
+        # The watcher had missed nothing, as nearly always: no reason for a line.
         return report
     log.info(
         "Built %d posts in %.1f s: %d files written, %d removed.",

@@ -1,4 +1,4 @@
-"""Publishing off the machine: the site as `publishconf.py` says, checked, and handed to a command."""
+"""`undisclosed publish`: build the site as `publishconf.py` says, check it, and have a command upload it."""
 
 import fcntl
 import subprocess
@@ -16,27 +16,27 @@ from feedback_app.publishing.content.address_leaks import published_files
 from feedback_app.publishing.content.checks import check_files
 
 CONFIGURATION = Path("publishconf.py")
-MOST_SECONDS = 3600
+UPLOAD_TIMEOUT_SECONDS = 3600
 
 
 class DeployFailed(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """The site was not handed over; one line that says why and what to do."""
+    """The site was not uploaded; one line that says why and what to do."""
 
 
 @dataclass(slots=True)
-class Deployed:
-    """What publishing did: the build, what the checks found, who took the site away and how long that took."""
+class DeployReport:
+    """What publishing did: the build, what the checks found, the command that uploaded the site, and its seconds."""
 
-    built: BuildReport
-    found: list[str] = field(default_factory=list)
+    build: BuildReport
+    findings: list[str] = field(default_factory=list)
     command: str = ""
     seconds: float = 0.0
 
 
-def publish(settings: Settings, store: Store, *, anyway: bool = False) -> Deployed:
-    """Build, check, hand over. With something found, the site is handed over only `anyway`.
+def publish(settings: Settings, store: Store, *, anyway: bool = False) -> DeployReport:
+    """Build, check and upload the site. If the checks find anything, the site is uploaded only with `anyway`.
 
-    Raises NotHanded, and BuildRefused and OSError as a build does.
+    Raises DeployFailed, and BuildRefused and OSError as a build does.
     """
     if not CONFIGURATION.exists():
         message = f"{CONFIGURATION}: there is no such file here: run this in the folder of your shop"
@@ -50,14 +50,14 @@ def publish(settings: Settings, store: Store, *, anyway: bool = False) -> Deploy
     command = _command(values, settings)
     if values.get("SITEURL"):
         settings = settings.at(values["SITEURL"])
-    handed = Deployed(build_site(settings, store, configuration=CONFIGURATION))
-    handed.found = check_files(published_files(settings.content), settings.content, settings.output, now=clock.now())
-    if command and (anyway or not handed.found):
-        handed.command = command[0]
+    report = DeployReport(build_site(settings, store, configuration=CONFIGURATION))
+    report.findings = check_files(published_files(settings.content), settings.content, settings.output, now=clock.now())
+    if command and (anyway or not report.findings):
+        report.command = command[0]
         started = time.monotonic()
         _run(command)
-        handed.seconds = time.monotonic() - started
-    return handed
+        report.seconds = time.monotonic() - started
+    return report
 
 
 def _command(values: dict[str, Any], settings: Settings) -> list[str]:
@@ -69,7 +69,7 @@ def _command(values: dict[str, Any], settings: Settings) -> list[str]:
 
 
 def _refuse_beside_serve(settings: Settings) -> None:
-    """`serve` builds into the same folder as `pelicanconf.py` says: two would undo each other's work."""
+    """Refuse to run beside `serve`: it builds into the same folder, but as `pelicanconf.py` says."""
     try:
         with (settings.instance / "serve.lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,16 +82,16 @@ def _refuse_beside_serve(settings: Settings) -> None:
 
 def _run(command: list[str]) -> None:
     try:
-        done = subprocess.run(  # noqa: S603 - the owner's own words, and no shell
-            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=MOST_SECONDS, check=False
+        done = subprocess.run(  # noqa: S603 - the owner's own command, without a shell
+            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=UPLOAD_TIMEOUT_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
-        message = f"{command[0]} has not ended within an hour: the site is built, but nobody took it away"
+        message = f"{command[0]} has not ended within an hour: the site is built, but was not uploaded"
         raise DeployFailed(message) from error
     except OSError as error:
         message = f"{command[0]}: {error.strerror}: look at PUBLISH_COMMAND in {CONFIGURATION}"
         raise DeployFailed(message) from error
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        message = f"{command[0]} ended with {done.returncode}: {said[-1]}"
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+        message = f"{command[0]} ended with {done.returncode}: {lines[-1]}"
         raise DeployFailed(message)

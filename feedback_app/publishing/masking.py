@@ -1,7 +1,7 @@
-"""Names that are not the shop's to tell: `[[First Last]]` is printed as `Fxxxxx Lxxxxx`.
+"""Masked names in posts, a Python-Markdown extension: `[[First Last]]` is printed as `Fxxxxx Lxxxxx`.
 
-A Python-Markdown extension. It works on the text before anything else reads it, head, examples and HTML included, so
-that no later step ever has the name in its hands. Always five x's: a length identifies. `[[alias]]`, with a line
+It masks the whole text, with its head, its examples and its HTML, before any other step reads it, so that no later step
+can leak the name. It always prints five x's, because a name's length can identify a person. `[[alias]]`, with a line
 `alias = "First Last"` in `INSTANCE/aliases.toml`, keeps the name out of the post's file as well.
 """
 
@@ -17,40 +17,40 @@ from markdown.preprocessors import Preprocessor
 
 ALIASES = "aliases.toml"
 XS = "xxxxx"
-LONGEST = 200
-# What may stand inside; a name can be broken over two lines.
-NAME = re.compile(rf"\[\[([^\[\]]{{1,{LONGEST}}})\]\]")
-# After Markdown has made line breaks one kind (30), before Pelican's head is read (27).
+MAX_LENGTH = 200
+# A name may be broken over two lines.
+NAME = re.compile(rf"\[\[([^\[\]]{{1,{MAX_LENGTH}}})\]\]")
+# After Markdown's preprocessor that normalizes line breaks (30), before the one that reads the head (27).
 PRIORITY = 29
 
 
 class BadAliases(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """The file of aliases can't be used; one line that says why and repeats no name."""
+    """The file of aliases can't be used; one line that says why and quotes no name."""
 
 
 def masked_name(name: str) -> str | None:
-    """`Nora Smith` as `Nxxxxx Sxxxxx`, or None for something in brackets that is no name: `[[1, 2]]`, `[[ -f x ]]`."""
+    """Return `Nora Smith` as `Nxxxxx Sxxxxx`; None for what is not a name: `[[1, 2]]`, `[[ -f x ]]`."""
     words = unicodedata.normalize("NFC", name).split()
     return " ".join(f"{word[0]}{XS}" for word in words) if words and all(word[0].isalpha() for word in words) else None
 
 
 def masked(text: str, aliases: dict[str, str]) -> str:
-    """A text with every name masked. `aliases` are masked already, by their name in small letters."""
+    """Return a text with every name masked. `aliases` maps aliases in lower case to names that are masked already."""
 
-    def one(found: re.Match[str]) -> str:
-        known = aliases.get(" ".join(found[1].split()).lower())
-        return known or masked_name(found[1]) or found[0]
+    def mask(match: re.Match[str]) -> str:
+        alias = aliases.get(" ".join(match[1].split()).lower())
+        return alias or masked_name(match[1]) or match[0]
 
-    return NAME.sub(one, text)
+    return NAME.sub(mask, text)
 
 
 def read_aliases(instance: Path) -> dict[str, str]:
-    """The instance's aliases, each with what is printed for it: the names go no further. Raises BadAliases."""
+    """Return the instance's aliases with their masked names: the names themselves go no further. Raises BadAliases."""
     path = instance / ALIASES
     try:
         names = tomllib.loads(path.read_text(encoding="utf-8"))
         if path.stat().st_mode & 0o077:
-            # Written by hand, and nobody else's to read.
+            # The owner made the file by hand; it holds customers' names.
             path.chmod(0o600)
     except FileNotFoundError:
         return {}
@@ -61,22 +61,22 @@ def read_aliases(instance: Path) -> dict[str, str]:
         message = f"{path}: this is not UTF-8: save the file again as UTF-8"
         raise BadAliases(message) from error
     except tomllib.TOMLDecodeError as error:
-        # Its own words can quote what was written.
+        # TOML's own message can quote the line, and with it a name.
         line = re.search(r"line (\d+)", str(error))
         message = f'{path}{f":{line[1]}" if line else ""}: lines here look like `alias = "First Last"`'
         raise BadAliases(message) from None
     aliases = {}
     for alias, name in names.items():
-        shown = masked_name(name) if isinstance(name, str) else None
-        if shown is None:
+        masked_text = masked_name(name) if isinstance(name, str) else None
+        if masked_text is None:
             message = f"{path}: {alias}: a name is words that start with a letter, in quotation marks"
             raise BadAliases(message)
-        aliases[" ".join(alias.split()).lower()] = shown
+        aliases[" ".join(alias.split()).lower()] = masked_text
     return aliases
 
 
-class Masking(Preprocessor):
-    """Masks names before Markdown, or anybody, reads them."""
+class MaskingPreprocessor(Preprocessor):
+    """Masks names before Markdown's other steps read them."""
 
     def __init__(self, md: Markdown, aliases: dict[str, str]) -> None:
         """Take the aliases, which are masked already."""
@@ -84,23 +84,23 @@ class Masking(Preprocessor):
         self._aliases = aliases
 
     def run(self, lines: list[str]) -> list[str]:
-        """Mask names in a whole text."""
+        """Mask the names in a whole text."""
         return masked("\n".join(lines), self._aliases).split("\n")
 
 
 class MaskingExtension(Extension):
-    """The extension; its setting `aliases` is what `read_aliases` gives."""
+    """The extension; its setting `aliases` is what `read_aliases` returns."""
 
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - the base's signature
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - Markdown's signature
         """Take the settings."""
-        self.config = {"aliases": [{}, "Aliases in small letters, each with what is printed for it"]}
+        self.config = {"aliases": [{}, "Aliases in lower case with their masked names"]}
         super().__init__(**settings)
 
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - the base's name
-        """Put the masking in front of everything that reads the text."""
-        md.preprocessors.register(Masking(md, self.getConfig("aliases")), "masking", PRIORITY)
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Markdown's name
+        """Register the preprocessor."""
+        md.preprocessors.register(MaskingPreprocessor(md, self.getConfig("aliases")), "masking", PRIORITY)
 
 
 def makeExtension(**settings: Any) -> MaskingExtension:  # noqa: ANN401, N802 - Markdown's own convention
-    """The extension, by its module's name."""
+    """Return the extension: Markdown calls this when it is given the module's name."""
     return MaskingExtension(**settings)

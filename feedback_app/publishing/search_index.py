@@ -1,6 +1,6 @@
-"""Full text search without a server: Pagefind's index, brought up to date in the background, beside the pages.
+"""Full-text search without a server: Pagefind's index, updated in the background.
 
-It takes seconds where there are ten thousand pages, so no build waits for it: it may lag behind the site a little.
+Indexing ten thousand pages takes seconds, so no build waits for it: the index may lag behind the site a little.
 """
 
 import logging
@@ -11,38 +11,39 @@ import threading
 from pathlib import Path
 
 FOLDER = "pagefind"
+# How long the site has to be left alone before it is indexed.
 QUIET_SECONDS = 2
-MOST_SECONDS = 600
+TIMEOUT_SECONDS = 600
 
 log = logging.getLogger(__name__)
 
 
-class NoIndex(Exception):  # noqa: N818 - reads as a sentence where it is raised
+class IndexFailed(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """The index can't be made; one line that says why."""
 
 
 def make_index(output: Path) -> None:
-    """Index the built site; only its posts are looked into. Raises NoIndex, and then the old index is left."""
-    # Politely: whoever reads the site or sends mail comes first.
-    politely = ["nice", "-n", "10", sys.executable, "-m", "pagefind"]
+    """Index the posts of the built site. Raises IndexFailed; the old index stays then."""
+    # At low priority: serving pages and sending mail come first.
+    program = ["nice", "-n", "10", sys.executable, "-m", "pagefind"]
     new, old = (output.with_name(f".{output.name}-index-{which}") for which in ("new", "old"))
-    command = [*politely, "--site", str(output), "--output-path", str(new.absolute()), "--quiet"]
+    command = [*program, "--site", str(output), "--output-path", str(new.absolute()), "--quiet"]
     try:
-        done = subprocess.run(  # noqa: S603 - our own words
+        done = subprocess.run(  # noqa: S603 - our own command
             command,
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            timeout=MOST_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         message = f"the search index was not made: {type(error).__name__}"
-        raise NoIndex(message) from error
+        raise IndexFailed(message) from error
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        message = f"the search index was not made: {said[-1]}"
-        raise NoIndex(message)
-    # Whole or not at all: a reader who searches meanwhile has the one or the other.
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+        message = f"the search index was not made: {lines[-1]}"
+        raise IndexFailed(message)
+    # Moved, not copied: a reader who searches meanwhile has one whole index.
     shutil.rmtree(old, ignore_errors=True)
     if (output / FOLDER).exists():
         (output / FOLDER).replace(old)
@@ -51,10 +52,10 @@ def make_index(output: Path) -> None:
 
 
 class Indexer:
-    """Makes the index anew, in a thread of its own, once the site has been left alone for a moment."""
+    """Remakes the index in a thread of its own, once the site has been left alone for a moment."""
 
     def __init__(self, output: Path, stop: threading.Event) -> None:
-        """Start waiting; ends with `stop`."""
+        """Start the thread; it ends when `stop` is set."""
         self._output = output
         self._stop = stop
         self._changed = threading.Event()
@@ -75,5 +76,5 @@ class Indexer:
                 return
             try:
                 make_index(self._output)
-            except (NoIndex, OSError) as error:
+            except (IndexFailed, OSError) as error:
                 log.warning("The search index is as it was; readers have the archive. %s", error)

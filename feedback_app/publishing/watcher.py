@@ -1,4 +1,4 @@
-"""What changes in the shop's files while somebody watches them."""
+"""Watching the shop's files: which may have changed since they were last looked at."""
 
 import os
 import threading
@@ -9,10 +9,10 @@ from pathlib import Path
 from feedback_app.config import Settings
 from feedback_app.file_events import FileEvent, FileEvents
 from feedback_app.publishing.builder import CONFIGURATION
-from feedback_app.publishing.incremental.site_key import THEME
+from feedback_app.publishing.incremental import THEME
 
-# Whoever watches files can miss one: so long after a look at some, when nothing else has changed, all are looked at.
-SURE_SECONDS = 2.0
+# A watcher can miss a file. So long after a build that looked at some files only, all are looked at.
+RECHECK_SECONDS = 2.0
 # How often it is checked whether the folders are still there, and whether to stop.
 CHECK_SECONDS = 1.0
 # A program that saves a file writes to it several times: the changes are noted when none has come for the first of
@@ -22,47 +22,47 @@ LONGEST_SECONDS = 0.1
 
 
 class Changes:
-    """Which files may have changed since they were looked at."""
+    """The files that may have changed since they were last looked at. For several threads at once."""
 
     def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
-        """Nobody has looked yet. `wake` is called when there is something to look at."""
+        """Begin without any. `wake` is called when there is something to look at."""
         self._wake = wake
         self.noted = threading.Event()
         # Whether nothing was noted but that it is time to look at all again.
-        self.again = False
-        self._named: set[Path] | None = None
-        self._sure: float | None = None
+        self.is_recheck = False
+        self._files: set[Path] | None = None
+        self._recheck_at: float | None = None
         self._lock = threading.Lock()
 
-    def note(self, named: Iterable[Path] | None = None) -> None:
-        """These files have changed, or, without names, who knows which."""
+    def note(self, files: Iterable[Path] | None = None) -> None:
+        """Note that these files have changed, or, without files, that any may have."""
         with self._lock:
-            before = self._named if self.noted.is_set() else set()
-            self._named = None if named is None or before is None else before | set(named)
-            self.again = False
+            before = self._files if self.noted.is_set() else set()
+            self._files = None if files is None or before is None else before | set(files)
+            self.is_recheck = False
             self.noted.set()
         self._wake()
 
-    def note_in_time(self) -> None:
-        """Note that it can be any file, where some were looked at and nothing has happened for a while."""
-        if self._sure is not None and self._sure <= time.monotonic():
-            self.note_all_again()
+    def note_recheck_if_due(self) -> None:
+        """Note that any file may have changed, if it is time and nothing else is noted."""
+        if self._recheck_at is not None and self._recheck_at <= time.monotonic():
+            self.note_recheck()
 
-    def note_all_again(self) -> None:
-        """Note that it can be any file, as far as nothing else is noted: a build that finds nothing says nothing."""
+    def note_recheck(self) -> None:
+        """Note that any file may have changed, unless something else is noted already."""
         with self._lock:
             if not self.noted.is_set():
-                self._named, self.again = None, True
+                self._files, self.is_recheck = None, True
                 self.noted.set()
 
     def take(self) -> frozenset[Path] | None:
-        """The files to look at now; None for all of them."""
+        """Return the files to look at now, None for all of them, and begin anew."""
         with self._lock:
-            named = self._named if self.noted.is_set() else None
+            files = self._files if self.noted.is_set() else None
             self.noted.clear()
-            self.again = False
-            self._sure = None if named is None else time.monotonic() + SURE_SECONDS
-            return None if named is None else frozenset(named)
+            self.is_recheck = False
+            self._recheck_at = None if files is None else time.monotonic() + RECHECK_SECONDS
+            return None if files is None else frozenset(files)
 
 
 def watch_files(settings: Settings, changes: Changes, stop: threading.Event) -> None:
@@ -73,8 +73,8 @@ def watch_files(settings: Settings, changes: Changes, stop: threading.Event) -> 
             events = FileEvents(*_folders(places))
         except OSError:
             # No event will come: everything is looked at now and then.
-            changes.note_all_again()
-            stop.wait(SURE_SECONDS)
+            changes.note_recheck()
+            stop.wait(RECHECK_SECONDS)
             continue
         # What changed before the folders were watched is built too.
         changes.note()

@@ -15,10 +15,10 @@ from feedback_app.config import load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.publishing.builder import CONFIGURATION
 from feedback_app.publishing.content.leak_guard import SHOP, LeakGuard
-from feedback_app.publishing.incremental.cache import BuildCache
-from feedback_app.publishing.pelican.context import BUILD, Build
-from feedback_app.publishing.pelican.generators import PostsGenerator
-from feedback_app.publishing.pelican.hooks import prepare
+from feedback_app.publishing.incremental import BuildCache
+from feedback_app.publishing.pelican.build import BUILD, Build
+from feedback_app.publishing.pelican.hooks import adapt_settings
+from feedback_app.publishing.posts.lists import by_month
 
 
 class Shop(LeakGuard):
@@ -34,9 +34,9 @@ class AtOnce(Build):
     def __reduce__(self) -> tuple[type[str], tuple[str]]:  # noqa: D105 - as pickle has it
         return str, ("build",)
 
-    def _of(self, address: str) -> list[ShownComment]:
+    def _comments_of(self, address: str) -> list[ShownComment]:
         if not self._comments:
-            self.fetch(list(self.posts))
+            self.load_comments(list(self.posts))
         return self._comments.get(address, [])
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     settings = load_settings({"UNDISCLOSED_INSTANCE": "instance"})
     store = open_store(settings)
     aside = settings.model_copy(update={"instance": Path("stock-instance")})
-    build = AtOnce(store, settings, BuildCache.at(aside))
+    build = AtOnce(store, settings, BuildCache.open(aside))
     cached = "--cache" in sys.argv
     values = read_settings(
         str(CONFIGURATION),
@@ -61,14 +61,16 @@ def main() -> None:
             SHOP: Shop(settings, store),
         },
     )
-    prepare(values, settings)
+    adapt_settings(values, settings)
     signals.article_generator_finalized.connect(_months)
     Pelican(values).run()
     store.close()
 
 
 def _months(generator: Any) -> None:  # noqa: ANN401 - Pelican has no types
-    generator.context["months"] = PostsGenerator._months(generator)  # noqa: SLF001 - what the archive's template goes through
+    generator.context["months"] = by_month(
+        generator.articles, generator.settings
+    )  # what the archive's template goes through
 
 
 if __name__ == "__main__":

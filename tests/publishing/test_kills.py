@@ -105,8 +105,8 @@ def test_a_build_that_is_killed_at_any_moment_leaves_a_site_that_works(
     shop_blog: Blog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Helpers for every build, so that those are orphaned, too.
-    monkeypatch.setattr(post_index, "WORTH_SHARING", 4)
-    monkeypatch.setattr(runner, "WORTH_SHARING", 4)
+    monkeypatch.setattr(post_index, "MIN_PARALLEL_FILES", 4)
+    monkeypatch.setattr(runner, "MIN_PARALLEL_FILES", 4)
     dice = random.Random(3206)  # noqa: S311 - the same kills each time, as far as a machine allows
     configuration = shop_blog.folder / "pelicanconf.py"
 

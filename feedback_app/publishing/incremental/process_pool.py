@@ -1,4 +1,4 @@
-"""Work shared between all cores: forked children, each with its share, whose answers come back through pipes."""
+"""Work spread over all cores: forked children, each with its share, return their results through pipes."""
 
 import ctypes
 import marshal
@@ -13,35 +13,39 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-_PDEATHSIG = 1  # prctl(2)
+# Less work than this is done before a second process has started.
+MIN_PARALLEL_FILES = 100
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class ChildFailed(Exception):  # noqa: N818 - reads as a sentence where it is raised
-    """What went wrong in a child, in one line."""
+    """An error in a child, in one line."""
 
 
 class ChildDied(OSError):  # noqa: N818 - reads as a sentence where it is raised
-    """A child could not do its share, for no fault of what it was given: it was killed, or the store did not answer."""
+    """A child could not finish through no fault of its input: it was killed, or the store did not answer."""
 
-    def __init__(self, why: str = "a process that was helping has died") -> None:
-        """In words."""
-        super().__init__(0, why, "build")
+    def __init__(self, reason: str = "a process that was helping has died") -> None:
+        """Take the reason in words."""
+        super().__init__(0, reason, "build")
 
 
-def cores() -> int:
-    """How many processes can work at once."""
+def cpu_count() -> int:
+    """Return how many processes can work at once."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def shared(work: Callable[[int, int], Any], shares: int, say: Callable[[Exception], str] = str) -> list[Any]:
-    """What `work(share, shares)` returns for each share, in order; answers are plain data.
+def run_in_processes(
+    work: Callable[[int, int], Any], processes: int, describe: Callable[[Exception], str] = str
+) -> list[Any]:
+    """Call `work(number, processes)` once in each child and return the results in order; they are plain data.
 
-    Every child starts with all that its parent has in memory. One share is done here, without a child. Raises
-    ChildFailed with what `say` makes of a child's error, and ChildDied.
+    Every child starts with all that its parent has in memory. A single process works here, without a child. Raises
+    ChildFailed, with what `describe` makes of the child's error, and ChildDied.
     """
-    if shares == 1:
+    if processes == 1:
         return [work(0, 1)]
-    children = [_start(work, share, shares, say) for share in range(shares)]
+    children = [_start(work, number, processes, describe) for number in range(processes)]
     answers = []
     for _, pipe in children:
         with os.fdopen(pipe, "rb") as file:
@@ -50,24 +54,26 @@ def shared(work: Callable[[int, int], Any], shares: int, say: Callable[[Exceptio
         os.waitpid(child, 0)
     if not all(answers):
         raise ChildDied
-    said = [marshal.loads(answer) for answer in answers]  # noqa: S302 - our own children's
-    for good, answer in said:
-        if good is None:
-            raise ChildDied(answer)
-        if not good:
-            raise ChildFailed(answer)
-    return [answer for _, answer in said]
+    results = [marshal.loads(answer) for answer in answers]  # noqa: S302 - our own children's
+    for succeeded, result in results:
+        if succeeded is None:
+            raise ChildDied(result)
+        if not succeeded:
+            raise ChildFailed(result)
+    return [result for _, result in results]
 
 
 def _start(
-    work: Callable[[int, int], Any], share: int, shares: int, say: Callable[[Exception], str]
+    work: Callable[[int, int], Any], number: int, processes: int, describe: Callable[[Exception], str]
 ) -> tuple[int, int]:
+    """Start a child; returns its process id and the pipe on which its answer comes."""
     reading, writing = os.pipe()
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
-        # Other threads (the watcher's) only wait; nothing of theirs is used in the child.
+        # Python warns of forking beside threads. The other threads (the watcher's) only wait, and a child uses
+        # nothing of theirs.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child:
@@ -75,30 +81,30 @@ def _start(
         return child, reading
     status = 1
     try:
-        _end_with(parent)
+        _die_with(parent)
         os.close(reading)
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write(marshal.dumps(_answer(work, share, shares, say)))
+            pipe.write(marshal.dumps(_answer(work, number, processes, describe)))
         status = 0
     finally:
         os._exit(status)
 
 
-def _end_with(parent: int) -> None:
-    """Have this child end when its parent is killed: what it makes would get between what the next build makes."""
+def _die_with(parent: int) -> None:
+    """End this child when its parent is killed: else its files would mix with those of the next build."""
     with suppress(AttributeError):
-        # Linux's own; elsewhere the child ends when nobody takes its answer.
-        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+        # Linux only. Elsewhere the child ends when it finds that nobody reads its pipe.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def _answer(
-    work: Callable[[int, int], Any], share: int, shares: int, say: Callable[[Exception], str]
+    work: Callable[[int, int], Any], number: int, processes: int, describe: Callable[[Exception], str]
 ) -> tuple[bool | None, Any]:
     try:
-        return True, work(share, shares)
+        return True, work(number, processes)
     except (DBAPIError, sqlite3.Error):
         return None, "a process that was helping had no answer from the store"
-    except Exception as error:  # noqa: BLE001 - told by the parent
-        return False, say(error)
+    except Exception as error:  # noqa: BLE001 - the parent raises it
+        return False, describe(error)

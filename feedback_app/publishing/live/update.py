@@ -29,8 +29,7 @@ from feedback_app.config import Settings
 from feedback_app.db.store import Store
 from feedback_app.publishing.files.gzip import ENDING, refresh
 from feedback_app.publishing.files.write import WriteCounts, write_if_changed
-from feedback_app.publishing.incremental.cache import BuildCache
-from feedback_app.publishing.incremental.output_lock import output_lock, place_of
+from feedback_app.publishing.incremental import BuildCache, output_lock, read_site_info
 from feedback_app.publishing.render.fragments import count_piece, data_piece, rebaked, thread_piece
 from feedback_app.publishing.render.machine_files import comments_data
 
@@ -66,7 +65,7 @@ def catch_up(settings: Settings, store: Store, numbers: Collection[int] | None =
     What stands there when this ends is, byte for byte, what a full build would have written. Where the site is not
     what it was built as, nothing is known of it any more, and a build has to make it right.
     """
-    shelf = BuildCache.made(settings)
+    shelf = BuildCache.open_built(settings)
     if shelf is None:
         return 0
     try:
@@ -83,7 +82,7 @@ def catch_up(settings: Settings, store: Store, numbers: Collection[int] | None =
             try:
                 rewrite(settings, session, shelf, stale)
             except FileNotFoundError:
-                shelf.note(key="")
+                shelf.set_facts(key="")
                 return 0
         return len(stale)
     finally:
@@ -92,14 +91,14 @@ def catch_up(settings: Settings, store: Store, numbers: Collection[int] | None =
 
 def _stale(session: Session, shelf: BuildCache, of: Collection[str] | None = None) -> dict[str, int]:
     """The threads (of these) whose site is not of their version; where a post is not on the site, there is nothing."""
-    shown = shelf.versions(of)
+    shown = shelf.thread_versions(of)
     now = thread_versions(session, of)
     return {path: version for path, version in now.items() if shown.get(path, version) != version}
 
 
 def rewrite(settings: Settings, session: Session, shelf: BuildCache, stale: dict[str, int]) -> None:
     """Put these threads, of these versions, into the pages that show something of them. Raises FileNotFoundError."""
-    place = place_of(shelf)
+    place = read_site_info(shelf)
     comments = approved_comments(session, stale)
     threads = {thread.path: thread for thread in session.scalars(select(Thread).where(Thread.path.in_(stale)))}
     written = WriteCounts()
@@ -109,7 +108,7 @@ def rewrite(settings: Settings, session: Session, shelf: BuildCache, stale: dict
         pieces |= pieces_of(path, comments.get(path, []), place, closed=closed)
     # No folder is made here: where one is missing somebody emptied the site, and a build has to make it whole.
     # The threads' own pages first: whoever follows a count finds what it counted.
-    pages = sorted(shelf.pages_of(list(stale)), key=lambda page: (f"/{page}" not in stale, page))
+    pages = sorted(shelf.pages_showing(list(stale)), key=lambda page: (f"/{page}" not in stale, page))
     for page in pages:
         file = settings.output / page
         write_if_changed(file, rebaked(file.read_bytes(), pieces), written, folders=False)
@@ -121,8 +120,8 @@ def rewrite(settings: Settings, session: Session, shelf: BuildCache, stale: dict
         write_if_changed(settings.output / feeds[-1], feed.encode(), written, folders=False)
     write_if_changed(settings.output / SITE_FEED, site_feed_xml(session, place).encode(), written, folders=False)
     touched = {name: settings.output / name for name in [*pages, *feeds, SITE_FEED]}
-    for name, file in list(touched.items()) if shelf.fact("compressed") else ():
+    for name, file in list(touched.items()) if shelf.get_fact("compressed") else ():
         if beside := refresh(file, written):
             touched[name + ENDING] = beside
-    shelf.keep_touched(touched)
-    shelf.keep_threads({path: (version, len(comments.get(path, []))) for path, version in stale.items()})
+    shelf.save_rewritten(touched)
+    shelf.save_threads({path: (version, len(comments.get(path, []))) for path, version in stale.items()})

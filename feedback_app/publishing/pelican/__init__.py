@@ -1,4 +1,4 @@
-"""Pelican as this package runs it: runner, generators, readers, writer, and the hooks of our plugin.
+"""Pelican as this package runs it: the runner, generators, readers, the writer, and the hooks of our plugin.
 
-Everything that leans on Pelican's inner workings is here.
+What is private or patched in Pelican and its libraries is in `compat`, and nowhere else.
 """

@@ -1,29 +1,29 @@
-"""What Jinja made of the theme's templates, kept on the shelf: a small build is done in the time that compiling takes.
+"""Jinja's bytecode of the theme's templates, in the build cache: compiling them takes as long as a small build.
 
-What stands fixed in a template is worked out when it is compiled, the name of a style with its fingerprint say. So this
-is forgotten with all else when the theme, the configuration or the program is another; Jinja itself sees that a
-template's own text has changed.
+Jinja computes a template's constant parts when it compiles it, a style's name with its fingerprint for instance. So the
+bytecode is forgotten with everything else when theme, configuration or program change. That a template's own text has
+changed is what Jinja itself notices.
 """
 
 from jinja2.bccache import Bucket, BytecodeCache
 
-from feedback_app.publishing.incremental.cache import BuildCache
+from feedback_app.publishing.incremental import BuildCache
 
 
-class CompiledTemplates(BytecodeCache):
-    """Jinja's way to the shelf."""
+class TemplateBytecode(BytecodeCache):
+    """Jinja's bytecode cache of one site."""
 
-    def __init__(self, shelf: BuildCache) -> None:
-        """For one site."""
-        self.shelf = shelf
+    def __init__(self, cache: BuildCache) -> None:
+        """Take the site's build cache."""
+        self.cache = cache
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        """Fetch a template's code, if it is there."""
-        code = self.shelf.template(bucket.key)
+        """Load a template's bytecode, if it is saved."""
+        code = self.cache.compiled_template(bucket.key)
         if code is not None:
             bucket.bytecode_from_string(code)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep it. Children of a build leave that to a build that needs none: there is one writer at a time."""
-        if not self.shelf.is_childs:
-            self.shelf.keep_template(bucket.key, bucket.bytecode_to_string())
+        """Save a template's bytecode, but not in a child: the cache has one writer at a time."""
+        if not self.cache.in_child:
+            self.cache.save_compiled_template(bucket.key, bucket.bytecode_to_string())

@@ -1,68 +1,109 @@
-"""What Pelican says while it builds, and what went wrong where, each in one line for the owner."""
+"""What Pelican logs while it builds, and errors in one line for the owner, with their file and line."""
 
 import locale
 import logging
 import re
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pelican.log
 from jinja2 import TemplateSyntaxError
 
 from feedback_app.config import Settings
-from feedback_app.publishing.pelican.post_index import with_reason
+from feedback_app.publishing.pelican.compat import quiet_console
 
-NO_STAMP = "Cannot get modification stamp for "
-DEAD = re.compile(r"Unable to find '(.+)', skipping url replacement")
+UNRESOLVED_LINK = re.compile(r"Unable to find '(.+)', skipping url replacement")
+_MISSING_FILE = "Cannot get modification stamp for "
+
+log = logging.getLogger("pelican")
 
 
-class Heard(logging.Handler):
-    """What Pelican says of the files it reads."""
+class PelicanMessages(logging.Handler):
+    """Collects Pelican's warnings and errors."""
 
     def __init__(self) -> None:
-        """Nothing is heard yet."""
+        """Begin without any."""
         super().__init__(logging.WARNING)
         self.warnings: list[str] = []
         self.errors: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what was said."""
-        if record.getMessage().startswith(NO_STAMP):
-            # Somebody links to a file that is not there: our own check says so, with its line.
+        """Collect one message."""
+        if record.getMessage().startswith(_MISSING_FILE):
+            # A link to a file that does not exist: our own check reports it, with its line.
             return
         if record.levelno < logging.ERROR:
             self.warnings.append(record.getMessage().removeprefix("Skipping "))
         else:
-            self.errors.append(with_reason(record).removeprefix("Skipping "))
+            self.errors.append(_with_reason(record).removeprefix("Skipping "))
 
 
 @contextmanager
-def listening() -> Iterator[Heard]:
-    """Hear what Pelican says, and have it say nothing to anybody else; its locale ends with it."""
-    heard = Heard()
-    # Pelican sets the whole process' locale, and with it the encoding of files that are opened without saying one.
-    before = locale.setlocale(locale.LC_ALL)
-    logger = logging.getLogger("pelican")
-    propagate, quiet = logger.propagate, pelican.log.console.quiet
-    logger.addHandler(heard)
-    logger.propagate, pelican.log.console.quiet = False, True
+def collect_messages() -> Iterator[PelicanMessages]:
+    """Collect Pelican's messages instead of showing them, and restore the locale that Pelican sets."""
+    messages = PelicanMessages()
+    # Pelican sets the locale of the whole process, and with it the encoding of files opened without one.
+    locale_before = locale.setlocale(locale.LC_ALL)
+    propagate = log.propagate
+    log.addHandler(messages)
+    log.propagate = False
     try:
-        yield heard
+        with quiet_console():
+            yield messages
     finally:
-        locale.setlocale(locale.LC_ALL, before)
-        logger.removeHandler(heard)
-        logger.propagate, pelican.log.console.quiet = propagate, quiet
+        locale.setlocale(locale.LC_ALL, locale_before)
+        log.removeHandler(messages)
+        log.propagate = propagate
 
 
-def said(error: Exception, configuration: Path) -> str:
-    """An error in words, with its place where it has one."""
-    return f"{_place(error, configuration)}{type(error).__name__}: {error}"
+# Level and text, plain enough for a pipe.
+PlainMessage = tuple[int, str]
 
 
-def _place(error: Exception, configuration: Path) -> str:
-    """The line of the theme or of the configuration where something broke, if that is where it broke."""
+@contextmanager
+def messages_of_child(*, is_child: bool) -> Iterator[list[PlainMessage]]:
+    """Collect what a child logs, for its parent to log; in the parent itself, collect nothing."""
+    messages: list[PlainMessage] = []
+    if not is_child:
+        yield messages
+        return
+    before, log.handlers = log.handlers, [_PlainHandler(messages)]
+    try:
+        yield messages
+    finally:
+        log.handlers = before
+
+
+def log_messages(messages: list[PlainMessage]) -> None:
+    """Log what a child has logged."""
+    for level, text in messages:
+        log.log(level, "%s", text)
+
+
+class _PlainHandler(logging.Handler):
+    def __init__(self, messages: list[PlainMessage]) -> None:
+        super().__init__(logging.WARNING)
+        self.messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append((record.levelno, _with_reason(record)))
+
+
+def _with_reason(record: logging.LogRecord) -> str:
+    """Return a message; for an error, with the exception that Pelican caught and does not mention."""
+    text = record.getMessage().rstrip()
+    reason = str(sys.exc_info()[1] or "") if record.levelno >= logging.ERROR else ""
+    return f"{text}: {reason}" if reason and not all(line in reason for line in text.splitlines()) else text
+
+
+def describe_error(error: Exception, configuration: Path) -> str:
+    """Return an error in words, with the line of the theme or of the configuration where it was raised."""
+    return f"{_location(error, configuration)}{type(error).__name__}: {error}"
+
+
+def _location(error: Exception, configuration: Path) -> str:
     if isinstance(error, TemplateSyntaxError):
         return f"{error.filename}, line {error.lineno}: "
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -71,7 +112,7 @@ def _place(error: Exception, configuration: Path) -> str:
     return ""
 
 
-def one_line(words: str, settings: Settings) -> str:
-    """The same on one line, with paths as the owner knows them."""
-    words = " ".join(words.split()).replace(f"{settings.content.resolve()}/", f"{settings.content}/")
-    return words.replace(f"{Path.cwd()}/", "")
+def one_line(text: str, settings: Settings) -> str:
+    """Return a text on one line, with paths as the owner knows them."""
+    text = " ".join(text.split()).replace(f"{settings.content.resolve()}/", f"{settings.content}/")
+    return text.replace(f"{Path.cwd()}/", "")

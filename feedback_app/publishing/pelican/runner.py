@@ -1,53 +1,78 @@
-"""Pelican's run, with our generators and our writer, on all cores where there is a lot to write."""
+"""Pelican's run with our generators and our writer, on all cores where there is a lot to write."""
 
-import logging
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from pelican import Pelican
-from pelican.contents import Content
 from pelican.generators import ArticlesGenerator, StaticGenerator
 from pelican.plugins import signals
 
 from feedback_app.publishing.files.write import Output
-from feedback_app.publishing.incremental.cache import Piece
-from feedback_app.publishing.incremental.process_pool import cores, shared
-from feedback_app.publishing.pelican.bytecode_cache import CompiledTemplates
-from feedback_app.publishing.pelican.context import BUILD, Build
+from feedback_app.publishing.incremental import MIN_PARALLEL_FILES, ListPiece, cpu_count, run_in_processes
+from feedback_app.publishing.pelican.build import BUILD, Build
+from feedback_app.publishing.pelican.bytecode_cache import TemplateBytecode
+from feedback_app.publishing.pelican.compat import SharedMarkdownReader, forget_rendered_texts, generator_classes
+from feedback_app.publishing.pelican.extra_files import write_extra_files
 from feedback_app.publishing.pelican.generators import PostsGenerator
-from feedback_app.publishing.pelican.hooks import write_extras
-from feedback_app.publishing.pelican.post_index import WORTH_SHARING, collecting
-from feedback_app.publishing.pelican.readers import OneMarkdown
+from feedback_app.publishing.pelican.log import log_messages, messages_of_child
 from feedback_app.publishing.pelican.static_files import StaticFilesGenerator
 from feedback_app.publishing.pelican.writer import KeyedWriter
-from feedback_app.publishing.posts.fingerprints import Fingerprints, Known
+from feedback_app.publishing.posts.fingerprints import FingerprintCache, Fingerprints
 
-_OURS = {ArticlesGenerator: PostsGenerator, StaticGenerator: StaticFilesGenerator}
-
-log = logging.getLogger("pelican")
+# Our generators in the place of Pelican's.
+_REPLACED = {ArticlesGenerator: PostsGenerator, StaticGenerator: StaticFilesGenerator}
 
 
 class PelicanRunner(Pelican):
-    """Pelican for one configuration; it can bind again and again."""
+    """Pelican for one configuration; it builds again and again with the same generators."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """As Pelican is made; the plugins are told."""
-        settings["READERS"] = {**settings["READERS"], **dict.fromkeys(OneMarkdown.file_extensions, OneMarkdown)}
+        """Start Pelican and its plugins."""
+        readers = dict.fromkeys(SharedMarkdownReader.file_extensions, SharedMarkdownReader)
+        settings["READERS"] = {**settings["READERS"], **readers}
         self.build: Build = settings[BUILD]
-        compiled = CompiledTemplates(self.build.shelf)
-        settings["JINJA_ENVIRONMENT"] = {**settings["JINJA_ENVIRONMENT"], "bytecode_cache": compiled}
+        bytecode = TemplateBytecode(self.build.cache)
+        settings["JINJA_ENVIRONMENT"] = {**settings["JINJA_ENVIRONMENT"], "bytecode_cache": bytecode}
         super().__init__(settings)
         self._generators: list[Any] = []
-        self._checked = False
-        # The theme is the same for as long as this lives, and so are the names that its templates mention.
-        self._names = self.build.shelf.names()
-        # What lists of cards say; for as long as no card is another.
-        self._lists: Known = {}
+        self._readers_checked = False
+        # The theme does not change while this lives, nor do its templates' variables.
+        self._template_variables = self.build.cache.template_variables()
+        # Fingerprints of lists by their posts' cards, as long as no card changes.
+        self._lists: FingerprintCache = {}
 
-    def bind(self, known: dict[str, Output]) -> KeyedWriter:
-        """Write into the output path what the site does not have."""
-        _forget_texts()
+    def write_changes(self, outputs: dict[str, Output]) -> KeyedWriter:
+        """Write into the output path what the site (`outputs`) does not have, as `Pelican.run` writes all of it."""
+        forget_rendered_texts()
+        self._start_generators()
+        for generator in self._generators:
+            if hasattr(generator, "generate_context"):
+                generator.generate_context()
+            if hasattr(generator, "check_disabled_readers") and not self._readers_checked:
+                generator.check_disabled_readers()
+        # Once is enough: files that no reader reads stay unread.
+        self._readers_checked = True
+        posts_generators = [generator for generator in self._generators if isinstance(generator, PostsGenerator)]
+        for generator in posts_generators:
+            generator.resolve_links()
+        signals.all_generators_finalized.send(self._generators)
+        for generator in self._generators:
+            if hasattr(generator, "refresh_metadata_intersite_links"):
+                generator.refresh_metadata_intersite_links()
+        if not all(generator.lists_unchanged for generator in posts_generators):
+            self._lists = {}
+        known_templates = len(self._template_variables)
+        cards = Fingerprints(attrgetter("card_digest"), self._lists)
+        writer = KeyedWriter(self.output_path, self.settings, outputs, self._template_variables, cards)
+        self._write(writer, cpu_count() if self._posts_to_write(outputs) >= MIN_PARALLEL_FILES else 1)
+        write_extra_files(self, self._generators, writer)
+        signals.finalized.send(self)
+        if len(self._template_variables) > known_templates:
+            self.build.cache.save_template_variables(self._template_variables)
+        return writer
+
+    def _start_generators(self) -> None:
+        """Give all generators a new context, as `Pelican.run` does."""
         context = self.settings.copy()
         context |= {
             "generated_content": {},
@@ -55,82 +80,47 @@ class PelicanRunner(Pelican):
             "static_content": {},
             "localsiteurl": self.settings["SITEURL"],
         }
-        self._begin(context)
-        for generator in self._generators:
-            if hasattr(generator, "generate_context"):
-                generator.generate_context()
-            # Which kinds of files nobody reads does not change while this lives.
-            if hasattr(generator, "check_disabled_readers") and not self._checked:
-                generator.check_disabled_readers()
-        self._checked = True
-        for generator in self._generators:
-            if isinstance(generator, PostsGenerator):
-                generator.settle()
-        signals.all_generators_finalized.send(self._generators)
-        for generator in self._generators:
-            if hasattr(generator, "refresh_metadata_intersite_links"):
-                generator.refresh_metadata_intersite_links()
-        before = len(self._names)
-        if not all(generator.as_before for generator in self._generators if isinstance(generator, PostsGenerator)):
-            self._lists = {}
-        faces = Fingerprints(attrgetter("face"), self._lists)
-        writer = KeyedWriter(self.output_path, self.settings, known, self._names, faces)
-        library = self.build.library
-        fresh = 0 if library is None else len(library.fresh if known else library.listed)
-        self._write(writer, cores() if fresh >= WORTH_SHARING else 1)
-        write_extras(self, self._generators, writer)
-        signals.finalized.send(self)
-        if len(self._names) > before:
-            self.build.shelf.keep_names(self._names)
-        return writer
-
-    def _begin(self, context: dict[str, Any]) -> None:
         if not self._generators:
-            for kind in self._get_generator_classes():
-                generator = _OURS.get(kind, kind)(
+            self._generators = [
+                _REPLACED.get(kind, kind)(
                     context=context,
                     settings=self.settings,
                     path=self.path,
                     theme=self.theme,
                     output_path=self.output_path,
                 )
-                self._generators.append(generator)
+                for kind in generator_classes(self)
+            ]
         for generator in self._generators:
             generator.context = context
 
-    def _write(self, writer: KeyedWriter, shares: int) -> None:
-        def work(share: int, shares: int) -> tuple[Any, ...]:
-            writer.share, writer.shares = share, shares
-            if shares > 1:
-                # A connection is its process' own.
+    def _posts_to_write(self, outputs: dict[str, Output]) -> int:
+        index = self.build.index
+        if index is None:
+            return 0
+        return len(index.read_paths if outputs else index.posts)
+
+    def _write(self, writer: KeyedWriter, processes: int) -> None:
+        def work(number: int, processes: int) -> tuple[Any, ...]:
+            writer.process, writer.processes = number, processes
+            is_child = processes > 1
+            if is_child:
+                # A connection belongs to one process.
                 self.build.store.engine.dispose(close=False)
-                self.build.shelf.reopen()
-            with collecting(alone=shares > 1) as said:
+                self.build.cache.reopen_in_child()
+            with messages_of_child(is_child=is_child) as messages:
                 for generator in self._generators:
                     if hasattr(generator, "generate_output"):
                         generator.generate_output(writer)
-            # Only who made a page knows what it is made of.
-            others = {name: key for name, key in writer.wanted.items() if name not in writer.made}
-            own = {name: writer.wanted[name] for name in writer.made}
-            pieces = {name: tuple(piece) for name, piece in self.build.pieces.items()}
-            return others, own, writer.asked, pieces, said
+            # A page's last key is known to the process that wrote it.
+            claimed = {name: key for name, key in writer.keys.items() if name not in writer.written}
+            written = {name: writer.keys[name] for name in writer.written}
+            pieces = {name: tuple(piece) for name, piece in self.build.pieces.new.items()}
+            return claimed, written, writer.full_reads, pieces, messages
 
-        for others, own, asked, pieces, said in shared(work, shares):
-            writer.wanted = {**others, **writer.wanted, **own}
-            writer.made |= own.keys()
-            writer.asked |= asked
-            self.build.pieces |= {name: Piece(*piece) for name, piece in pieces.items()}
-            for level, words in said:
-                log.log(level, "%s", words)
-
-
-def _forget_texts() -> None:
-    """Pelican keeps every text that it has shown for good, and with each all that its build knew."""
-    for kept in ("get_content", "get_summary"):
-        vars(Content)[kept].cache.clear()
-
-
-def output_of(path: Path, key: bytes) -> Output:
-    """A file of the site as it is now."""
-    status = path.stat()
-    return Output(key, status.st_mtime_ns, status.st_size, status.st_ino)
+        for claimed, written, full_reads, pieces, messages in run_in_processes(work, processes):
+            writer.keys = {**claimed, **writer.keys, **written}
+            writer.written |= written.keys()
+            writer.full_reads |= full_reads
+            self.build.pieces.new |= {name: ListPiece(*piece) for name, piece in pieces.items()}
+            log_messages(messages)

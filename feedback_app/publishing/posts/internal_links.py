@@ -1,7 +1,10 @@
-"""What posts link to among the blog's own files: where it is, and which post takes a file along to where it is."""
+"""Links of posts to other files of the content: where each leads, and which post a file is published beside.
+
+`{filename}` links to another text, `{static}` to a file where it is, `{attach}` has the file published beside the post.
+"""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,87 +14,86 @@ from feedback_app.publishing.files.scan import digest
 from feedback_app.publishing.posts.lazy_post import LazyPost
 
 
-class Links:
-    """The links of all posts. What a text shows of what it links to is part of its post's version."""
+class InternalLinks:
+    """The links of all posts. What a text shows of the files it links to is part of its post's version."""
 
-    def __init__(self, base: Path) -> None:
-        """`base` is the content folder; no post is known yet."""
+    def __init__(self, base: Path, pin: Callable[[Any], None]) -> None:
+        """`base` is the content folder; `pin` keeps a file of Pelican's where it is."""
         self._base = base
+        self._pin = pin
         self._posts: list[LazyPost] = []
-        # The posts that take files along, by the files' places in the content.
-        self._taken: dict[str, LazyPost] = {}
-        # The posts' versions, as they were in the build before.
-        self._before: dict[str, bytes] = {}
+        # Which post a file is published beside, by the file's path in the content.
+        self._attached_to: dict[str, LazyPost] = {}
+        self._previous_versions: dict[str, bytes] = {}
 
-    def know(self, posts: Iterable[LazyPost]) -> None:
-        """These are the posts, the newest first.
+    def set_posts(self, posts: Iterable[LazyPost]) -> None:
+        """Take all posts, the newest first.
 
-        Where several would take a file along, the oldest does, so that no address of a file is lost. One that is not
-        published takes nothing: a file is nowhere but where everybody may know it to be.
+        Where several attach a file it goes with the oldest, so that a file's address never changes for a newer post. A
+        post that is not published attaches nothing: it would hide a public file behind its private link.
         """
         self._posts = [post for post in posts if "links" in post.card]
-        self._taken = {}
+        self._attached_to = {}
         for post in reversed(self._posts):
-            for what, value in post.card["links"]:
-                if what == "attach" and post.status == "published":
-                    self._taken |= dict.fromkeys(_targets(post.path, value) - self._taken.keys(), post)
+            for kind, value in post.card["links"]:
+                if kind == "attach" and post.status == "published":
+                    new = _targets(post.path, value) - self._attached_to.keys()
+                    self._attached_to |= dict.fromkeys(new, post)
 
-    def begin(self, context: Mapping[str, Any]) -> None:
-        """Say which files are linked to, for whoever collects files."""
-        self._before = {post.path: post.version for post in self._posts}
-        self._follow(context)
+    def start_build(self, context: Mapping[str, Any]) -> None:
+        """Tell Pelican which files are linked to, before it collects them."""
+        self._previous_versions = {post.path: post.version for post in self._posts}
+        self._update_versions(context)
 
-    def settle(self, context: Mapping[str, Any]) -> list[LazyPost]:
-        """Say where files will be, before anything else asks for it or moves them; where pages are is known by now.
+    def resolve(self, context: Mapping[str, Any]) -> list[LazyPost]:
+        """Decide where linked files go, once Pelican has collected them and before anything asks for their addresses.
 
-        Returns the published posts that show something else for it than in the build before.
+        Returns the published posts whose texts show something else for it than in the build before.
         """
         files = context["static_content"]
-        for target, post in self._taken.items():
+        for target, post in self._attached_to.items():
             if (file := files.get(target)) is not None:
                 file.attach_to(post)
-        for file in filter(None, map(files.get, self._linked())):
-            # Asked for once it stays; who would take it along, too, links to it like everybody.
-            _ = file.url
-            file.attach_to = _stay
-        self._follow(context)
-        return [post for post in self._posts if post.status == "published" and post.version != self._before[post.path]]
+        for file in filter(None, map(files.get, self._linked_paths())):
+            self._pin(file)
+        self._update_versions(context)
+        return [
+            post
+            for post in self._posts
+            if post.status == "published" and post.version != self._previous_versions[post.path]
+        ]
 
-    def _linked(self) -> Iterator[str]:
+    def _linked_paths(self) -> Iterator[str]:
         for post in self._posts:
             for _, value in post.card["links"]:
                 yield from _targets(post.path, value)
 
-    def _follow(self, context: Mapping[str, Any]) -> None:
+    def _update_versions(self, context: Mapping[str, Any]) -> None:
         for post in self._posts:
-            # What was read of it before knew no files.
-            post.put_away()
-            where = sorted(repr(one) for one in self._where(post, context))
-            post.version = digest(post.known, repr(where).encode())
+            # An article that was loaded before has the addresses that files had then.
+            post.unload()
+            destinations = sorted(repr(each) for each in self._destinations(post, context))
+            post.version = digest(post.file_digest, repr(destinations).encode())
 
-    def _where(self, post: LazyPost, context: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-        content = context["generated_content"]
-        for what, value in post.card["links"]:
+    def _destinations(self, post: LazyPost, context: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        texts = context["generated_content"]
+        for kind, value in post.card["links"]:
             for target in _targets(post.path, value):
-                if what in {"static", "attach"}:
+                if kind in {"static", "attach"}:
                     context["static_links"].add(target.replace("%20", " "))
-                if what == "filename" and content.get(target) is not None:
-                    yield value, content[target].url, ""
+                if kind == "filename" and texts.get(target) is not None:
+                    yield value, texts[target].url, ""
                 else:
-                    taker = self._taken.get(target)
-                    yield value, str((self._base / target).exists()), taker.save_as if taker else ""
+                    beside = self._attached_to.get(target)
+                    yield value, str((self._base / target).exists()), beside.save_as if beside else ""
 
 
 def _targets(path: str, value: str) -> set[str]:
-    """The places in the content that a link of a text can mean: as it stands, or as a browser would read it."""
-    links = {urlparse(way).path for way in (value, unescape(value))}
+    """Return the files of the content that a link can mean: as it is written, and as a browser would decode it."""
+    links = {urlparse(each).path for each in (value, unescape(value))}
     links |= {unquote(link) for link in links}
     return {link.lstrip("/") if link.startswith("/") else _joined(path, link) for link in links}
 
 
 def _joined(path: str, link: str) -> str:
     return os.path.normpath(Path(path).parent / link).replace(os.sep, "/")
-
-
-def _stay(_content: object) -> None:
-    """What a file does that some post takes along, when another would."""

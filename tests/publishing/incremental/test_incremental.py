@@ -71,9 +71,9 @@ class Editing(RuleBasedStateMachine):
     def files(self) -> list[Path]:
         return sorted(self.posts.glob("*.md"))
 
-    def built(self, *named: Path) -> None:
+    def built(self, *changed: Path) -> None:
         try:
-            self.builder.build(named=named or None)
+            self.builder.build(changed=changed or None)
         except BuildRefused as refused:
             # Two posts at one address: nothing may have changed, and the next edit may mend it.
             assert "has the same address" in str(refused)  # noqa: PT017 - the refusal itself is checked
@@ -214,7 +214,7 @@ def test_a_file_that_is_named_is_looked_at_and_the_others_once_somebody_looks_at
     opps.write_text(opps.read_text(encoding="utf-8") + "\nWe are sorry.\n", encoding="utf-8")
     with monkeypatch.context() as patched:
         patched.setattr(generators, "scan", look)
-        builder.build(named=[opps])
+        builder.build(changed=[opps])
     assert "We are sorry." in blog.page("2007/10/opps.html")
     assert tree(blog.output) == blog.built_elsewhere()
     # A watcher can miss a file.
@@ -224,14 +224,14 @@ def test_a_file_that_is_named_is_looked_at_and_the_others_once_somebody_looks_at
     assert tree(blog.output) == blog.built_elsewhere()
     # One that is new, one that went, and what is no post are found whoever is named.
     new = blog.write("new", "A new one")
-    builder.build(named=[new])
+    builder.build(changed=[new])
     assert tree(blog.output) == blog.built_elsewhere()
     new.unlink()
-    builder.build(named=[new])
+    builder.build(changed=[new])
     assert tree(blog.output) == blog.built_elsewhere()
     about = blog.settings.content / "pages" / "about.md"
     about.write_text("Title: About us\nSlug: about\n\nTwo of us.\n", encoding="utf-8")
-    builder.build(named=[about])
+    builder.build(changed=[about])
     assert tree(blog.output) == blog.built_elsewhere()
     builder.close()
 
@@ -277,8 +277,8 @@ def test_a_post_whose_text_alone_changes_has_no_list_put_in_order_again(
     for words in ("We are sorry.", "We are very sorry."):
         post.write_text(post.read_text(encoding="utf-8") + f"\n{words}\n", encoding="utf-8")
         with monkeypatch.context() as patched:
-            patched.setattr(PostsGenerator, "_arrange", again)
-            patched.setattr(PostsGenerator, "_sort", again)
+            patched.setattr(PostsGenerator, "_order_posts", again)
+            patched.setattr(PostsGenerator, "_make_lists", again)
             builder.build()
         assert words in blog.page("2007/10/opps.html")
         assert tree(blog.output) == blog.built_elsewhere()
@@ -350,7 +350,7 @@ def test_a_builder_that_runs_for_weeks_holds_on_to_nothing_of_its_builds(blog: B
 
     def edit(words: str) -> int:
         post.write_text(f"{post.read_text(encoding='utf-8')}\n{words}\n", encoding="utf-8")
-        builder.build(named=[post])
+        builder.build(changed=[post])
         gc.collect()
         return sum(type(one) in {Page, Static} for one in gc.get_objects())
 
@@ -393,7 +393,7 @@ def test_a_list_that_shows_more_than_cards_is_made_again_with_what_it_shows(blog
     builder.build()
     assert "Opps: We are sorry. Newer" in blog.page("label/socks.html")
     post.write_text(post.read_text(encoding="utf-8").replace("sorry", "very sorry"), encoding="utf-8")
-    builder.build(named=[post])
+    builder.build(changed=[post])
     assert "Opps: We are very sorry. Newer" in blog.page("label/socks.html")
     newer.write_text(newer.read_text(encoding="utf-8").replace("Title: Newer", "Title: Newest"), encoding="utf-8")
     builder.close()

@@ -21,7 +21,7 @@ from feedback_app.publishing import daemon
 from feedback_app.publishing.files.swap import swap
 from feedback_app.publishing.files.write import WriteCounts, write_if_changed
 from feedback_app.publishing.live import update
-from feedback_app.publishing.pelican.context import Build
+from feedback_app.publishing.pelican.build import Build
 from feedback_app.publishing.render.fragments import count_piece, counted, rebaked, thread_piece
 from tests.support.blog import Blog, make_blog, tree
 from tests.support.clock import OPPS_DAY, Clock
@@ -327,15 +327,15 @@ def test_an_edit_that_was_made_while_the_store_did_not_answer_is_built_once_it_d
     monkeypatch.setattr(daemon, "RETRY_SECONDS", 0.01)
     blog.build()
     file, away = blog.settings.content / "posts" / "opps.md", threading.Event()
-    begin, gone = Build.begin, DBAPIError("SELECT 1", None, Exception("gone"))
+    compare_threads, gone = Build.compare_threads, DBAPIError("SELECT 1", None, Exception("gone"))
 
     def asked(build: Build) -> set[str]:
         if "We are sorry." in file.read_text(encoding="utf-8") and not away.is_set():
             away.set()
             raise gone
-        return begin(build)
+        return compare_threads(build)
 
-    monkeypatch.setattr(Build, "begin", asked)
+    monkeypatch.setattr(Build, "compare_threads", asked)
     stop = threading.Event()
     thread = threading.Thread(target=daemon.run_publisher, args=(blog.settings, blog.store, "w" * 32, stop))
     thread.start()
