@@ -17,6 +17,7 @@ from feedback_app.db.setup import open_store
 from feedback_app.db.store import Store
 from feedback_app.mailing.letters.context import LetterContext
 from feedback_app.security import keys
+from tests.support.blog import Blog, make_blog
 from tests.support.browser import QUIET, find_browser
 from tests.support.clock import OPPS_DAY, Clock
 from tests.support.databases import BACKENDS, SQLITE
@@ -166,6 +167,13 @@ def shop(empty_store_url: str, tmp_path: Path) -> Shop:
 def sqlite_shop(tmp_path: Path) -> Shop:
     """A shop with the usual kind of store, where what is tested does not depend on the database."""
     return Shop.at(tmp_path / "shop")
+
+
+@pytest.fixture
+def blog(tmp_path: Path, make_settings: Callable[..., Settings], store: Store) -> Blog:
+    """A blog that was not built yet."""
+    folder = tmp_path / "blog"
+    return make_blog(folder, make_settings(content=str(folder / "content")), store)
 
 
 @pytest.fixture(scope="session")

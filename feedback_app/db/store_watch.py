@@ -5,8 +5,8 @@ table of threads tell by NOTIFY. An event can be lost, and some systems and file
 asked once a second.
 """
 
-import os
 import select
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -43,9 +43,10 @@ class StoreWatch:
         if self._file:
             with suppress(OSError):
                 self._events = FileEvents(self._file.parent)
-        self._interrupted, self._interrupt = os.pipe()
-        os.set_blocking(self._interrupted, False)
-        os.set_blocking(self._interrupt, False)
+        # Sockets, not a pipe's descriptors: what is sent after `close` must not reach another file of the same number.
+        self._interrupted, self._interrupt = socket.socketpair()
+        self._interrupted.setblocking(False)
+        self._interrupt.setblocking(False)
         # The driver's connection, because PostgreSQL's notifications come through it. On SQLite it stays open, because
         # `data_version` can be compared with earlier values of the same connection only.
         self._connection: Any = None
@@ -66,8 +67,8 @@ class StoreWatch:
             pausing = now < self._pause_until
             left = min(until, self._pause_until if pausing else self._check_at) - now
             readable = self._poll(max(0.0, left), only_interruption=pausing)
-            if self._interrupted in readable:
-                os.read(self._interrupted, select.PIPE_BUF)
+            if self._interrupted.fileno() in readable:
+                self._interrupted.recv(4096)
                 return False
             if readable and self._read_events():
                 self._retry_seconds = FIRST_RETRY_SECONDS
@@ -86,17 +87,17 @@ class StoreWatch:
         self._ask()
 
     def interrupt(self) -> None:
-        """End the wait that is going on, or the next one."""
-        with suppress(BlockingIOError):
-            os.write(self._interrupt, b"\0")
+        """End the wait that is going on, or the next one; nothing after `close`."""
+        with suppress(OSError):
+            self._interrupt.send(b"\0")
 
     def close(self) -> None:
         """Stop watching."""
         self._disconnect()
         if self._events:
             self._events.close()
-        os.close(self._interrupted)
-        os.close(self._interrupt)
+        self._interrupted.close()
+        self._interrupt.close()
 
     def _poll(self, seconds: float, *, only_interruption: bool) -> set[int]:
         poll = select.poll()

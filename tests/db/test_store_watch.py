@@ -169,6 +169,12 @@ def test_an_interruption_ends_the_wait(watch: StoreWatch) -> None:
     assert not watch.wait(0.05)
 
 
+def test_an_interruption_after_the_end_does_nothing(sqlite_store: Store) -> None:
+    watch = StoreWatch(sqlite_store)
+    watch.close()
+    watch.interrupt()
+
+
 def test_a_lost_connection_is_made_again(store: Store, watch: StoreWatch) -> None:
     if store.dialect == "postgresql":
         with store.writing() as session:
