@@ -16,7 +16,8 @@ from feedback_app.audit_log import Act, AuditLine, lines_of, note
 from feedback_app.comments.decisions import Decision
 from feedback_app.comments.markup.sanitizer import without_addresses
 from feedback_app.comments.models import Closing, Comment, CommentStatus, Thread
-from feedback_app.comments.services import TakenBack, answer_as_owner, bump_versions, change_status, change_text
+from feedback_app.comments.services import TakenBack, answer_as_owner, change_status, change_text
+from feedback_app.comments.threads.registry import bump_versions
 
 COMMENT = (
     "status",

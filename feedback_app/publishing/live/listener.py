@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from feedback_app.comments.services import numbered_versions
+from feedback_app.comments.threads.registry import numbered_versions
 from feedback_app.db.base import SQLITE
 from feedback_app.db.store import Store
 

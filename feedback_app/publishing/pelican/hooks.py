@@ -10,8 +10,8 @@ from pelican.contents import Article, Content, Page, Static
 from pelican.generators import ArticlesGenerator
 from pelican.urlwrappers import Category
 
-from feedback_app.comments.services import Post
 from feedback_app.comments.threads.moved_posts import Moves
+from feedback_app.comments.threads.registry import Post
 from feedback_app.config import Settings
 from feedback_app.images.pictures import dressed
 from feedback_app.publishing.content.address_leaks import ALLOW, allowed_addresses, refuse_shown
