@@ -71,17 +71,6 @@ class FormerPath(Base):
     thread_id: Mapped[int] = mapped_column(ForeignKey("threads.id"), index=True)
 
 
-class OpenThread(NamedTuple):
-    """What the form needs to know of the thread of a published post; it may be closed."""
-
-    id: int
-    path: str
-    title: str
-    published_at: datetime
-    closed_at: datetime | None
-    closing: Closing
-
-
 class Comment(Base):
     """A reader's comment. `author` is what the person typed and all that is ever shown of them.
 

@@ -19,10 +19,10 @@ from feedback_app.comments.models import Closing, Comment, CommentStatus, Thread
 from feedback_app.comments.services import (
     TakenBack,
     answer_as_owner,
-    bump_versions,
     change_status,
     change_text,
 )
+from feedback_app.comments.threads.registry import bump_versions
 from feedback_app.db.base import LARGEST_INTEGER
 
 COMMENT = (

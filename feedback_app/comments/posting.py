@@ -9,17 +9,16 @@ from sqlalchemy.orm import Session
 
 from feedback_app import audit_log
 from feedback_app.comments.markup.sanitizer import RULES, clean_text, comment_html, without_addresses
-from feedback_app.comments.models import CHANGEABLE, Comment, CommentStatus, OpenThread, Thread
+from feedback_app.comments.models import CHANGEABLE, Comment, CommentStatus
 from feedback_app.comments.notifications import follow, notify_of_replies, skip_own_reply
-from feedback_app.comments.services import bump_versions
 from feedback_app.comments.spam import form_seal
 from feedback_app.comments.spam.verdicts import Evidence, Rules, find_repeat, judge_new, judge_text, repeat_hash
+from feedback_app.comments.threads.registry import bump_versions
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_or_add_customer
 from feedback_app.db.base import Base
 
 _COMMENTS = Base.metadata.tables["comments"]
-_OPEN_THREAD_COLUMNS = [getattr(Thread, name) for name in OpenThread._fields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +39,6 @@ class PreparedText:
     html: str
     repeat_hash: bytes | None
     reasons: list[str]
-
-
-def open_thread(session: Session, path: str) -> OpenThread | None:
-    """Return the thread of a post that is published, as it stands now."""
-    if "\0" in path:
-        # PostgreSQL refuses even to compare with it.
-        return None
-    row = session.execute(select(*_OPEN_THREAD_COLUMNS).where(Thread.path == path, Thread.open)).one_or_none()
-    return OpenThread(*row) if row else None
 
 
 def prepare_text(author: str, text: str, rules: Rules) -> PreparedText:

@@ -1,23 +1,17 @@
-"""Comments: deciding, listing; threads: registering, counting. The entry point commits."""
+"""Comments: finding and listing them, changing their text and status. The entry point commits."""
 
-from collections.abc import Collection, Container, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import count
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.markup.sanitizer import RULES, clean_text, comment_html, without_addresses
-from feedback_app.comments.models import Comment, CommentStatus, ShownComment, Thread
+from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.notifications import notify_of_replies
 from feedback_app.comments.spam.verdicts import repeat_hash
+from feedback_app.comments.threads.registry import bump_versions
 from feedback_app.db.base import LARGEST_INTEGER
-from feedback_app.db.store import rows_changed
-
-# How many threads are named in one question; for more, all are asked about.
-MOST_NAMED = 500
-_SHOWN = [getattr(Comment, name) for name in ShownComment._fields]
 
 
 class NoSuchComment(Exception):  # noqa: N818 - reads as a sentence where it is raised
@@ -30,72 +24,6 @@ class TakenBack(Exception):  # noqa: N818 - the same
     def __init__(self, number: int) -> None:
         """Say so of a comment."""
         super().__init__(f"comment {number} can't be put back: its author took it back, and its words are gone")
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """What a thread needs to know of its post. `path` is the permalink, with its leading slash."""
-
-    path: str
-    title: str
-    published_at: datetime
-    # The post's file, by which it is known again when it moves.
-    source: str | None = None
-    # What a letter about it says, where its head says that there is one.
-    announce: str | None = None
-
-
-def register_posts(session: Session, posts: Iterable[Post], *, dry: bool = False) -> int:
-    """Give every published post its thread; a thread whose post is gone keeps its comments and takes no new ones.
-
-    Comments that were rendered by older rules are rendered anew. Returns how many threads are not what they were; `dry`
-    only counts them.
-    """
-    columns = (Thread.path, Thread.title, Thread.published_at, Thread.source, Thread.open)
-    known = {path: rest for path, *rest in session.execute(select(*columns))}
-    published = {post.path: post for post in posts}
-    new = [
-        post
-        for path, post in published.items()
-        if known.get(path) != [post.title, post.published_at, post.source, True]
-    ]
-    gone = [path for path, (*_, is_open) in known.items() if is_open and path not in published]
-    if not dry:
-        update_posts(session, new, gone)
-        rerender_outdated(session)
-    return len(new) + len(gone)
-
-
-def update_posts(session: Session, posts: Sequence[Post], gone: Sequence[str]) -> None:
-    """Open the threads of these posts, with what is new about them; close those of others that are gone."""
-    for post in posts:
-        values = {"title": post.title, "published_at": post.published_at, "source": post.source, "open": True}
-        if not rows_changed(session, update(Thread).where(Thread.path == post.path).values(**values)):
-            session.add(Thread(path=post.path, version=0, **values))
-    for path in gone:
-        session.execute(update(Thread).where(Thread.path == path).values(open=False))
-
-
-def rerender_outdated(session: Session) -> int:
-    """Render every comment again that was rendered by other rules than those in force; returns how many there were."""
-    old = list(session.scalars(select(Comment).where(Comment.rules != RULES)))
-    seen = set()
-    for comment in old:
-        html = comment_html(comment.text)
-        if comment.status is CommentStatus.APPROVED and html != comment.html:
-            seen.add(comment.thread_id)
-        comment.html, comment.rules = html, RULES
-    session.flush()
-    bump_versions(session, seen)
-    return len(old)
-
-
-def find_thread(session: Session, path: str) -> Thread | None:
-    """The thread of a post that is published; it may be closed."""
-    if "\0" in path:
-        # PostgreSQL refuses even to compare with it.
-        return None
-    return session.scalar(select(Thread).where(Thread.path == path, Thread.open))
 
 
 def find_parent(session: Session, thread: int, number: int) -> Comment | None:
@@ -168,11 +96,6 @@ def change_status(session: Session, numbers: Sequence[int], status: CommentStatu
     return len(others)
 
 
-def bump_versions(session: Session, threads: set[int]) -> None:
-    """Note that something which readers see of these threads is another."""
-    session.execute(update(Thread).where(Thread.id.in_(threads)).values(version=Thread.version + 1))
-
-
 def list_comments(session: Session, status: CommentStatus | None = None) -> list[tuple[Comment, Thread]]:
     """All comments, or those of one status, oldest first, with their threads."""
     query = (
@@ -181,90 +104,3 @@ def list_comments(session: Session, status: CommentStatus | None = None) -> list
     if status:
         query = query.where(Comment.status == status)
     return [(comment, thread) for comment, thread in session.execute(query)]
-
-
-def closed_threads(session: Session) -> set[str]:
-    """The paths of the threads that take no new comments, as their pages say it."""
-    return set(session.scalars(select(Thread.path).where(Thread.closed_at.is_not(None))))
-
-
-def thread_versions(session: Session, of: Collection[str] | None = None) -> dict[str, int]:
-    """The version of every thread (or of these), by its path."""
-    if of is not None and len(of) <= MOST_NAMED:
-        return dict(session.execute(select(Thread.path, Thread.version).where(Thread.path.in_(list(of)))).all())
-    return dict(session.execute(select(Thread.path, Thread.version)).all())
-
-
-def paths_of(session: Session, numbers: Collection[int]) -> list[str]:
-    """The paths of these threads."""
-    return list(session.scalars(select(Thread.path).where(Thread.id.in_(list(numbers)))))
-
-
-def approved_comments(session: Session, paths: Iterable[str] | None = None) -> dict[str, list[ShownComment]]:
-    """The approved comments of these threads (or of all), oldest first, by the thread's path."""
-    found = select(Thread.id, Thread.path)
-    # Put in order here, and asked apart from their threads: otherwise SQLite would go through all approved comments of
-    # the blog in their order, for however few threads.
-    query = select(Comment.thread_id, *_SHOWN).where(Comment.status == CommentStatus.APPROVED)
-    if paths is not None:
-        found = found.where(Thread.path.in_(list(paths)))
-    paths_of = {thread.id: thread.path for thread in session.execute(found)}
-    if paths is not None:
-        query = query.where(Comment.thread_id.in_(paths_of))
-    threads: dict[str, list[ShownComment]] = {}
-    for thread, *columns in session.execute(query):
-        # A thread that began between the two questions is in the next answer.
-        if thread in paths_of:
-            threads.setdefault(paths_of[thread], []).append(ShownComment(*columns))
-    for comments in threads.values():
-        comments.sort(key=lambda comment: (comment.created_at, comment.id))
-    return threads
-
-
-def newest_comments(session: Session, most: int) -> list[tuple[ShownComment, Thread]]:
-    """The newest approved comments of the whole blog, newest first."""
-    query = (
-        select(Thread, *_SHOWN)
-        .join(Comment, Comment.thread_id == Thread.id)
-        .where(Comment.status == CommentStatus.APPROVED, Thread.open)
-        .order_by(Comment.created_at.desc(), Comment.id.desc())
-        .limit(most)
-    )
-    return [(ShownComment(*columns), thread) for thread, *columns in session.execute(query)]
-
-
-def approved_counts(session: Session, paths: Collection[str]) -> dict[str, int]:
-    """How many approved comments these threads have, those that have any."""
-    query = (
-        select(Thread.path, func.count())
-        .join(Comment, Comment.thread_id == Thread.id)
-        .where(Comment.status == CommentStatus.APPROVED)
-        .group_by(Thread.path)
-    )
-    if len(paths) <= MOST_NAMED:
-        query = query.where(Thread.path.in_(list(paths)))
-    return {path: number for path, number in session.execute(query) if path in paths}
-
-
-def newest_of(session: Session, paths: Container[str], most: int) -> list[tuple[ShownComment, str]]:
-    """The newest approved comments of these threads, newest first, with their threads' paths."""
-    query = (
-        select(Thread.path, *_SHOWN)
-        .join(Comment, Comment.thread_id == Thread.id)
-        .where(Comment.status == CommentStatus.APPROVED)
-        .order_by(Comment.created_at.desc(), Comment.id.desc())
-    )
-    found: list[tuple[ShownComment, str]] = []
-    for start in count(0, 2 * most):
-        rows = session.execute(query.offset(start).limit(2 * most)).all()
-        found += [(ShownComment(*columns), path) for path, *columns in rows if path in paths]
-        if len(found) >= most or len(rows) < 2 * most:
-            break
-    return found[:most]
-
-
-def last_published(session: Session) -> datetime | None:
-    """When the newest post was published, or None for an empty blog."""
-    # By an index, from its end: the greatest of all would be looked for among ten thousand.
-    newest = select(Thread.published_at).where(Thread.open).order_by(Thread.published_at.desc()).limit(1)
-    return session.scalar(newest)

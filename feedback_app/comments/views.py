@@ -12,21 +12,15 @@ from feedback_app import clock
 from feedback_app.comments.author_edits import accept_work, may_change, sent_in_thread
 from feedback_app.comments.forms import CommentForm
 from feedback_app.comments.markup.sanitizer import comment_html
-from feedback_app.comments.models import Comment, CommentStatus, OpenThread
-from feedback_app.comments.posting import open_thread, post_comment, prepare_text
-from feedback_app.comments.services import find_parent, find_thread
+from feedback_app.comments.models import Comment, CommentStatus, Thread
+from feedback_app.comments.posting import post_comment, prepare_text
+from feedback_app.comments.services import find_parent
 from feedback_app.comments.spam import akismet
-from feedback_app.comments.spam.form_seal import (
-    LONGEST_OPEN,
-    SHORTEST_OPEN,
-    form_hash,
-    make_work,
-    opened_at,
-    seal_form,
-    verified_work,
-)
+from feedback_app.comments.spam.form_seal import LONGEST_OPEN, SHORTEST_OPEN, form_hash, opened_at, seal_form
+from feedback_app.comments.spam.proof_of_work import make_work, verified_work
 from feedback_app.comments.spam.verdicts import CROWDED, NO_TIME, TOO_FAST, TRAPPED, Evidence, Rules, settled_by_work
 from feedback_app.comments.threads.closing import is_closed
+from feedback_app.comments.threads.registry import find_thread
 from feedback_app.comments.threads.renderer import form_url, received_url
 from feedback_app.config import Settings, Switch
 from feedback_app.web.app_state import AppState, app_state
@@ -63,7 +57,7 @@ class _FormRequest:
 
     state: AppState
     form: CommentForm
-    thread: OpenThread
+    thread: Thread
     parent: Comment | None
     seal: str
     opened: datetime | None
@@ -76,7 +70,7 @@ def new() -> ResponseReturnValue:
     state, form = app_state(), CommentForm()
     where, sent = request.args, request.form
     with state.store.reading() as reading:
-        thread = open_thread(reading, where.get("post", ""))
+        thread = find_thread(reading, where.get("post", ""))
     if thread is None:
         return render_template("comments/no_post.html", text=form.body.data), 404
     if is_closed(thread, days=state.settings.close_after_days, now=clock.now()):
@@ -166,7 +160,7 @@ def rules(settings: Settings) -> Rules:
     return Rules(settings.moderation, settings.spam_words, settings.most_links)
 
 
-def _parent(state: AppState, thread: OpenThread, number: str) -> Comment | None:
+def _parent(state: AppState, thread: Thread, number: str) -> Comment | None:
     known = parse_number(number)
     if known is None:
         return None

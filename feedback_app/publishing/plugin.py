@@ -10,7 +10,7 @@ from pelican import Pelican, signals
 from pelican.contents import Article
 from pelican.generators import ArticlesGenerator
 
-from feedback_app.comments.services import Post
+from feedback_app.comments.threads.registry import Post
 from feedback_app.comments.threads.renderer import NEVER, SiteInfo, clock, feed_path, form_url
 from feedback_app.publishing.content.front_matter import line_of
 from feedback_app.publishing.files.write import write_whole

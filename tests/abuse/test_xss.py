@@ -12,7 +12,7 @@ from sqlalchemy import delete
 
 from feedback_app.app import create_app
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.services import approved_comments
+from feedback_app.comments.threads.public_comments import approved_comments
 from feedback_app.comments.threads.renderer import SiteInfo
 from feedback_app.config import Moderation, Settings
 from feedback_app.db.store import Store

@@ -23,8 +23,9 @@ from flask import Flask
 
 from feedback_app.app import create_app
 from feedback_app.comments.posting import post_comment, prepare_text
-from feedback_app.comments.services import Post, approved_comments, find_thread, register_posts
 from feedback_app.comments.spam.verdicts import Evidence, Rules
+from feedback_app.comments.threads.public_comments import approved_comments
+from feedback_app.comments.threads.registry import Post, find_thread, register_posts
 from feedback_app.comments.threads.renderer import SiteInfo
 from feedback_app.config import Moderation, load_settings
 from feedback_app.db.setup import open_store

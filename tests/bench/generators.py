@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from feedback_app.comments.services import approved_comments
+from feedback_app.comments.threads.public_comments import approved_comments
 from feedback_app.comments.threads.renderer import long_date
 from feedback_app.db.store import Store
 from tests.support import npm

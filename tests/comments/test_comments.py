@@ -9,17 +9,10 @@ from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import CommentStatus
 from feedback_app.comments.posting import Posted, post_comment, prepare_text
-from feedback_app.comments.services import (
-    NoSuchComment,
-    approved_comments,
-    change_status,
-    find_parent,
-    find_thread,
-    list_comments,
-    newest_comments,
-    thread_versions,
-)
+from feedback_app.comments.services import NoSuchComment, change_status, find_parent, list_comments
 from feedback_app.comments.spam.verdicts import Evidence, Rules
+from feedback_app.comments.threads.public_comments import approved_comments, newest_comments
+from feedback_app.comments.threads.registry import find_thread, thread_versions
 from feedback_app.config import Moderation
 from feedback_app.db.store import Store
 from tests.support.clock import OPPS_DAY

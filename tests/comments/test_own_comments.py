@@ -12,9 +12,10 @@ from feedback_app.app import create_app
 from feedback_app.audit_log import Act, newest_lines
 from feedback_app.comments.author_edits import change_comment, request_comments_link
 from feedback_app.comments.models import Comment, CommentStatus
-from feedback_app.comments.services import answer_as_owner, change_status, find_thread
+from feedback_app.comments.services import answer_as_owner, change_status
 from feedback_app.comments.spam import akismet
 from feedback_app.comments.spam.verdicts import CHANGED, Rules
+from feedback_app.comments.threads.registry import find_thread
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.db.store import Store

@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup, Tag
 
 from feedback_app.comments.markup.sanitizer import comment_html
 from feedback_app.comments.models import CommentStatus, ShownComment
-from feedback_app.comments.services import approved_comments
+from feedback_app.comments.threads.public_comments import approved_comments
 from feedback_app.comments.threads.renderer import Entry, site_feed, thread_feed, thread_html
 from feedback_app.db.store import Store
 from tests.support.clock import OPPS_DAY

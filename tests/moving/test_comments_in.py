@@ -16,7 +16,9 @@ from sqlalchemy import func, select
 from feedback_app.audit_log import Act, newest_lines
 from feedback_app.comments.markup.sanitizer import comment_html, visible_text
 from feedback_app.comments.models import Comment, CommentStatus, Notice, Thread
-from feedback_app.comments.services import Post, approved_comments, change_status, list_comments
+from feedback_app.comments.services import change_status, list_comments
+from feedback_app.comments.threads.public_comments import approved_comments
+from feedback_app.comments.threads.registry import Post
 from feedback_app.customers.models import Customer
 from feedback_app.db.store import Store
 from feedback_app.moving.export_comments import export_disqus

@@ -21,8 +21,9 @@ from sqlalchemy.orm import Session
 from feedback_app.cli import undisclosed
 from feedback_app.comments.models import Comment, CommentStatus, ConfirmationAsked, Following, Notice, Thread
 from feedback_app.comments.posting import post_comment, prepare_text
-from feedback_app.comments.services import Post, change_status, register_posts
+from feedback_app.comments.services import change_status
 from feedback_app.comments.spam.verdicts import Evidence, Rules
+from feedback_app.comments.threads.registry import Post, register_posts
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.console import Context
 from feedback_app.customers.address_changes import AddressSide, accept_change, request_change

@@ -21,8 +21,8 @@ from sqlalchemy import func, select, text
 
 from feedback_app.comments.models import Comment, Thread
 from feedback_app.comments.posting import post_comment, prepare_text
-from feedback_app.comments.services import Post, register_posts
 from feedback_app.comments.spam.verdicts import Evidence, Rules
+from feedback_app.comments.threads.registry import Post, register_posts
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import choose

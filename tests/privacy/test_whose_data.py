@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from feedback_app.audit_log import AuditLine
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.posting import post_comment, prepare_text
-from feedback_app.comments.services import Post, change_status, find_parent, find_thread, register_posts
+from feedback_app.comments.services import change_status, find_parent
 from feedback_app.comments.spam.verdicts import Evidence, Rules
+from feedback_app.comments.threads.registry import Post, find_thread, register_posts
 from feedback_app.config import Moderation, Settings
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.consent import history, may_write_to

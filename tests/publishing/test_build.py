@@ -11,7 +11,7 @@ import feedparser
 import pytest
 from bs4 import BeautifulSoup
 
-from feedback_app.comments.services import find_thread
+from feedback_app.comments.threads.registry import find_thread
 from feedback_app.publishing.builder import BuildRefused
 from feedback_app.publishing.render.post_html import absolute, listed
 from tests.support.blog import Blog, tree

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.posting import post_comment, prepare_text
-from feedback_app.comments.services import Post, change_status, find_thread, register_posts
+from feedback_app.comments.services import change_status
 from feedback_app.comments.spam.verdicts import Evidence, Rules
+from feedback_app.comments.threads.registry import Post, find_thread, register_posts
 from feedback_app.config import Moderation
 from feedback_app.customers.addresses import Address
 from feedback_app.db.store import Store

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.comments.models import Closing, OpenThread, Thread
+from feedback_app.comments.models import Closing, Thread
 from feedback_app.config import Settings
 from feedback_app.db.store import Store, rows_changed
 
@@ -16,7 +16,7 @@ def is_too_old(published_at: datetime, *, days: int, now: datetime) -> bool:
     return days > 0 and published_at + timedelta(days=days) <= now
 
 
-def is_closed(thread: Thread | OpenThread, *, days: int, now: datetime) -> bool:
+def is_closed(thread: Thread, *, days: int, now: datetime) -> bool:
     """Whether a thread takes no new comments any more, whatever its page says yet."""
     if thread.closing is Closing.BY_AGE and is_too_old(thread.published_at, days=days, now=now):
         return True

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedback_app import clock
-from feedback_app.comments.services import Post
+from feedback_app.comments.threads.registry import Post
 from feedback_app.config import Settings
 from feedback_app.customers.topics import Topic
 from feedback_app.mailing.mailings.services import hold

@@ -6,14 +6,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from feedback_app.comments.models import ShownComment, Thread
-from feedback_app.comments.services import (
-    MOST_NAMED,
-    approved_comments,
-    last_published,
-    newest_comments,
-    paths_of,
-    thread_versions,
-)
+from feedback_app.comments.threads.public_comments import approved_comments, last_published, newest_comments
+from feedback_app.comments.threads.registry import MOST_NAMED, paths_of, thread_versions
 from feedback_app.comments.threads.renderer import (
     FEED_LENGTH,
     NEVER,

@@ -8,18 +8,10 @@ from markupsafe import Markup
 
 from feedback_app import clock
 from feedback_app.comments.models import ShownComment
-from feedback_app.comments.services import (
-    Post,
-    approved_comments,
-    approved_counts,
-    closed_threads,
-    newest_of,
-    register_posts,
-    thread_versions,
-    update_posts,
-)
 from feedback_app.comments.threads.closing import close_old_posts, is_too_old
 from feedback_app.comments.threads.moved_posts import Moves, find_moves, move_threads
+from feedback_app.comments.threads.public_comments import approved_comments, approved_counts, newest_of
+from feedback_app.comments.threads.registry import Post, closed_threads, register_posts, thread_versions, update_posts
 from feedback_app.comments.threads.renderer import (
     FEED_LENGTH,
     NEVER,

@@ -6,8 +6,8 @@ from typing import Any
 from pelican import Pelican
 from pelican.generators import ArticlesGenerator
 
-from feedback_app.comments.services import Post
 from feedback_app.comments.threads.moved_posts import Moves
+from feedback_app.comments.threads.registry import Post
 from feedback_app.publishing.files.scan import digest
 from feedback_app.publishing.files.write import write_whole
 from feedback_app.publishing.pelican.writer import KeyedWriter

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from feedback_app.comments.services import Post
+from feedback_app.comments.threads.registry import Post
 from feedback_app.config import Settings
 from feedback_app.customers.models import Frequency
 from feedback_app.customers.topics import Topic

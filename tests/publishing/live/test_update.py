@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from feedback_app.comments.models import Comment, CommentStatus, Thread
 from feedback_app.comments.moderation import close_thread, edit_as_owner, open_thread
-from feedback_app.comments.services import find_thread, list_comments
+from feedback_app.comments.services import list_comments
+from feedback_app.comments.threads.registry import find_thread
 from feedback_app.config import Moderation, Settings, load_settings
 from feedback_app.db.setup import open_store
 from feedback_app.publishing import daemon
