@@ -102,18 +102,6 @@ INTERNALS = [
         "desk/sign_in/sessions.py",
         "the function that loads the owner, which has no public name once it is registered",
     ),
-    Internal(
-        "flask",
-        "flask.json.tag.TaggedJSONSerializer._untag_scan",
-        "web/app_class.py",
-        "reads a session without tagging its parts one by one",
-    ),
-    Internal(
-        "werkzeug",
-        "werkzeug.wrappers.Request._load_form_data",
-        "web/app_class.py",
-        "a request's form is read once and within limits",
-    ),
     *(
         Internal(
             "sqlalchemy",
@@ -122,12 +110,9 @@ INTERNALS = [
             f"the driver's own connection: {reason}",
         )
         for module, reason in (
-            ("db/own_connections.py", "statements below SQLAlchemy"),
-            ("db/prepared.py", "prepared statements"),
-            ("db/setup.py", "`PRAGMA foreign_keys`, which SQLite ignores within a transaction"),
             ("operations/backup.py", "SQLite's online backup"),
             ("operations/restore.py", "COPY"),
-            ("publishing/live/listener.py", "`PRAGMA data_version`, and LISTEN"),
+            ("db/store_watch.py", "LISTEN, and `PRAGMA data_version` outside of any transaction"),
         )
     ),
 ]

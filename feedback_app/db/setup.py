@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, LargeBinary, String, delete, inspect, select, text
 from sqlalchemy.engine import make_url
@@ -181,26 +181,33 @@ def _migrate(engine: Engine) -> None:
 
 @contextmanager
 def migrating(engine: Engine) -> Iterator[Connection]:
-    """A transaction in which tables may be rebuilt.
+    """Yield a connection in a transaction in which tables may be rebuilt.
 
-    On SQLite a rebuilt table is dropped once, and dropping it would take along, row by row, what refers to it: foreign
-    keys are off meanwhile, and looked at before the commit.
+    On SQLite a rebuilt table is dropped once, which would delete, row by row, what refers to it. Foreign keys are
+    therefore off meanwhile, and checked before the commit. Raises StoreProblem if the check fails.
     """
-    with engine.execution_options(writing=True).connect() as connection:
-        sqlite = engine.dialect.name == SQLITE
-        driver: Any = connection.connection.driver_connection
-        if sqlite:
-            # To the driver itself: within a transaction this would be ignored.
-            driver.execute("PRAGMA foreign_keys = OFF").close()
+    is_sqlite = engine.dialect.name == SQLITE
+    with engine.connect() as connection:
+        if is_sqlite:
+            _set_foreign_keys(connection, "OFF")
+        connection.execution_options(writing=True)
         try:
             with connection.begin():
                 yield connection
-                if sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                if is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                     message = "after the migration some rows refer to others that are not there: nothing was changed"
                     raise StoreProblem(message)
         finally:
-            if sqlite:
-                driver.execute("PRAGMA foreign_keys = ON").close()
+            if is_sqlite:
+                _set_foreign_keys(connection, "ON")
+
+
+def _set_foreign_keys(connection: Connection, state: str) -> None:
+    # SQLite ignores this within a transaction.
+    connection.execution_options(autocommit=True)
+    connection.exec_driver_sql(f"PRAGMA foreign_keys = {state}")
+    connection.rollback()
+    connection.execution_options(autocommit=False)
 
 
 def _unusable(settings: Settings, error: Exception) -> StoreProblem:

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from feedback_app.db.base import SQLITE
 from feedback_app.db.disk_failure import DiskFailure
-from feedback_app.db.prepared import Driver, driver_of
 from feedback_app.db.write_lock import WriteLock
 
 MOST_TRIES = 8
@@ -86,21 +85,6 @@ class Store:
                 time.sleep(random.uniform(0, LONGEST_RETRY_DELAY))  # noqa: S311 - no secret
         with self.writing() as session:
             return work(session)
-
-    # Until the last callers are gone.
-    @contextmanager
-    def asking(self) -> Iterator[Driver]:
-        """Yield the driver below a reading session."""
-        with self.reading() as session:
-            yield driver_of(session)
-
-    def drive(self, work: Callable[[Driver], Result]) -> Result:
-        """Write with the driver below a session."""
-        return self.write(lambda session: work(driver_of(session)))
-
-    def write_lightly(self, work: Callable[[Session | Driver], Result]) -> Result:
-        """Write with a session."""
-        return self.write(work)
 
     def close(self) -> None:
         """Close the connections."""

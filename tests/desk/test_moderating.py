@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -24,7 +25,6 @@ from feedback_app.config import Moderation, Settings
 from feedback_app.console import Context
 from feedback_app.customers.addresses import Address
 from feedback_app.customers.services import find_customer
-from feedback_app.db.prepared import driver_of
 from feedback_app.db.store import Store
 from feedback_app.privacy.erasing import erase_customer
 from feedback_app.privacy.retention import purge
@@ -338,7 +338,7 @@ def test_erased_words_are_not_left_in_the_audit_log(store: Store, clock: Clock, 
 def test_the_logs_old_words_are_found_by_an_index(sqlite_store: Store, clock: Clock) -> None:
     asked: list[str] = []
     with sqlite_store.writing() as session:
-        driver = driver_of(session).connection
+        driver: Any = session.connection().connection.dbapi_connection
         driver.set_trace_callback(lambda statement: asked.append(statement) if "UPDATE audit" in statement else None)
         forget_words(session, AuditLine.at <= clock.now())
         driver.set_trace_callback(None)

@@ -98,11 +98,6 @@ def thread_versions(session: Session, of: Collection[str] | None = None) -> dict
     return dict(session.execute(select(Thread.path, Thread.version)).all())
 
 
-def numbered_versions(session: Session) -> dict[int, int]:
-    """Return the version of every thread, by its number."""
-    return dict(session.execute(select(Thread.id, Thread.version)).all())
-
-
 def paths_of(session: Session, numbers: Collection[int]) -> list[str]:
     """The paths of these threads."""
     return list(session.scalars(select(Thread.path).where(Thread.id.in_(list(numbers)))))
