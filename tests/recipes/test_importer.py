@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.recipes import follow
 
 
+@pytest.mark.slow
 def test_comments_come_over_by_a_new_importer(project: Path) -> None:
     follow("Add an importer", project)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from babel.messages.pofile import read_po, write_po
 
 from tests.support.recipes import follow
@@ -24,5 +25,6 @@ def translate(file: Path, block: str) -> None:
         write_po(stream, catalogue, width=120)
 
 
+@pytest.mark.slow
 def test_pages_are_in_a_new_language(project: Path) -> None:
     follow("Add a language", project, by_hand=translate)
