@@ -308,11 +308,11 @@ def test_the_canary_test_fails_when_an_address_is_logged(sqlite_shop: Shop, tmp_
     (careless / "sitecustomize.py").write_text(
         "import logging\n"
         "import feedback_app.customers.link_requests as asking\n"
-        "real = asking.note_typed\n"
+        "real = asking.save_typed_address\n"
         "def save_typed_address(session, address, what_for, **how):\n"
         "    logging.getLogger('careless').warning('asked for: %s', address.written)\n"
         "    return real(session, address, what_for, **how)\n"
-        "asking.note_typed = save_typed_address\n",
+        "asking.save_typed_address = save_typed_address\n",
         encoding="utf-8",
     )
     shop.extra_environment["PYTHONPATH"] = f"{careless}:{ROOT}"

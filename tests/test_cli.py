@@ -11,8 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from feedback_app.cli import undisclosed
-from feedback_app.console import Context
+from feedback_app.cli import ShopContext, undisclosed
 from feedback_app.customers.models import Frequency, NameDisplay
 from feedback_app.db.store import Store
 from tests.support.clock import OPPS_DAY
@@ -43,7 +42,7 @@ def at_the_store(store: Store, store_url: str, tmp_path: Path, monkeypatch: pyte
 
 def run(runner: CliRunner, *arguments: str) -> tuple[int, str, str]:
     """Run a command; return its exit code, standard output and standard error."""
-    done = runner.invoke(undisclosed, list(arguments), obj=Context(), prog_name="undisclosed")
+    done = runner.invoke(undisclosed, list(arguments), obj=ShopContext(), prog_name="undisclosed")
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stdout, done.stderr
 

@@ -15,7 +15,7 @@ from tests.support.smtp import MailServer, mail_server
 # The real commands, in a process where one customer's letter is spoiled after it was made, each time in another way.
 FAULTY = """
 import ast, sys
-from feedback_app.cli import Shop, undisclosed
+from feedback_app.cli import ShopContext, undisclosed
 from feedback_app.console import NeedsAPerson
 from feedback_app.mailing.letters import mailing_letters
 
@@ -30,7 +30,7 @@ mailing_letters.Letter = spoiled
 for was, becomes in faults:
     for command in ("run --once", "status free-socks --json", "resume free-socks"):
         try:
-            undisclosed(["mail", *command.split()], obj=Shop(), standalone_mode=False)
+            undisclosed(["mail", *command.split()], obj=ShopContext(), standalone_mode=False)
         except NeedsAPerson as alarm:
             print("exit 3:", alarm.message)
     print("next")

@@ -208,7 +208,7 @@ def test_an_approval_while_a_build_is_running_is_caught_up_after_it(
         return swap(stage, output, keep, lasting)
 
     with monkeypatch.context() as patched:
-        patched.setattr("feedback_app.publishing.builder.swap", approve_and_swap)
+        patched.setattr("feedback_app.publishing.output_update.swap", approve_and_swap)
         blog.build(full=True)
     assert f"comment-{waiting.id}" not in blog.page("2007/10/opps.html")
     assert blog.follow() == 1
